@@ -1,0 +1,111 @@
+/** Every bound of the project, with its unit and the reason. Sizes are in bytes and times in milliseconds unless a name says otherwise. */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+// The format (docs/format.md); these never change in version 1.
+
+/** No block is larger (format.md §1). */
+export const MAX_BLOCK_BYTES = MiB;
+/** AES-GCM's tag behind each piece (format.md §4). */
+export const TAG_BYTES = 16;
+/** Plaintext per chunk: a full chunk is exactly one block (format.md §4). */
+export const PIECE_BYTES = MAX_BLOCK_BYTES - TAG_BYTES;
+/** Chunks that a share block lists itself; from one more on it lists index blocks (format.md §5). */
+export const MAX_DIRECT_CHUNKS = 2048;
+/** Chunk CIDs per index block (format.md §5). */
+export const CHUNKS_PER_INDEX = 16_384;
+/** The smallest padded stream (format.md §4). */
+export const MIN_PADDED_BYTES = 4096;
+/** Canonical CBOR of a manifest (format.md §6). */
+export const MAX_MANIFEST_BYTES = 2 ** 26;
+/** Entries of a manifest (format.md §6). */
+export const MAX_ENTRIES = 2 ** 20;
+/** Bytes of a path, of one segment and of a note, in UTF-8 (format.md §6). */
+export const MAX_PATH_BYTES = 4096;
+export const MAX_SEGMENT_BYTES = 255;
+export const MAX_NOTE_BYTES = 4096;
+/** Seconds around 1970 that `modified` may say (format.md §6; the range of ECMAScript's Date). */
+export const MAX_MODIFIED_SECONDS = 8.64e12;
+/** Nesting of CBOR values (format.md §2). */
+export const MAX_CBOR_DEPTH = 8;
+/** Characters and hints of a link (format.md §8). */
+export const MAX_LINK_CHARS = 2048;
+export const MAX_LINK_HINTS = 8;
+/** The age file inside a grant (format.md §7). */
+export const MAX_SEALED_BYTES = 64 * KiB;
+/** scrypt work factor (log2 N) that we write, and the most that we compute for others (format.md §7). */
+export const SCRYPT_LOG_N = 18;
+export const MAX_SCRYPT_LOG_N = 20;
+
+// On the wire (docs/protocol.md).
+
+/** A message's CBOR header: ranges are what grows, and they are bounded below. */
+export const MAX_HEADER_BYTES = 64 * KiB;
+/** Numbers in one message's ranges, two per range: keeps a header within its limit (9 bytes each at worst, two streams). */
+export const MAX_RANGE_NUMBERS = 2048;
+/** Bytes asked for and not yet received on one channel: below libp2p's read buffer, enough to fill a fast line. */
+export const CREDIT_BYTES = 4 * MiB;
+/** Received and not yet taken by the reader, per channel: the credit and a few messages; more is a broken peer. */
+export const MAX_UNREAD_BYTES = CREDIT_BYTES + 2 * MiB;
+/** Written in one call to a stream: larger writes cost less per byte (bench/README.md). */
+export const MAX_WRITE_BYTES = MAX_BLOCK_BYTES;
+/** A peer that opened a channel says hello within this time. */
+export const HELLO_TIMEOUT_MS = 15_000;
+/** A channel on which nothing was asked for so long is closed by the server. */
+export const IDLE_CHANNEL_TIMEOUT_MS = 10 * 60_000;
+/** A write that makes no progress for so long ends the channel: the peer has stopped reading. */
+export const STALLED_WRITE_TIMEOUT_MS = 60_000;
+/** Dialling one peer. */
+export const DIAL_TIMEOUT_MS = 10_000;
+/** Channels that one peer may hold open at once, and all together: memory is credit times channels at worst. */
+export const MAX_CHANNELS_PER_PEER = 16;
+export const MAX_CHANNELS = 256;
+/** Connections of a node. */
+export const MAX_CONNECTIONS = 300;
+/** New connections per second from one host before they are refused: many homes may share one machine. */
+export const MAX_INBOUND_PER_SECOND = 100;
+
+// Fetching.
+
+/** Peers that a fetch holds open at once; more are kept in reserve. */
+export const MAX_ACTIVE_PEERS = 8;
+/** Candidates that a fetch remembers per share; a flood of false providers does not grow memory. */
+export const MAX_CANDIDATES = 512;
+/** Dials under way at once for one share: fifty dead providers and a live one cost seconds. */
+export const MAX_PARALLEL_DIALS = 12;
+/** A request is stalled when nothing of it came for the larger of this and a multiple of what the peer's rate predicts. */
+export const MIN_STALL_MS = 4_000;
+export const MAX_STALL_MS = 60_000;
+/** Chunks received, being verified, opened and written at once: bounds memory (one MiB each, twice for the plaintext). */
+export const MAX_CHUNKS_IN_WORK = 12;
+/** A search that found nobody says so after this time. */
+export const NOBODY_FOUND_NOTICE_MS = 10_000;
+/** Off a terminal a fetch gives up when nothing has moved for so long (experience.md). */
+export const DEFAULT_TIMEOUT_MS = 5 * 60_000;
+/** Pause before a peer that vanished or was busy is tried again; doubles up to the larger. */
+export const MIN_RETRY_MS = 500;
+export const MAX_RETRY_MS = 30_000;
+
+// Sharing.
+
+/** Pieces that one worker task reads and seals: large enough to make the hand-over cheap, small enough for even progress. */
+export const PIECES_PER_TASK = 4;
+/** Below this size work is done in the calling thread: starting workers costs more than it saves. */
+export const MIN_POOL_BYTES = 8 * MiB;
+/** Worker threads at most; beyond that the disk or the network is the limit. */
+export const MAX_WORKERS = 4;
+/** Index blocks kept in memory per share (512 KiB each); others are read again. */
+export const CACHED_INDEX_BLOCKS = 8;
+
+// Files.
+
+/** Files and folders held open while a tree is written. */
+export const MAX_OPEN_FILES = 64;
+
+// The DHT (docs/protocol.md).
+
+/** Announcements are renewed well before they lapse after 24 hours. */
+export const REANNOUNCE_MS = 6 * 3600_000;
+/** A fetch that still looks for peers asks the DHT again after this time. */
+export const LOOKUP_INTERVAL_MS = 10_000;

@@ -1,0 +1,226 @@
+/**
+ * What verbs need from outside: types only. Each port has one contract suite in test/contract that every adapter runs.
+ */
+import type { BlockId, Digest } from './format/ids.ts';
+import type { Hint } from './format/hint.ts';
+import type { Ranges } from './protocol/ranges.ts';
+
+/** The two streams of a share (format.md §4). */
+export type StreamName = 'manifest' | 'data';
+
+/** One block of a share: its root, an index block of a stream, or a chunk of a stream. */
+export type BlockAddress =
+  | { readonly kind: 'share' }
+  | { readonly kind: 'index'; readonly stream: StreamName; readonly index: number }
+  | { readonly kind: 'chunk'; readonly stream: StreamName; readonly index: number };
+
+/** Which chunks of a share a source can give. A source that has any chunk has the share block and all index blocks. */
+export type Holdings = 'all' | { readonly manifest: Ranges; readonly data: Ranges };
+
+/**
+ * Where blocks of shares come from: ciphertext on disk, the original files, a fetched output. Who asks sees no difference.
+ * What it returns has been hashed against its CID by the source.
+ */
+export interface ChunkSource {
+  /** Which chunks it has of `share`; undefined when it does not know the share at all. */
+  have(share: BlockId): Promise<Holdings | undefined>;
+  /**
+   * The bytes of one block.
+   * @throws ShoalError `unavailable` when it has not got the block (any more), `changed` when the original differs from
+   *   what was shared (nothing of the block leaves), `io` when reading fails.
+   */
+  read(share: BlockId, at: BlockAddress, signal?: AbortSignal): Promise<Uint8Array>;
+}
+
+/** A source that takes blocks. It stores what it is given; checking is done by the one door before (crypto `verify`). */
+export interface ChunkStore extends ChunkSource {
+  write(share: BlockId, at: BlockAddress, bytes: Uint8Array): Promise<void>;
+  /** Makes everything written for `share` durable. */
+  sync(share: BlockId): Promise<void>;
+  /** Forgets every block of `share`. */
+  drop(share: BlockId): Promise<void>;
+  /** The shares of which it holds anything. */
+  list(): Promise<BlockId[]>;
+}
+
+/** A run of bytes of a file that is (part of) a piece. `path` is absolute. */
+export interface Segment {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+  /** What the file must look like when it is opened, where that is known (share()); else the CID alone decides. */
+  readonly expect?: { readonly sizeBytes: number; readonly modifiedNs: bigint; readonly inode: bigint };
+}
+
+/** A piece to be sealed: bytes in memory, or runs of files followed by `zeros` bytes of padding. */
+export interface PieceToSeal {
+  /** The number of the piece in its stream: the nonce (format.md §4). */
+  readonly index: number;
+  readonly content: Uint8Array | readonly Segment[];
+  readonly zeros: number;
+}
+
+/** A sealed piece: its digest, and the chunk itself where it was asked for. */
+export interface SealedPiece {
+  readonly digest: Digest;
+  readonly chunk?: Uint8Array;
+}
+
+/** The costly work on chunks. Asynchronous and in batches, so that it can be done elsewhere. */
+export interface Crypto {
+  /**
+   * Seals pieces of one stream, in the order given. Without `keep` the chunks are hashed and dropped.
+   * @throws ShoalError `changed` naming the file when one is shorter than asked or does not look as expected; `io`, `denied`.
+   */
+  seal(key: Uint8Array, pieces: readonly PieceToSeal[], keep: boolean, signal?: AbortSignal): Promise<SealedPiece[]>;
+  /**
+   * Checks a chunk against its digest, then opens it. `chunk` must not be used by the caller afterwards.
+   * @throws ShoalError `mismatch` when the bytes are not those of the digest, `corrupt` when they are and do not authenticate.
+   */
+  open(key: Uint8Array, index: number, chunk: Uint8Array, digest: Digest, signal?: AbortSignal): Promise<Uint8Array>;
+  /** Checks bytes against their digest. @throws ShoalError `mismatch` */
+  verify(bytes: Uint8Array, digest: Digest): Promise<void>;
+  /** Ends the workers, where there are any. */
+  close(): Promise<void>;
+}
+
+/** How a candidate was found; `local` is this home itself. */
+export type FoundVia = 'local' | 'hint' | 'mdns' | 'dht';
+
+/** A peer that may have a share. Nothing about it is trusted. */
+export interface Candidate {
+  /** Peer id as text. */
+  readonly peer: string;
+  /** Multiaddrs as text, each ending in /p2p/…; empty when the network knows how to reach the peer. */
+  readonly addresses: readonly string[];
+  readonly via: FoundVia;
+}
+
+/** A message: a small CBOR header and bytes behind it (docs/protocol.md). */
+export interface Frame {
+  readonly header: Uint8Array;
+  readonly body: Uint8Array;
+}
+
+/** One stream of messages to one peer. */
+export interface Channel {
+  /** Peer id of the other side, as text; the connection below has authenticated it. */
+  readonly peer: string;
+  /** Multiaddr of the other side, for display. */
+  readonly address: string;
+  /** Resolves when the message was taken by the stream, whose buffer is bounded. @throws ShoalError `protocol` when the channel has ended. */
+  send(header: Uint8Array, body?: Uint8Array): Promise<void>;
+  /**
+   * The messages that arrive, until the other side closes; can be iterated once. What arrives and is not taken is bounded
+   * by MAX_UNREAD_BYTES, beyond which the channel is aborted. @throws ShoalError `protocol` when it ends otherwise.
+   */
+  frames(): AsyncIterable<Frame>;
+  /** Says that nothing more will be sent, waits until all is written, and ends the channel. */
+  close(): Promise<void>;
+  /** Ends the channel at once; both sides' reading fails. */
+  abort(reason: Error): void;
+}
+
+/** What a network can say about itself. */
+export interface NetworkStatus {
+  readonly connections: number;
+  readonly dhtPeers: number;
+  readonly lanPeers: number;
+}
+
+/** Peers, how they are found, and channels to them. */
+export interface Network {
+  /** This node's peer id, as text. */
+  readonly self: string;
+  /** Multiaddrs as text, each ending in /p2p/…, under which this node believes it can be reached. */
+  addresses(): string[];
+  status(): NetworkStatus;
+  /** @throws ShoalError `not-found` when the peer can not be reached, `protocol` when it does not speak `protocol`. */
+  connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel>;
+  /** Answers channels of `protocol`. The handler owns the channel; when it throws, the channel is aborted. */
+  serve(protocol: string, handler: (channel: Channel) => Promise<void>): Promise<void>;
+  /** Candidates for `id`, from every way of finding at once, first come first, until the signal. May repeat a peer. */
+  find(id: BlockId, hints: readonly Hint[], signal: AbortSignal): AsyncIterable<Candidate>;
+  /** Announces this node as a provider of `id` under its rendezvous keys, and goes on doing so. */
+  announce(id: BlockId): void;
+  unannounce(id: BlockId): void;
+  stop(): Promise<void>;
+}
+
+/** Why a share is not served. */
+export interface Refusal {
+  readonly reason: 'blocked' | 'withdrawn' | 'expired' | 'changed' | 'busy' | 'over-quota';
+  readonly detail?: string;
+  /** Unix seconds. */
+  readonly until?: number;
+}
+
+/** The one gate that serving, seeding, importing and announcing ask. */
+export interface Refusals {
+  for(id: BlockId, nowSeconds: number): Refusal | undefined;
+}
+
+/** Time comes in as an argument, so that tests can move it. */
+export interface Clock {
+  /** Unix milliseconds; may jump. */
+  now(): number;
+  /** Milliseconds that only go forward. */
+  monotonic(): number;
+  /** Resolves after `ms`, or rejects with the signal's reason. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export type RandomBytes = (length: number) => Uint8Array;
+
+/** What a directory entry is. */
+export type EntryKind = 'file' | 'directory' | 'link' | 'other';
+
+export interface EntryStat {
+  readonly kind: EntryKind;
+  readonly sizeBytes: number;
+  /** Number of hard links. */
+  readonly links: number;
+  /** Tells two names of one file apart from two files. */
+  readonly identity: string;
+}
+
+/** An open file. Positions and lengths in bytes. */
+export interface OpenFile {
+  /** Reads up to `into.length` bytes at `position`; fewer only at the end. Returns how many. */
+  read(into: Uint8Array, position: number): Promise<number>;
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  truncate(length: number): Promise<void>;
+  stat(): Promise<EntryStat>;
+  /** Sets the permission bits that the format knows, and the time. */
+  setAttributes(attributes: { executable?: boolean; modifiedSeconds?: number }): Promise<void>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * A folder that was opened once and from then on is addressed by that handle, with names of one segment: nobody can lead
+ * a write elsewhere by planting a link in the path. No method follows a symbolic link at `name`.
+ * All throw ShoalError by `fileError`.
+ */
+export interface Directory {
+  /** Creates a file that must not exist. */
+  create(name: string): Promise<OpenFile>;
+  /** Opens an existing regular file that has one name only. */
+  open(name: string, mode: 'read' | 'write'): Promise<OpenFile>;
+  /** Creates a folder that must not exist, for this user only. */
+  make(name: string): Promise<void>;
+  /** Opens a folder below this one. */
+  enter(name: string): Promise<Directory>;
+  list(): Promise<{ name: string; kind: EntryKind }[]>;
+  /** undefined when there is nothing of that name. */
+  stat(name: string): Promise<EntryStat | undefined>;
+  /** Renames within one file system. Fails with `exists` where the target exists, unless `replace`. Never replaces a folder. */
+  move(name: string, to: Directory, toName: string, replace?: boolean): Promise<void>;
+  /** Removes a file, a link, or a folder with all that is in it; nothing when it is not there. */
+  remove(name: string): Promise<void>;
+  /** Makes the names in this folder durable. */
+  sync(): Promise<void>;
+  /** Makes everything below this folder durable, contents and names. */
+  syncAll(): Promise<void>;
+  close(): Promise<void>;
+}
