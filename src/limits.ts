@@ -48,14 +48,26 @@ export const MAX_RANGE_NUMBERS = 2048;
 export const CREDIT_BYTES = 4 * MiB;
 /** Received and not yet taken by the reader, per channel: the credit and a few messages; more is a broken peer. */
 export const MAX_UNREAD_BYTES = CREDIT_BYTES + 2 * MiB;
+/** Counted beside the bytes of a message that was received and not taken: many tiny ones cost more than their bytes. */
+export const FRAME_OVERHEAD_BYTES = 256;
+/** What libp2p holds for a stream whose reader has not begun yet, beyond which it resets the stream: more than the largest window. */
+export const MAX_READ_BUFFER_BYTES = 8 * MiB;
+/** What a stream may have on its way at most; the window grows to it while the reader keeps up. */
+export const MAX_STREAM_WINDOW_BYTES = 4 * MiB;
 /** Written in one call to a stream: larger writes cost less per byte (bench/README.md). */
 export const MAX_WRITE_BYTES = MAX_BLOCK_BYTES;
+/** Blocks that one message may ask for; the credit allows few anyway, and this is checked before they are listed. */
+export const MAX_ASKED = 64;
+/** Blocks made at once for one channel: enough to keep two workers busy, few enough to bound memory. */
+export const READS_PER_CHANNEL = 3;
 /** A peer that opened a channel says hello within this time. */
 export const HELLO_TIMEOUT_MS = 15_000;
 /** A channel on which nothing was asked for so long is closed by the server. */
 export const IDLE_CHANNEL_TIMEOUT_MS = 10 * 60_000;
 /** A write that makes no progress for so long ends the channel: the peer has stopped reading. */
 export const STALLED_WRITE_TIMEOUT_MS = 60_000;
+/** Who closed a channel waits so long for the other side to do the same. */
+export const CLOSE_LINGER_MS = 10_000;
 /** Dialling one peer. */
 export const DIAL_TIMEOUT_MS = 10_000;
 /** Channels that one peer may hold open at once, and all together: memory is credit times channels at worst. */
@@ -65,6 +77,8 @@ export const MAX_CHANNELS = 256;
 export const MAX_CONNECTIONS = 300;
 /** New connections per second from one host before they are refused: many homes may share one machine. */
 export const MAX_INBOUND_PER_SECOND = 100;
+/** Inbound connections that have not finished their handshake. */
+export const MAX_PENDING_INBOUND = 32;
 
 // Fetching.
 
@@ -87,21 +101,36 @@ export const DEFAULT_TIMEOUT_MS = 5 * 60_000;
 export const MIN_RETRY_MS = 500;
 export const MAX_RETRY_MS = 30_000;
 
+/** How often slow peers and due retries are looked for. */
+export const TICK_MS = 500;
+/** When everyone who knew the share has refused it, others get so much time to turn up. */
+export const REFUSED_GRACE_MS = 5_000;
+
 // Sharing.
 
 /** Pieces that one worker task reads and seals: large enough to make the hand-over cheap, small enough for even progress. */
 export const PIECES_PER_TASK = 4;
+/** Tasks given to the workers and not done: keeps them busy, and bounds what is under way. */
+export const TASKS_AHEAD = 6;
 /** Below this size work is done in the calling thread: starting workers costs more than it saves. */
 export const MIN_POOL_BYTES = 8 * MiB;
 /** Worker threads at most; beyond that the disk or the network is the limit. */
 export const MAX_WORKERS = 4;
+/** A worker thread without work ends after this time. */
+export const IDLE_WORKER_MS = 5_000;
 /** Index blocks kept in memory per share (512 KiB each); others are read again. */
 export const CACHED_INDEX_BLOCKS = 8;
+/** Shares whose listing a store keeps in memory at once; others are read again. */
+export const CACHED_LISTINGS = 8;
 
 // Files.
 
 /** Files and folders held open while a tree is written. */
 export const MAX_OPEN_FILES = 64;
+/** Folders of chunks that a store holds open. */
+export const MAX_OPEN_FOLDERS = 32;
+/** The longest that a process waits for another one that writes the catalog; each write takes milliseconds. */
+export const CATALOG_BUSY_MS = 10_000;
 
 // The DHT (docs/protocol.md).
 
@@ -109,3 +138,20 @@ export const MAX_OPEN_FILES = 64;
 export const REANNOUNCE_MS = 6 * 3600_000;
 /** A fetch that still looks for peers asks the DHT again after this time. */
 export const LOOKUP_INTERVAL_MS = 10_000;
+/** One look-up or announcement of one key takes no longer. */
+export const DHT_QUERY_TIMEOUT_MS = 60_000;
+/** Announcements under way at once. */
+export const MAX_PARALLEL_ANNOUNCEMENTS = 4;
+/** How often a node looks whether its addresses or the clock have jumped, and then announces again. */
+export const NETWORK_CHECK_MS = 30_000;
+/** The wall clock may drift so far from the monotonic one within one check before the machine is taken to have slept. */
+export const MAX_CLOCK_DRIFT_MS = 60_000;
+
+// The local network.
+
+/** A search asks the local network so often for its first ten seconds; then the pauses double up to the larger. */
+export const LAN_QUERY_MS = 2_000;
+export const LAN_EAGER_MS = 10_000;
+export const MAX_LAN_QUERY_MS = 60_000;
+/** Peers of the local network that are remembered. */
+export const MAX_LAN_PEERS = 256;

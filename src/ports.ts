@@ -3,10 +3,12 @@
  */
 import type { BlockId, Digest } from './format/ids.ts';
 import type { Hint } from './format/hint.ts';
+import type { Layout } from './format/layout.ts';
+import type { Manifest } from './format/manifest.ts';
+import type { StreamName } from './format/share-block.ts';
 import type { Ranges } from './protocol/ranges.ts';
 
-/** The two streams of a share (format.md §4). */
-export type StreamName = 'manifest' | 'data';
+export type { StreamName } from './format/share-block.ts';
 
 /** One block of a share: its root, an index block of a stream, or a chunk of a stream. */
 export type BlockAddress =
@@ -80,6 +82,8 @@ export interface Crypto {
   open(key: Uint8Array, index: number, chunk: Uint8Array, digest: Digest, signal?: AbortSignal): Promise<Uint8Array>;
   /** Checks bytes against their digest. @throws ShoalError `mismatch` */
   verify(bytes: Uint8Array, digest: Digest): Promise<void>;
+  /** Takes back the memory of a chunk or piece that came from `seal` or `open` and that nobody will look at again: optional, and saves time. */
+  recycle?(bytes: Uint8Array): void;
   /** Ends the workers, where there are any. */
   close(): Promise<void>;
 }
@@ -108,6 +112,8 @@ export interface Channel {
   readonly peer: string;
   /** Multiaddr of the other side, for display. */
   readonly address: string;
+  /** Bytes that arrived so far, of incomplete messages too: shows that a slow peer is not a dead one. */
+  readonly receivedBytes: number;
   /** Resolves when the message was taken by the stream, whose buffer is bounded. @throws ShoalError `protocol` when the channel has ended. */
   send(header: Uint8Array, body?: Uint8Array): Promise<void>;
   /**
@@ -182,6 +188,8 @@ export interface EntryStat {
   readonly links: number;
   /** Tells two names of one file apart from two files. */
   readonly identity: string;
+  /** Whether it belongs to this user. */
+  readonly ours: boolean;
 }
 
 /** An open file. Positions and lengths in bytes. */
@@ -205,11 +213,11 @@ export interface OpenFile {
 export interface Directory {
   /** Creates a file that must not exist. */
   create(name: string): Promise<OpenFile>;
-  /** Opens an existing regular file that has one name only. */
+  /** Opens an existing regular file of this user that has one name only; `denied` when it is anything else. */
   open(name: string, mode: 'read' | 'write'): Promise<OpenFile>;
-  /** Creates a folder that must not exist, for this user only. */
-  make(name: string): Promise<void>;
-  /** Opens a folder below this one. */
+  /** Creates a folder that must not exist: for this user only, or with `shared` as the user's umask has it. */
+  make(name: string, options?: { readonly shared?: boolean }): Promise<void>;
+  /** Opens a folder of this user below this one; `denied` when it is a link, another's, or no folder. */
   enter(name: string): Promise<Directory>;
   list(): Promise<{ name: string; kind: EntryKind }[]>;
   /** undefined when there is nothing of that name. */
@@ -223,4 +231,153 @@ export interface Directory {
   /** Makes everything below this folder durable, contents and names. */
   syncAll(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** What a home knows about a share of its own. */
+export interface ShareRecord {
+  readonly id: BlockId;
+  readonly kind: 'file' | 'folder';
+  readonly name: string;
+  /** Sum of the entries' sizes. */
+  readonly sizeBytes: number;
+  readonly files: number;
+  /** Where its chunks come from: the user's files, a copy made when sharing, a fetched output, or ciphertext from elsewhere. */
+  readonly source: 'original' | 'copy' | 'fetched' | 'imported';
+  /** Absolute path of the file or folder, for `original` and `fetched`. */
+  readonly root?: string;
+  /** What the files looked like when they were shared. */
+  readonly fingerprint?: Uint8Array;
+  /** Hints of its link, as text. */
+  readonly hints: readonly string[];
+  /** Unix seconds. */
+  readonly createdAt: number;
+  readonly state: 'ready' | 'changed';
+  /** How the files differ from what was shared. */
+  readonly changedWhy?: string;
+  readonly hasKey: boolean;
+  readonly bytesUp: number;
+  readonly peersServed: number;
+  /** Whether the home serves it whenever it runs, without a command that asks for it. */
+  readonly serveAlways: boolean;
+}
+
+/** What is told of a share when it is added; the rest comes by itself. */
+export type NewShareRecord = Omit<ShareRecord, 'state' | 'changedWhy' | 'hasKey' | 'bytesUp' | 'peersServed'>;
+
+/**
+ * The shares of a home and their secrets, which are stored only wrapped by the home's own. What was written is durable when
+ * the method returns; several processes may read and write at once.
+ * All methods throw ShoalError `home` when the catalog, or what it knows of that share, is damaged; `io`, `disk-full`.
+ */
+export interface Catalog {
+  /**
+   * Adds a share, or takes the place of what was known of the same id: it is `ready` then; traffic, and secrets that are not
+   * given, are kept.
+   */
+  add(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void;
+  get(id: BlockId): ShareRecord | undefined;
+  /** In the order in which they were created. Leaves out what is damaged. */
+  list(): ShareRecord[];
+  /** Shares of the file or folder at exactly this path, in the order in which they were created. */
+  findByRoot(root: string): ShareRecord[];
+  /** The bytes of the file key, where the home has it. */
+  keyOf(id: BlockId): Uint8Array | undefined;
+  /** The seed of the share's owner key, where the share is the home's own: 32 bytes. */
+  ownerSeedOf(id: BlockId): Uint8Array | undefined;
+  /** The seed that belongs to the salt of an owner key: for a share that is about to be made. */
+  ownerSeed(salt: Uint8Array): Uint8Array;
+  /** Marks a share whose files differ from what was shared. */
+  markChanged(id: BlockId, why: string): void;
+  addTraffic(id: BlockId, bytes: number, peers: number): void;
+  /** Forgets a share and its secrets; nothing when it is not there. */
+  remove(id: BlockId): void;
+  setting(name: string): string | undefined;
+  /** Stores a setting; without a value it is removed. */
+  setSetting(name: string, value: string | undefined): void;
+  close(): void;
+}
+
+/** A file, or an empty folder, to be shared. */
+export interface TreeEntry {
+  /** Relative to the root, with `/` between segments; of a single file its name. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly executable: boolean;
+  /** Unix seconds, rounded down. */
+  readonly modifiedSeconds: number;
+  /** True for a folder without anything that can be shared. */
+  readonly directory?: true;
+  /** What the file looks like as long as it is the same. */
+  readonly stat: NonNullable<Segment['expect']>;
+}
+
+/** Something that can not be shared. `path` is relative to the root and safe to show, as is `why`. */
+export interface TreeProblem {
+  readonly path: string;
+  readonly why: string;
+}
+
+/** What is at a path that a user wants to share. */
+export interface Tree {
+  readonly kind: 'file' | 'folder';
+  /** What the share is to be called. */
+  readonly name: string;
+  /** The absolute path of the file or folder, without links. */
+  readonly root: string;
+  /** Sorted by the bytes of their paths (format.md §6). */
+  readonly entries: readonly TreeEntry[];
+  readonly problems: readonly TreeProblem[];
+}
+
+/** Where the plaintext of a fetched share goes, piece by piece, in any order. */
+export interface Sink {
+  /** Entries that got another name because the target can't hold theirs or keep it apart. */
+  readonly renamed: readonly { readonly path: string; readonly as: string }[];
+  /** Pieces that an earlier run says it has written. Not to be believed: see `read`. */
+  claimed(): number[];
+  /** A piece as it is there, with its padding; undefined where a part of it is missing. */
+  read(index: number): Promise<{ readonly content: Uint8Array } | undefined>;
+  /** @throws ShoalError `malformed` when the padding is not zero; by `fileError` */
+  write(index: number, plaintext: Uint8Array): Promise<void>;
+  /** Notes that a piece was written. */
+  record(index: number): Promise<void>;
+  /** Gives the whole its final name, durably. @throws ShoalError `exists` unless `replace`; by `fileError` */
+  finish(options: { readonly replace: boolean }): Promise<void>;
+  /** Ends for now; what was written stays for a later run. */
+  close(): Promise<void>;
+}
+
+/** Where a fetch puts what it gets. */
+export interface Destination {
+  /** Keeps the share block, index blocks and manifest between runs. */
+  readonly store: ChunkStore;
+  /** Pieces must come within so many of the first that is missing: for output in order. */
+  readonly window?: number;
+  /** What stands at the final place already; undefined for nothing. */
+  standing(manifest: Manifest): Promise<Standing | undefined>;
+  /** @throws ShoalError by `fileError`; `bad-name` for names that can not be made here */
+  open(content: SinkContent): Promise<Sink>;
+  /** Where the output is to be found, for people. */
+  pathOf(manifest: Manifest): string;
+  /** Removes what earlier runs left, after it has turned out not to be needed. */
+  discard(): Promise<void>;
+}
+
+/** Something at the place where an output is to go. */
+export interface Standing {
+  /** Absolute path. */
+  readonly root: string;
+  /** Whether it has every entry of the manifest, each of the right kind and size. */
+  readonly plausible: boolean;
+}
+
+/** What a sink is opened for. */
+export interface SinkContent {
+  readonly manifest: Manifest;
+  /** Of the manifest's entries. */
+  readonly layout: Layout;
+  /** Bytes of the data stream with its padding. */
+  readonly streamSize: number;
+  /** Which entries are wanted; all when absent. */
+  readonly selected?: (entry: number) => boolean;
 }

@@ -1,0 +1,560 @@
+/**
+ * Gets blocks of one share from whoever has them: finds peers, proves to each that we know the id, asks by schedule, and
+ * hands what arrives to the caller, who checks it (protocol.md). Survives peers that vanish, stall, lie or refuse.
+ */
+import { isShoalError, ShoalError } from './errors.ts';
+import { dayOf, digestOf, rendezvous, type BlockId } from './format/ids.ts';
+import type { Hint } from './format/hint.ts';
+import { decodeShareBlock, indexCount, type ShareBlock } from './format/share-block.ts';
+import { chunkCount, chunkLength } from './format/pieces.ts';
+import {
+  CREDIT_BYTES,
+  DIAL_TIMEOUT_MS,
+  HELLO_TIMEOUT_MS,
+  MAX_BLOCK_BYTES,
+  MAX_CHUNKS_IN_WORK,
+  NOBODY_FOUND_NOTICE_MS,
+  REFUSED_GRACE_MS,
+  TICK_MS,
+} from './limits.ts';
+import type { Candidate, Channel, ChunkSource, Clock, Crypto, FoundVia, Frame, Holdings, Network, StreamName } from './ports.ts';
+import { CHUNKS_PROTOCOL, decodeServerMessage, encodeMessage, type Have, type ServerMessage } from './protocol/messages.ts';
+import { proofOf } from './protocol/proof.ts';
+import { checkRanges, indicesOf, rangesOf } from './protocol/ranges.ts';
+import { Schedule } from './protocol/schedule.ts';
+import { Swarm, type Ending } from './protocol/swarm.ts';
+
+export interface DownloadDeps {
+  /** Absent when only this home is asked. */
+  readonly network?: Network;
+  readonly crypto: Crypto;
+  readonly clock: Clock;
+  /** This home's own chunks, asked like a peer. */
+  readonly local?: ChunkSource;
+}
+
+export interface DownloadOptions {
+  readonly id: BlockId;
+  readonly hints: readonly Hint[];
+  /** Give up when nothing has moved for so long; never when absent. */
+  readonly timeoutMs?: number;
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: DownloadEvent) => void;
+}
+
+export type DownloadEvent =
+  | { readonly event: 'found'; readonly peer: string; readonly via: FoundVia; readonly address: string }
+  | { readonly event: 'lost'; readonly peer: string; readonly why: string }
+  | { readonly event: 'waiting'; readonly why: string };
+
+/** Who gave how much. */
+export interface SourceSummary {
+  readonly peer: string;
+  readonly via: FoundVia;
+  readonly bytes: number;
+}
+
+/** Which blocks to get. */
+export interface Wanted {
+  readonly kind: 'chunk' | 'index';
+  readonly stream: StreamName;
+  readonly indices: Iterable<number>;
+  /** Only so many blocks ahead of the first that is missing. */
+  readonly window?: number;
+}
+
+/**
+ * Checks and keeps a block. Throws `mismatch` when its bytes are not those that were asked for: the peer is not used any
+ * more and the block is asked elsewhere. Anything else that it throws ends the download.
+ */
+export type Accept = (index: number, bytes: Uint8Array) => Promise<void>;
+
+/** Somebody who gives blocks. */
+interface Source {
+  readonly peer: string;
+  readonly via: FoundVia;
+  have: Have;
+  readonly creditBytes: number;
+  bytes: number;
+  get(kind: Wanted['kind'], stream: StreamName, indices: number[]): void;
+  cancel(kind: Wanted['kind'], stream: StreamName, indices: number[]): void;
+  receivedBytes(): number;
+  end(reason: Error): void;
+}
+
+/** One call of `blocks`, under way. */
+interface Phase {
+  readonly wanted: Wanted;
+  readonly schedule: Schedule;
+  readonly accept: Accept;
+  inWork: number;
+  readonly finished: PromiseWithResolvers<void>;
+}
+
+export class Download {
+  readonly #deps: DownloadDeps;
+  readonly #options: DownloadOptions;
+  readonly #swarm = new Swarm();
+  readonly #sources = new Map<string, Source>();
+  readonly #left: SourceSummary[] = [];
+  readonly #stop = new AbortController();
+  readonly #shareBlock = Promise.withResolvers<{ bytes: Uint8Array; block: ShareBlock }>();
+  readonly #vias = new Map<string, FoundVia>();
+  readonly #tasks = new Set<Promise<void>>();
+  #block: ShareBlock | undefined;
+  #phase: Phase | undefined;
+  #complete = false;
+  #lastMovedMs: number;
+  #lastNoticeMs: number;
+  #lastChangeMs: number;
+
+  constructor(deps: DownloadDeps, options: DownloadOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#lastMovedMs = this.#lastNoticeMs = this.#lastChangeMs = deps.clock.monotonic();
+    this.#shareBlock.promise.catch(() => undefined);
+    const onAbort = (): void => this.#fail(new ShoalError('interrupted', 'stopped on request; the same command goes on where this one stopped'));
+    if (options.signal.aborted) queueMicrotask(onAbort);
+    else options.signal.addEventListener('abort', onAbort, { once: true, signal: this.#stop.signal });
+    this.#run(this.#watch());
+    if (deps.local !== undefined) this.#run(this.#joinLocal(deps.local));
+    if (deps.network !== undefined) this.#run(this.#discover(deps.network));
+  }
+
+  /** The share block, from the first source that proved to have it: its bytes hash to the id; no more is known of it. */
+  shareBlock(): Promise<{ bytes: Uint8Array; block: ShareBlock }> {
+    return this.#shareBlock.promise;
+  }
+
+  /** Says that the share block is known already, from an earlier run. `bytes` hash to the id. */
+  knowShareBlock(bytes: Uint8Array): void {
+    this.#learn(bytes);
+  }
+
+  /**
+   * Gets blocks and gives each to `accept`, several at once, in any order. One call at a time.
+   * @throws what `accept` throws but for `mismatch`; ShoalError `not-found`, `unavailable`, `refused`, `changed`, `interrupted`
+   */
+  async blocks(wanted: Wanted, accept: Accept): Promise<void> {
+    const block = this.#block;
+    if (block === undefined) throw new Error('blocks() is called before the share block is known');
+    this.#stop.signal.throwIfAborted();
+    const { size } = block[wanted.stream];
+    const isChunk = wanted.kind === 'chunk';
+    const phase: Phase = {
+      wanted,
+      accept,
+      inWork: 0,
+      finished: Promise.withResolvers(),
+      schedule: new Schedule({
+        count: isChunk ? chunkCount(size) : indexCount(size),
+        wanted: wanted.indices,
+        lengthOf: index => (isChunk ? chunkLength(size, index) : MAX_BLOCK_BYTES),
+        ...(wanted.window === undefined ? {} : { window: wanted.window }),
+      }),
+    };
+    this.#phase = phase;
+    this.#moved();
+    for (const source of this.#sources.values()) this.#enter(source, phase);
+    this.#settle(phase);
+    try {
+      await phase.finished.promise;
+    } finally {
+      this.#phase = undefined;
+    }
+  }
+
+  /** Peers at work for us now. */
+  get peers(): number {
+    return this.#sources.size;
+  }
+
+  /** Who gave how much, those that left included. */
+  summary(): SourceSummary[] {
+    const all = [...this.#left, ...[...this.#sources.values()].map(({ peer, via, bytes }) => ({ peer, via, bytes }))];
+    const byPeer = new Map<string, SourceSummary>();
+    for (const one of all) byPeer.set(one.peer, { ...one, bytes: one.bytes + (byPeer.get(one.peer)?.bytes ?? 0) });
+    return [...byPeer.values()].filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes);
+  }
+
+  /** Ends all that was started; `complete` tells the peers that we have all we wanted. */
+  async close(complete: boolean): Promise<void> {
+    this.#complete = complete;
+    this.#fail(new ShoalError('interrupted', 'the download was closed'));
+    await Promise.allSettled([...this.#tasks]);
+  }
+
+  async #discover(network: Network): Promise<void> {
+    const { id, hints } = this.#options;
+    for await (const candidate of network.find(id, hints, this.#stop.signal)) {
+      if (candidate.peer === network.self) continue;
+      this.#vias.set(candidate.peer, this.#vias.get(candidate.peer) ?? candidate.via);
+      this.#swarm.found(candidate);
+      this.#dialMore(network);
+    }
+  }
+
+  #dialMore(network: Network): void {
+    for (const candidate of this.#swarm.toDial(this.#now())) this.#run(this.#join(network, candidate));
+  }
+
+  async #join(network: Network, candidate: Candidate): Promise<void> {
+    const { peer } = candidate;
+    let channel: Channel | undefined;
+    let ending: Ending;
+    try {
+      channel = await network.connect(candidate, CHUNKS_PROTOCOL, AbortSignal.any([this.#stop.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]));
+      ending = await this.#talk(network, candidate, channel);
+    } catch (error) {
+      ending = endingOf(error, channel !== undefined);
+      channel?.abort(asError(error));
+    }
+    this.#leave(peer);
+    this.#swarm.left(peer, ending, this.#now());
+    this.#lastChangeMs = this.#now();
+    const isStranger = ending.why === 'refused' && ending.refusal.reason === 'unknown';
+    if (channel !== undefined && !isStranger && !this.#stop.signal.aborted) this.#options.onEvent({ event: 'lost', peer, why: ending.why === 'refused' ? ending.refusal.reason : ending.detail });
+    if (!this.#stop.signal.aborted) this.#dialMore(network);
+  }
+
+  /** One conversation, until it ends. */
+  async #talk(network: Network, { peer }: Candidate, channel: Channel): Promise<Ending> {
+    const { id } = this.#options;
+    const end = (): void => this.#endChannel(channel);
+    this.#stop.signal.addEventListener('abort', end, { once: true });
+    let source: (Source & { endedBy?: Error }) | undefined;
+    try {
+      const key = rendezvous(id, dayOf(this.#deps.clock.now() / 1000)).bytes;
+      await channel.send(encodeMessage({ type: 'hello', key, proof: proofOf(id, network.self, peer) }));
+      const frames = channel.frames()[Symbol.asyncIterator]();
+      const first = await this.#firstFrame(frames);
+      const hello = decodeServerMessage(first.header, first.body.length);
+      if (hello.type === 'refuse') {
+        await channel.close();
+        return { why: 'refused', refusal: hello };
+      }
+      if (hello.type !== 'hello') throw new ShoalError('protocol', `the answer to hello is "${hello.type}"`);
+      await this.#deps.crypto.verify(first.body, digestOf(id));
+      source = channelSource(channel, this.#vias.get(peer) ?? 'hint', this.#checkedHave(hello.have, first.body), hello.credit);
+      this.#swarm.joined(peer);
+      this.#welcome(source, channel.address);
+      for (;;) {
+        const next = await frames.next();
+        if (next.done === true) return { why: 'vanished', detail: 'closed the connection' };
+        const message = decodeServerMessage(next.value.header, next.value.body.length);
+        if (message.type === 'refuse') return { why: 'refused', refusal: message };
+        await this.#received(source, message, next.value.body);
+      }
+    } catch (error) {
+      throw source?.endedBy ?? error;
+    } finally {
+      this.#stop.signal.removeEventListener('abort', end);
+    }
+  }
+
+  async #firstFrame(frames: AsyncIterator<Frame>): Promise<Frame> {
+    const timer = new AbortController();
+    const late = this.#deps.clock.sleep(HELLO_TIMEOUT_MS, timer.signal).then(() => {
+      throw new ShoalError('unavailable', 'did not answer');
+    });
+    late.catch(() => undefined);
+    try {
+      const first = await Promise.race([frames.next(), late]);
+      if (first.done === true) throw new ShoalError('unavailable', 'closed the connection without an answer');
+      return first.value;
+    } finally {
+      timer.abort();
+    }
+  }
+
+  /** Our own home as a source: what it reads has been hashed, so it never lies. */
+  async #joinLocal(local: ChunkSource): Promise<void> {
+    const { id } = this.#options;
+    const have: Holdings | undefined = await local.have(id);
+    if (have === undefined) return;
+    try {
+      const bytes = await local.read(id, { kind: 'share' }, this.#stop.signal);
+      this.#learn(bytes);
+    } catch (error) {
+      this.#options.onEvent({ event: 'lost', peer: 'this home', why: asError(error).message });
+      return;
+    }
+    const read = async (kind: Wanted['kind'], stream: StreamName, index: number): Promise<void> => {
+      let bytes: Uint8Array;
+      try {
+        bytes = await local.read(id, { kind, stream, index }, this.#stop.signal);
+      } catch (error) {
+        if (!isShoalError(error)) return this.#fail(asError(error));
+        return this.#received(source, { type: 'lacks', kind, stream, ranges: [index, 1] }, new Uint8Array());
+      }
+      return this.#received(source, { type: 'block', kind, stream, index }, bytes);
+    };
+    const source: Source = {
+      peer: 'this home',
+      via: 'local',
+      have,
+      creditBytes: CREDIT_BYTES,
+      bytes: 0,
+      get: (kind, stream, indices) => indices.forEach(index => this.#run(read(kind, stream, index))),
+      cancel: () => undefined,
+      receivedBytes: () => source.bytes,
+      end: () => undefined,
+    };
+    this.#welcome(source, 'this home');
+  }
+
+  #welcome(source: Source, address: string): void {
+    if (this.#stop.signal.aborted) return;
+    this.#sources.set(source.peer, source);
+    this.#moved();
+    this.#options.onEvent({ event: 'found', peer: source.peer, via: source.via, address });
+    if (this.#phase !== undefined) this.#enter(source, this.#phase);
+  }
+
+  #leave(peer: string): void {
+    const source = this.#sources.get(peer);
+    if (source === undefined) return;
+    this.#sources.delete(peer);
+    this.#left.push({ peer, via: source.via, bytes: source.bytes });
+    this.#phase?.schedule.removePeer(peer);
+    this.#askAll();
+  }
+
+  #enter(source: Source, phase: Phase): void {
+    const { kind, stream } = phase.wanted;
+    const has = source.have === 'all' || kind === 'index' ? 'all' : indicesOf(source.have[stream]);
+    phase.schedule.addPeer(source.peer, has, source.creditBytes, this.#now());
+    this.#ask(source, phase);
+  }
+
+  #ask(source: Source, phase: Phase): void {
+    if (phase.inWork >= MAX_CHUNKS_IN_WORK) return;
+    const indices = phase.schedule.ask(source.peer, this.#now());
+    if (indices.length > 0) source.get(phase.wanted.kind, phase.wanted.stream, indices);
+  }
+
+  #askAll(): void {
+    const phase = this.#phase;
+    if (phase === undefined) return;
+    for (const source of this.#sources.values()) this.#ask(source, phase);
+  }
+
+  async #received(source: Source, message: ServerMessage, body: Uint8Array): Promise<void> {
+    const phase = this.#phase;
+    switch (message.type) {
+      case 'block': {
+        if (phase?.wanted.kind !== message.kind || phase.wanted.stream !== message.stream) return;
+        const arrival = phase.schedule.arrived(source.peer, message.index, this.#now());
+        if (arrival === 'unasked') throw new ShoalError('protocol', 'sent a block that was not asked for');
+        if (arrival === 'late') return;
+        source.bytes += body.length;
+        await this.#work(source, phase, message.index, body);
+        return;
+      }
+      case 'lacks':
+        if (phase?.wanted.kind !== message.kind || phase.wanted.stream !== message.stream) return;
+        for (const index of indicesOf(checkRanges(message.ranges, this.#countOf(message.kind, message.stream)))) phase.schedule.lacked(source.peer, index);
+        this.#askAll();
+        return;
+      case 'have': {
+        const ranges = checkRanges(message.ranges, this.#countOf('chunk', message.stream));
+        if (phase?.wanted.kind === 'chunk' && phase.wanted.stream === message.stream) phase.schedule.gained(source.peer, indicesOf(ranges));
+        if (phase !== undefined) this.#ask(source, phase);
+        return;
+      }
+      default:
+        throw new ShoalError('protocol', `a second "${message.type}"`);
+    }
+  }
+
+  /** Lets the caller check and keep a block, and asks for more meanwhile. Returns early: several are in work at once. */
+  async #work(source: Source, phase: Phase, index: number, bytes: Uint8Array): Promise<void> {
+    phase.inWork++;
+    const done = this.#acceptOne(source, phase, index, bytes);
+    this.#run(done);
+    if (phase.inWork >= MAX_CHUNKS_IN_WORK) await done;
+    else this.#ask(source, phase);
+  }
+
+  async #acceptOne(source: Source, phase: Phase, index: number, bytes: Uint8Array): Promise<void> {
+    const { kind, stream } = phase.wanted;
+    try {
+      if (kind === 'chunk' && bytes.length !== this.#chunkLength(stream, index)) throw new ShoalError('mismatch', 'a chunk has the wrong length');
+      await phase.accept(index, bytes);
+    } catch (error) {
+      phase.inWork--;
+      if (!isShoalError(error, 'mismatch')) return this.#failPhase(phase, asError(error));
+      phase.schedule.rejected(index);
+      phase.schedule.removePeer(source.peer);
+      source.end(error);
+      return this.#askAll();
+    }
+    phase.inWork--;
+    this.#moved();
+    for (const other of phase.schedule.settled(index)) this.#sources.get(other)?.cancel(kind, stream, [index]);
+    this.#settle(phase);
+    this.#askAll();
+  }
+
+  #settle(phase: Phase): void {
+    if (phase.schedule.done && phase.inWork === 0) phase.finished.resolve();
+  }
+
+  #failPhase(phase: Phase, error: Error): void {
+    phase.finished.promise.catch(() => undefined);
+    phase.finished.reject(error);
+  }
+
+  /** Looks after what no event tells: slow peers, retries, and the time that passes without anything moving. */
+  async #watch(): Promise<void> {
+    const received = new Map<string, number>();
+    for (;;) {
+      await this.#deps.clock.sleep(TICK_MS, this.#stop.signal);
+      for (const source of this.#sources.values()) {
+        const bytes = source.receivedBytes();
+        if (bytes === received.get(source.peer)) continue;
+        received.set(source.peer, bytes);
+        this.#phase?.schedule.heard(source.peer, this.#now());
+      }
+      for (const peer of this.#phase?.schedule.silent(this.#now()) ?? []) {
+        this.#sources.get(peer)?.end(new ShoalError('unavailable', 'sent nothing for a long time'));
+      }
+      if (this.#deps.network !== undefined) this.#dialMore(this.#deps.network);
+      this.#askAll();
+      this.#notice();
+      const hopeless = this.#hopeless();
+      if (hopeless !== undefined) this.#fail(hopeless);
+    }
+  }
+
+  /** Says by name what is waited for, when nothing moves. */
+  #notice(): void {
+    const now = this.#now();
+    if (now - Math.max(this.#lastMovedMs, this.#lastNoticeMs) < NOBODY_FOUND_NOTICE_MS) return;
+    this.#lastNoticeMs = now;
+    this.#options.onEvent({ event: 'waiting', why: this.#whatWeWaitFor() });
+  }
+
+  #hopeless(): ShoalError | undefined {
+    const now = this.#now();
+    const { active, dialling } = this.#swarm.counts();
+    const idle = active + dialling + this.#sources.size === 0;
+    const refusals = this.#swarm.endings().flatMap(({ ending }) => (ending.why === 'refused' && ending.refusal.reason !== 'unknown' ? [ending.refusal] : []));
+    const knowing = refusals.filter(({ reason }) => reason !== 'busy' && reason !== 'over-quota');
+    if (idle && knowing.length > 0 && now - this.#lastChangeMs > REFUSED_GRACE_MS) {
+      const changed = knowing.every(({ reason }) => reason === 'changed');
+      if (changed) return new ShoalError('changed', 'cannot fetch: the files were changed after they were shared, and nobody else has them; ask the sharer for a new link');
+      return new ShoalError('refused', `cannot fetch: everyone who knows the share refuses it (${[...new Set(knowing.map(({ reason }) => reason))].join(', ')})`);
+    }
+    const { timeoutMs } = this.#options;
+    if (timeoutMs === undefined || now - this.#lastMovedMs < timeoutMs) return undefined;
+    const seconds = Math.round(timeoutMs / 1000);
+    const known = this.#block !== undefined && (this.#sources.size > 0 || this.#left.length > 0);
+    return new ShoalError(known || refusals.length > 0 ? 'unavailable' : 'not-found', `cannot fetch: nothing moved for ${seconds} s; ${this.#whatWeWaitFor()}`);
+  }
+
+  #whatWeWaitFor(): string {
+    const phase = this.#phase;
+    if (phase !== undefined && this.#sources.size > 0) {
+      const { nowhere } = phase.schedule;
+      if (nowhere > 0) return `nobody at hand has ${nowhere} of the ${phase.schedule.left} chunks that are missing`;
+      return `waiting for ${this.#sources.size} peer(s) to send`;
+    }
+    const { known, dialling } = this.#swarm.counts();
+    const status = this.#deps.network?.status();
+    const asked = status === undefined ? 'asked this home only' : `asked ${status.lanPeers} peer(s) on the local network and the DHT (${status.dhtPeers} nodes)`;
+    const endings = this.#swarm.endings().map(({ ending }) => (ending.why === 'refused' ? (ending.refusal.reason === 'unknown' ? 'do not have it' : `refuse: ${ending.refusal.reason}`) : ending.detail));
+    const tally = [...new Set(endings)].map(why => `${endings.filter(other => other === why).length} ${why}`);
+    return `looking for peers: ${asked}; ${known} known, ${dialling} being called${tally.length === 0 ? '' : ` (${tally.join('; ')})`}`;
+  }
+
+  #checkedHave(have: Have, shareBlockBytes: Uint8Array): Have {
+    this.#learn(shareBlockBytes);
+    if (have === 'all') return have;
+    return { manifest: checkRanges(have.manifest, this.#countOf('chunk', 'manifest')), data: checkRanges(have.data, this.#countOf('chunk', 'data')) };
+  }
+
+  /** Takes a share block whose hash is the id. One that breaks the format ends the download: nobody can have another. */
+  #learn(bytes: Uint8Array): void {
+    if (this.#block !== undefined) return;
+    try {
+      this.#block = decodeShareBlock(bytes);
+    } catch (error) {
+      this.#fail(asError(error));
+      throw error;
+    }
+    this.#shareBlock.resolve({ bytes, block: this.#block });
+  }
+
+  #countOf(kind: Wanted['kind'], stream: StreamName): number {
+    const size = this.#block?.[stream].size ?? 0;
+    return kind === 'chunk' ? chunkCount(size) : indexCount(size);
+  }
+
+  #chunkLength(stream: StreamName, index: number): number {
+    return chunkLength(this.#block?.[stream].size ?? 0, index);
+  }
+
+  #endChannel(channel: Channel): void {
+    if (!this.#complete) return channel.abort(new ShoalError('interrupted', 'the download has ended'));
+    this.#run(channel.send(encodeMessage({ type: 'bye', complete: true })).then(() => channel.close()));
+  }
+
+  #moved(): void {
+    this.#lastMovedMs = this.#now();
+  }
+
+  #now(): number {
+    return this.#deps.clock.monotonic();
+  }
+
+  #fail(error: Error): void {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort(error);
+    this.#shareBlock.reject(error);
+    if (this.#phase !== undefined) this.#failPhase(this.#phase, error);
+  }
+
+  /** Keeps a task so that close() waits for it. What fails in it has been told elsewhere. */
+  #run(task: Promise<void>): void {
+    const settled = task.catch((error: unknown) => {
+      if (!this.#stop.signal.aborted && !isShoalError(error)) this.#fail(asError(error));
+    });
+    this.#tasks.add(settled);
+    void settled.then(() => this.#tasks.delete(settled));
+  }
+}
+
+/** A peer behind a channel. Sending is not waited for: requests are small, and a failing channel ends its reader too. */
+function channelSource(channel: Channel, via: FoundVia, have: Have, creditBytes: number): Source & { endedBy?: Error } {
+  const tell = (type: 'get' | 'cancel', kind: Wanted['kind'], stream: StreamName, indices: number[]): void => {
+    const ranges = rangesOf(indices.sort((a, b) => a - b));
+    channel.send(encodeMessage({ type, kind, stream, ranges })).catch((error: unknown) => channel.abort(asError(error)));
+  };
+  const source: Source & { endedBy?: Error } = {
+    peer: channel.peer,
+    via,
+    have,
+    creditBytes: Math.min(creditBytes, CREDIT_BYTES),
+    bytes: 0,
+    get: (kind, stream, indices) => tell('get', kind, stream, indices),
+    cancel: (kind, stream, indices) => tell('cancel', kind, stream, indices),
+    receivedBytes: () => channel.receivedBytes,
+    end: reason => {
+      source.endedBy = reason;
+      channel.abort(reason);
+    },
+  };
+  return source;
+}
+
+function endingOf(error: unknown, connected: boolean): Ending {
+  const detail = asError(error).message;
+  if (isShoalError(error, 'mismatch')) return { why: 'lied', detail: 'sent wrong bytes' };
+  if (isShoalError(error, 'protocol') && connected) return { why: 'broke-protocol', detail };
+  return { why: connected ? 'vanished' : 'unreachable', detail: connected ? detail : 'can not be reached' };
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

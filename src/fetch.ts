@@ -1,0 +1,193 @@
+/** Link in, verified plaintext out. */
+import { rightPieces, segmentsOf, type OpenedShare } from './check.ts';
+import { Download, type DownloadDeps, type DownloadEvent, type SourceSummary } from './download.ts';
+import { ShoalError } from './errors.ts';
+import { streamKey } from './format/keys.ts';
+import { Layout } from './format/layout.ts';
+import type { Link } from './format/link.ts';
+import type { Manifest } from './format/manifest.ts';
+import { pieceLength } from './format/pieces.ts';
+import { keyOf, openShare } from './open.ts';
+import type { Destination, Sink } from './ports.ts';
+import { IndexSet } from './protocol/ranges.ts';
+
+export interface FetchRequest {
+  readonly link: Link;
+  readonly destination: Destination;
+  /** Which entries of a folder are wanted, by their paths; all when absent. */
+  readonly only?: (path: string) => boolean;
+  /** Replace what stands at the final place. */
+  readonly force: boolean;
+  /** Give up when nothing has moved for so long. */
+  readonly timeoutMs?: number;
+}
+
+export type FetchEvent =
+  | DownloadEvent
+  | { readonly event: 'opened'; readonly kind: 'file' | 'folder'; readonly name: string; readonly sizeBytes: number; readonly files: number; readonly note?: string }
+  | { readonly event: 'resumed'; readonly bytes: number }
+  | { readonly event: 'renamed'; readonly path: string; readonly as: string }
+  | { readonly event: 'progress'; readonly doneBytes: number; readonly totalBytes: number; readonly peers: number }
+  | { readonly event: 'finishing' };
+
+export interface Fetched {
+  readonly manifest: Manifest;
+  readonly path: string;
+  /** Of the entries that were wanted. */
+  readonly sizeBytes: number;
+  readonly files: number;
+  /** It stood there, complete and right. */
+  readonly alreadyThere: boolean;
+  /** Whether some entries got other names than they have in the share. */
+  readonly renamed: boolean;
+  readonly sources: readonly SourceSummary[];
+}
+
+/**
+ * Gets a share, or goes on with one that was interrupted. Nothing unverified is written, and nothing incomplete ever stands
+ * at the final place.
+ * @throws ShoalError `key-missing`, `wrong-key`, `malformed`, `unsupported`, `corrupt`; `not-found`, `unavailable`, `refused`,
+ *   `changed`; `exists`, `disk-full`, `denied`, `bad-name`, `io`, `in-use`; `interrupted`. What was fetched stays for the
+ *   next run.
+ */
+export async function fetch(deps: DownloadDeps, request: FetchRequest, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Fetched> {
+  const { link, destination } = request;
+  const key = keyOf(link);
+  const download = new Download(deps, { id: link.id, hints: link.hints, signal, onEvent, ...timeoutOf(request) });
+  let isComplete = false;
+  try {
+    const share = await openShare(download, destination.store, deps.crypto, link.id, key);
+    const wanted = wantedOf(share, request.only);
+    onEvent(openedEvent(share.manifest, wanted));
+    const standing = request.force ? undefined : await destination.standing(share.manifest);
+    if (standing !== undefined) {
+      await checkStanding(deps, share, wanted, standing, signal);
+      await destination.discard();
+      return { ...wanted.summary, manifest: share.manifest, path: standing.root, alreadyThere: true, renamed: false, sources: [] };
+    }
+    const sink = await destination.open({ manifest: share.manifest, layout: wanted.layout, streamSize: share.listing.size('data'), ...selectionOf(wanted) });
+    try {
+      for (const renamed of sink.renamed) onEvent({ event: 'renamed', ...renamed });
+      await fill(deps, download, share, wanted, sink, destination.window, onEvent, signal);
+      onEvent({ event: 'finishing' });
+      await sink.finish({ replace: request.force });
+    } finally {
+      await sink.close();
+    }
+    isComplete = true;
+    return {
+      ...wanted.summary,
+      manifest: share.manifest,
+      path: destination.pathOf(share.manifest),
+      alreadyThere: false,
+      renamed: sink.renamed.length > 0,
+      sources: download.summary(),
+    };
+  } finally {
+    await download.close(isComplete);
+  }
+}
+
+/** The part of a share that is to be fetched. */
+interface Wanted {
+  readonly layout: Layout;
+  /** Pieces of the data stream. */
+  readonly pieces: IndexSet;
+  readonly selected?: (entry: number) => boolean;
+  readonly summary: { readonly sizeBytes: number; readonly files: number };
+}
+
+function wantedOf({ manifest, listing }: OpenedShare, only: FetchRequest['only']): Wanted {
+  const { entries } = manifest;
+  const layout = new Layout(entries.map(entry => entry.size));
+  const count = listing.count('data');
+  const chosen = only === undefined ? entries : entries.filter(entry => only(entry.path));
+  if (only !== undefined && chosen.length === 0) throw new ShoalError('usage', 'cannot fetch: nothing in the share matches --only; see its names with "shoal ls"');
+  const summary = { sizeBytes: chosen.reduce((sum, entry) => sum + entry.size, 0), files: chosen.filter(entry => entry.directory !== true).length };
+  if (only === undefined) return { layout, pieces: IndexSet.full(count), summary };
+  const pieces = new IndexSet(count);
+  entries.forEach((entry, n) => {
+    if (!only(entry.path)) return;
+    const { first, count: length } = layout.chunksOf(n);
+    if (length > 0) pieces.addRanges([first, length]);
+  });
+  return { layout, pieces, summary, selected: n => only(entries[n]?.path ?? '') };
+}
+
+/** @throws ShoalError `exists` unless what stands there is exactly what would be fetched */
+async function checkStanding(
+  deps: DownloadDeps,
+  share: OpenedShare,
+  wanted: Wanted,
+  standing: { readonly root: string; readonly plausible: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const { manifest, listing } = share;
+  const at = (index: number): ReturnType<typeof segmentsOf> => segmentsOf(standing.root, manifest, wanted.layout, index, listing.size('data'));
+  if (standing.plausible && wanted.selected === undefined) {
+    const right = await rightPieces(deps.crypto, share, wanted.pieces, index => Promise.resolve(at(index)), signal);
+    if (right.length === wanted.pieces.size) return;
+  }
+  throw new ShoalError('exists', `cannot fetch to "${standing.root}": something else is there already; choose another place with --output, or replace it with --force`);
+}
+
+/** Gets the pieces that are not there yet: verified, opened and written as they arrive. */
+async function fill(
+  deps: DownloadDeps,
+  download: Download,
+  share: OpenedShare,
+  wanted: Wanted,
+  sink: Sink,
+  window: number | undefined,
+  onEvent: (event: FetchEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { listing } = share;
+  const dataKey = streamKey(share.key, 'data');
+  const lengthOf = (index: number): number => pieceLength(listing.size('data'), index);
+  const missing = await missingPieces(deps, share, wanted, sink, signal);
+  const totalBytes = sumOf(wanted.pieces, lengthOf);
+  let doneBytes = totalBytes - sumOf(missing, lengthOf);
+  if (doneBytes > 0) onEvent({ event: 'resumed', bytes: doneBytes });
+  const indices = { kind: 'chunk', stream: 'data', indices: missing } as const;
+  await download.blocks(window === undefined ? indices : { ...indices, window }, async (index, chunk) => {
+    const plaintext = await deps.crypto.open(dataKey, index, chunk, await listing.digest('data', index));
+    await sink.write(index, plaintext);
+    await sink.record(index);
+    deps.crypto.recycle?.(plaintext);
+    doneBytes += lengthOf(index);
+    onEvent({ event: 'progress', doneBytes, totalBytes, peers: download.peers });
+  });
+}
+
+/** What an earlier run says it has written is sealed again and compared with its CID before it is believed. */
+async function missingPieces(deps: DownloadDeps, share: OpenedShare, wanted: Wanted, sink: Sink, signal: AbortSignal): Promise<IndexSet> {
+  const missing = new IndexSet(wanted.pieces.limit);
+  for (const index of wanted.pieces) missing.add(index);
+  const claimed = sink.claimed().filter(index => missing.has(index));
+  const pieceAt = async (index: number): Promise<{ content: Uint8Array; zeros: number } | undefined> => {
+    const piece = await sink.read(index);
+    return piece === undefined ? undefined : { content: piece.content, zeros: 0 };
+  };
+  for (const index of await rightPieces(deps.crypto, share, claimed, pieceAt, signal)) missing.delete(index);
+  return missing;
+}
+
+function sumOf(indices: Iterable<number>, lengthOf: (index: number) => number): number {
+  let sum = 0;
+  for (const index of indices) sum += lengthOf(index);
+  return sum;
+}
+
+function openedEvent(manifest: Manifest, wanted: Wanted): FetchEvent {
+  const { kind, name, note } = manifest;
+  return { event: 'opened', kind, name, ...wanted.summary, ...(note === undefined ? {} : { note }) };
+}
+
+function selectionOf(wanted: Wanted): { selected?: (entry: number) => boolean } {
+  return wanted.selected === undefined ? {} : { selected: wanted.selected };
+}
+
+function timeoutOf({ timeoutMs }: FetchRequest): { timeoutMs?: number } {
+  return timeoutMs === undefined ? {} : { timeoutMs };
+}

@@ -1,0 +1,39 @@
+/**
+ * A lock between processes that the kernel frees when its holder ends, in whatever way. Node has no flock(2); SQLite locks
+ * the files of its databases, so a lock is an empty database with a transaction that is never ended.
+ */
+import { databaseError, isBusy, openDatabase } from '../store/sqlite.ts';
+import { showName } from './names.ts';
+
+export interface Lock {
+  /** Gives the lock back. The file stays, for the next one: removing it could take it from under another's lock. */
+  release(): void;
+}
+
+/**
+ * Takes the lock at `path`, a file for this purpose only, which is made where it does not exist; its folder must exist.
+ * @returns undefined when another (also of this process) holds it.
+ * @throws ShoalError `io`
+ */
+export function lock(path: string): Promise<Lock | undefined> {
+  return new Promise(resolve => resolve(take(path)));
+}
+
+function take(path: string): Lock | undefined {
+  const database = openDatabase(path);
+  try {
+    // A journal in memory: nothing is ever written, and no other file appears.
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+  } catch (error) {
+    database.close();
+    if (isBusy(error)) return undefined;
+    throw databaseError(error, `lock "${showName(path)}"`);
+  }
+  let held = true;
+  return {
+    release: () => {
+      if (held) database.close();
+      held = false;
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/** Names of files: how they are shown, and what they become where the target can not hold them or keep them apart. */
+import { isUtf8 } from 'node:buffer';
+import { MAX_SEGMENT_BYTES } from '../limits.ts';
+
+/**
+ * A name or path as it may be shown to people: control characters, line separators and characters that turn the direction
+ * of writing become `\u{…}`, bytes that are not UTF-8 become `\x…`.
+ */
+export function showName(name: string | Uint8Array): string {
+  if (typeof name !== 'string' && !isUtf8(name)) {
+    return Array.from(name, byte =>
+      byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${hex(byte, 2)}`,
+    ).join('');
+  }
+  const text = typeof name === 'string' ? name : Buffer.from(name).toString('utf8');
+  return text.replace(
+    /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu,
+    character => `\\u{${hex(character.codePointAt(0)!, 1)}}`,
+  );
+}
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, '0');
+}
+
+/** The `n`-th name (from 2) to try where `name` is taken: `report (2).pdf`. Never longer than a segment may be. */
+export function alternativeName(name: string, n: number): string {
+  const dot = name.lastIndexOf('.');
+  const [stem, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ''];
+  const suffix = ` (${n})${extension}`;
+  const room = MAX_SEGMENT_BYTES - Buffer.byteLength(suffix);
+  return room > 0 ? shorten(stem, room) + suffix : alternativeName(shorten(name.replaceAll('.', '_'), 200), n);
+}
+
+/** The longest beginning of `text`, in whole characters, that takes at most `bytes` bytes. */
+function shorten(text: string, bytes: number): string {
+  if (Buffer.byteLength(text) <= bytes) return text;
+  let used = 0;
+  let kept = '';
+  for (const character of text) {
+    used += Buffer.byteLength(character);
+    if (used > bytes) break;
+    kept += character;
+  }
+  return kept;
+}
+
+/**
+ * A name that Windows and its file systems hold, as close to `name` as can be: reserved characters become `_`, as do a dot
+ * or space at the end, and a device name gets a `_` behind its stem. Equal to `name` where that is fine already.
+ */
+export function portableName(name: string): string {
+  const plain = name.replace(/[<>:"|?*\\\p{Cc}]/gu, '_').replace(/[. ]$/u, '_');
+  return plain.replace(/^(con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?= *(?:\.|$))/iu, '$1_');
+}
+
+/** What case-insensitive and normalising file systems make of a name, nearly: names with different keys are kept apart. */
+export function foldName(name: string): string {
+  return name.normalize('NFD').toUpperCase().toLowerCase().normalize('NFC');
+}

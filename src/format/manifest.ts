@@ -1,0 +1,171 @@
+/** The manifest: names, sizes and order of what a share holds (format.md §6). */
+import { MAX_ENTRIES, MAX_MANIFEST_BYTES, MAX_MODIFIED_SECONDS, MAX_NOTE_BYTES, MAX_PATH_BYTES, MAX_SEGMENT_BYTES } from '../limits.ts';
+import { arrayField, decode, encode, fieldsOf, flagField, intField, malformed, textField, uintField } from './canonical.ts';
+import { pad } from './pieces.ts';
+import { quoted } from './quoted.ts';
+import type { ShareBlock } from './share-block.ts';
+
+export interface ManifestEntry {
+  /** Relative, `/` between segments. Of a share of kind `file` its name. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly executable?: true;
+  /** Unix seconds. */
+  readonly modified?: number;
+  /** An empty folder. */
+  readonly directory?: true;
+}
+
+export interface Manifest {
+  readonly kind: 'file' | 'folder';
+  readonly name: string;
+  readonly entries: readonly ManifestEntry[];
+  readonly note?: string;
+}
+
+const WHAT = 'manifest';
+const LENGTH_BYTES = 4;
+const utf8 = new TextEncoder();
+
+/** The plaintext of the manifest stream: length, canonical CBOR, padding. The manifest keeps the rules of format.md §6. */
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  const { kind, name, entries, note } = manifest;
+  const cbor = encode({ kind, name, entries: entries.map(defined), ...(note === undefined ? {} : { note }) });
+  if (cbor.length > MAX_MANIFEST_BYTES) throw malformed(WHAT, `its ${cbor.length} bytes are more than ${MAX_MANIFEST_BYTES}; share fewer files at once`);
+  const stream = new Uint8Array(pad(LENGTH_BYTES + cbor.length));
+  new DataView(stream.buffer).setUint32(0, cbor.length);
+  stream.set(cbor, LENGTH_BYTES);
+  return stream;
+}
+
+function defined(entry: ManifestEntry): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(entry).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * Reads a manifest stream and holds it against its share block.
+ * @throws ShoalError `malformed` for anything that format.md §6 does not allow
+ */
+export function decodeManifest(stream: Uint8Array, block: ShareBlock): Manifest {
+  if (stream.length < LENGTH_BYTES) throw malformed(WHAT, `its stream has only ${stream.length} bytes`);
+  const length = new DataView(stream.buffer, stream.byteOffset).getUint32(0);
+  if (length > MAX_MANIFEST_BYTES || LENGTH_BYTES + length > stream.length) throw malformed(WHAT, `its length of ${length} bytes goes beyond its stream`);
+  if (stream.length !== block.manifest.size || stream.length !== pad(LENGTH_BYTES + length)) {
+    throw malformed(WHAT, `its stream of ${stream.length} bytes is not what ${length} bytes are padded to`);
+  }
+  if (stream.subarray(LENGTH_BYTES + length).some(byte => byte !== 0)) throw malformed(WHAT, 'its padding is not zero');
+  const manifest = decodeCbor(stream.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
+  const total = manifest.entries.reduce((sum, entry) => sum + entry.size, 0);
+  if (!Number.isSafeInteger(total)) throw malformed(WHAT, 'its sizes add up to more than can be counted');
+  if (block.data.size !== total && block.data.size !== pad(total)) {
+    throw malformed(WHAT, `its entries have ${total} bytes, the data stream ${block.data.size}`);
+  }
+  return manifest;
+}
+
+function decodeCbor(cbor: Uint8Array): Manifest {
+  const value = decode(cbor, WHAT, { skip: 'extra', maxValues: 8 * MAX_ENTRIES });
+  const fields = fieldsOf(value, WHAT, ['kind', 'name', 'entries'], ['note']);
+  const kind = textField(fields, 'kind', WHAT);
+  if (kind !== 'file' && kind !== 'folder') throw malformed(WHAT, `its kind is ${quoted(kind)}`);
+  const name = textField(fields, 'name', WHAT);
+  const problem = segmentProblem(name);
+  if (problem !== undefined) throw malformed(WHAT, `its name ${quoted(name)} ${problem}`);
+  const list = arrayField(fields, 'entries', WHAT);
+  if (list.length > MAX_ENTRIES) throw malformed(WHAT, `it has ${list.length} entries, at most ${MAX_ENTRIES} are allowed`);
+  const entries = list.map(decodeEntry);
+  if (kind === 'file') checkFile(name, entries);
+  else checkFolder(entries);
+  const manifest = { kind, name, entries } as const;
+  if (!('note' in fields)) return manifest;
+  const note = textField(fields, 'note', WHAT);
+  if (utf8.encode(note).length > MAX_NOTE_BYTES) throw malformed(WHAT, `its note is longer than ${MAX_NOTE_BYTES} bytes`);
+  return { ...manifest, note };
+}
+
+function decodeEntry(value: unknown, n: number): ManifestEntry {
+  const what = `${WHAT}, entry ${n}`;
+  const fields = fieldsOf(value, what, ['path', 'size'], ['executable', 'modified', 'directory']);
+  const path = textField(fields, 'path', what);
+  const problem = pathProblem(path);
+  if (problem !== undefined) throw malformed(what, `its path ${quoted(path)} ${problem}`);
+  const entry: { -readonly [key in keyof ManifestEntry]: ManifestEntry[key] } = { path, size: uintField(fields, 'size', what) };
+  if (flagField(fields, 'executable', what) === true) entry.executable = true;
+  if (flagField(fields, 'directory', what) === true) {
+    entry.directory = true;
+    if (entry.size !== 0) throw malformed(what, 'it is a folder with a size');
+  }
+  if ('modified' in fields) {
+    entry.modified = intField(fields, 'modified', what);
+    if (Math.abs(entry.modified) > MAX_MODIFIED_SECONDS) throw malformed(what, `its time ${entry.modified} is out of range`);
+  }
+  return entry;
+}
+
+function checkFile(name: string, entries: readonly ManifestEntry[]): void {
+  const [entry] = entries;
+  if (entry === undefined || entries.length !== 1) throw malformed(WHAT, `it is of a file and has ${entries.length} entries`);
+  if (entry.path !== name) throw malformed(WHAT, `it is of a file ${quoted(name)} and its entry is ${quoted(entry.path)}`);
+  if (entry.directory === true) throw malformed(WHAT, 'it is of a file and its entry is a folder');
+}
+
+/** Sorted by the bytes of the paths, no path twice, none below another. */
+function checkFolder(entries: readonly ManifestEntry[]): void {
+  const paths = new Set<string>();
+  let previous: Uint8Array | undefined;
+  entries.forEach(({ path }, n) => {
+    const bytes = utf8.encode(path);
+    const order = previous === undefined ? -1 : compareBytes(previous, bytes);
+    if (order === 0) throw malformed(WHAT, `entries ${n - 1} and ${n} have the same path ${quoted(path)}`);
+    if (order > 0) throw malformed(WHAT, `entry ${n} ${quoted(path)} is not in order`);
+    previous = bytes;
+    paths.add(path);
+  });
+  for (const { path } of entries) {
+    for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1)) {
+      if (paths.has(path.slice(0, slash))) throw malformed(WHAT, `${quoted(path.slice(0, slash))} is an entry and the parent of ${quoted(path)}`);
+    }
+  }
+}
+
+/** The order of entries in a folder: by the bytes of their paths in UTF-8. */
+export function comparePaths(a: string, b: string): number {
+  return compareBytes(utf8.encode(a), utf8.encode(b));
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const difference = (a[i] as number) - (b[i] as number);
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
+
+// eslint-disable-next-line no-control-regex -- control characters are what is looked for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+
+/** What is wrong with a path, to go behind it in a sentence; undefined when it is fine. */
+export function pathProblem(path: string): string | undefined {
+  if (path === '') return 'is empty';
+  if (path.startsWith('/')) return 'is an absolute path';
+  if (path.length > MAX_PATH_BYTES || utf8.encode(path).length > MAX_PATH_BYTES) return `is longer than ${MAX_PATH_BYTES} bytes`;
+  for (const segment of path.split('/')) {
+    const problem = segmentProblem(segment);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+/** What is wrong with one segment of a path, or with a share's name. */
+export function segmentProblem(segment: string): string | undefined {
+  if (segment === '') return 'has an empty segment';
+  if (segment === '.' || segment === '..') return `has a segment "${segment}"`;
+  if (segment.includes('/')) return 'has a slash';
+  if (segment.includes('\\')) return 'has a backslash';
+  if (CONTROL.test(segment)) return 'has a control character';
+  if (!segment.isWellFormed()) return 'is not valid Unicode';
+  if (segment.length > MAX_SEGMENT_BYTES || utf8.encode(segment).length > MAX_SEGMENT_BYTES) return `has a segment longer than ${MAX_SEGMENT_BYTES} bytes`;
+  return undefined;
+}

@@ -1,0 +1,382 @@
+/** The Network port over libp2p: TCP (and WebSockets to dial), noise or TLS, yamux, and what discovery.ts needs. */
+import { noise } from '@chainsafe/libp2p-noise';
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
+import { identify, type Identify } from '@libp2p/identify';
+import type { Connection, Libp2p, Stream } from '@libp2p/interface';
+import { kadDHT, passthroughMapper, type KadDHT } from '@libp2p/kad-dht';
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id';
+import { ping, type Ping } from '@libp2p/ping';
+import { tcp } from '@libp2p/tcp';
+import { yamux } from '@libp2p/yamux';
+import { CODE_P2P, multiaddr, type Multiaddr } from '@multiformats/multiaddr';
+import { createLibp2p, type ServiceFactoryMap } from 'libp2p';
+import { ShoalError } from '../errors.ts';
+import type { BlockId } from '../format/ids.ts';
+import type { Hint } from '../format/hint.ts';
+import {
+  DIAL_TIMEOUT_MS,
+  MAX_CHANNELS,
+  MAX_CHANNELS_PER_PEER,
+  MAX_CONNECTIONS,
+  MAX_INBOUND_PER_SECOND,
+  MAX_PENDING_INBOUND,
+  MAX_READ_BUFFER_BYTES,
+  MAX_RETRY_MS,
+  MAX_STREAM_WINDOW_BYTES,
+  MIN_RETRY_MS,
+} from '../limits.ts';
+import type { Candidate, Channel, Clock, Network, NetworkStatus } from '../ports.ts';
+import { openDatastore } from './datastore.ts';
+import { Discovery, routingTableSize } from './discovery.ts';
+import { connectionGater, Gater, placeOf } from './gater.ts';
+import { Lan } from './lan.ts';
+import { lazyTls, lazyWebSockets } from './lazy.ts';
+import { channelOf } from './streams.ts';
+
+/** What the network has to say to who runs it. Neither secrets nor ids nor addresses are among the fields. */
+export type Log = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  message: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
+
+export interface NetworkOptions {
+  /** The Ed25519 seed of the peer key: 32 bytes. */
+  readonly seed: Uint8Array;
+  /** Multiaddrs to listen on; by default all interfaces, and a free port. IPv6 may be missing, all others may not. */
+  readonly listen?: readonly string[];
+  /** Multiaddrs of the nodes that this one starts from. */
+  readonly bootstrap: readonly string[];
+  /** Whether to look for, and answer, nodes on the local network. */
+  readonly mdns: boolean;
+  /**
+   * A server keeps announcements for others. `auto`: a server where all starting points are in a private network, or once
+   * this node has a public address.
+   */
+  readonly dht: 'off' | 'client' | 'server' | 'auto';
+  /** A folder for what is known about peers and announcements; in memory when absent. */
+  readonly datastorePath?: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const DEFAULT_LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'];
+const DHT_PROTOCOL = '/shoal/kad/1.0.0';
+
+/**
+ * Starts a node.
+ * @throws ShoalError `io` when an address can not be listened on or the datastore not be opened, `in-use` when another
+ *   process has the datastore open, `usage` for a multiaddr that can not be read.
+ */
+export async function createNetwork(options: NetworkOptions): Promise<Network> {
+  const listen = (options.listen ?? DEFAULT_LISTEN).map(readMultiaddr);
+  const bootstrap = options.bootstrap.map(readMultiaddr);
+  const gater = new Gater();
+  bootstrap.forEach(address => gater.startFrom(address));
+  const lan = options.mdns ? new Lan(options.clock) : undefined;
+  const privateKey = await generateKeyPairFromSeed('Ed25519', options.seed);
+  const datastore = await openDatastore(options.datastorePath, peerIdFromPrivateKey(privateKey).toString());
+  try {
+    const libp2p = await createLibp2p<Services>({
+      privateKey,
+      ...(datastore === undefined ? {} : { datastore }),
+      addresses: { listen: listen.map(String) },
+      transports: [tcp(), lazyWebSockets],
+      connectionEncrypters: [noise(), lazyTls],
+      // initialStreamWindowSize is not ours to choose: both sides must have the same.
+      streamMuxers: [yamux({ streamOptions: STREAM_OPTIONS })],
+      connectionGater: connectionGater(gater),
+      connectionManager: {
+        maxConnections: MAX_CONNECTIONS,
+        inboundConnectionThreshold: MAX_INBOUND_PER_SECOND,
+        maxIncomingPendingConnections: MAX_PENDING_INBOUND,
+        dialTimeout: DIAL_TIMEOUT_MS,
+      },
+      peerDiscovery: lan === undefined ? [] : [lan.service],
+      services: servicesOf(options.dht, bootstrap),
+    });
+    return new Libp2pNetwork(libp2p, gater, lan, bootstrap, options, async () => datastore?.close());
+  } catch (error) {
+    await datastore?.close();
+    throw listenError(error);
+  }
+}
+
+const STREAM_OPTIONS = { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES, maxReadBufferLength: MAX_READ_BUFFER_BYTES };
+
+interface Services extends Record<string, unknown> {
+  readonly identify: Identify;
+  readonly ping: Ping;
+  readonly interfaces: Interfaces;
+  readonly dht?: KadDHT;
+}
+
+interface Interfaces {
+  /** Lets libp2p announce the public addresses of this machine's own interfaces, which it otherwise keeps to itself. */
+  announce(): void;
+  /** Ends libp2p's wait before it notes that the listeners have closed, which would keep the process for a second. */
+  forget(): void;
+}
+
+interface WithPendingUpdate {
+  readonly _updatePeerStoreAddresses?: { readonly stop?: () => void };
+}
+
+function servicesOf(mode: NetworkOptions['dht'], bootstrap: readonly Multiaddr[]): ServiceFactoryMap<Services> {
+  return {
+    identify: identify(),
+    ping: ping(),
+    interfaces: ({ addressManager, transportManager }) => ({
+      announce: () =>
+        transportManager
+          .getAddrs()
+          .filter(address => placeOf(address) === 'public')
+          .forEach(address => addressManager.confirmObservedAddr(address, { type: 'transport' })),
+      forget: () => (addressManager as WithPendingUpdate)._updatePeerStoreAddresses?.stop?.(),
+    }),
+    ...(mode === 'off' ? {} : { dht: kadDHT({ ...DHT_OPTIONS, ...clientMode(mode, bootstrap) }) }),
+  };
+}
+
+const DHT_OPTIONS = {
+  protocol: DHT_PROTOCOL,
+  // The gater decides whom we dial; a private network has private addresses only.
+  peerInfoMapper: passthroughMapper,
+  // Otherwise everything waits for ever for a first peer.
+  allowQueryWithZeroPeers: true,
+} as const;
+
+/** Without `clientMode` kad-dht becomes a server once the node has a public address. */
+function clientMode(mode: 'client' | 'server' | 'auto', bootstrap: readonly Multiaddr[]): { clientMode?: boolean } {
+  if (mode !== 'auto') return { clientMode: mode === 'client' };
+  const near = bootstrap.length > 0 && bootstrap.every(address => !['public', 'name'].includes(placeOf(address)));
+  return near ? { clientMode: false } : {};
+}
+
+class Libp2pNetwork implements Network {
+  readonly self: string;
+  readonly #libp2p: Libp2p<Services>;
+  readonly #gater: Gater;
+  readonly #lan: Lan | undefined;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #discovery: Discovery;
+  readonly #channels = new Map<Channel, Stream>();
+  readonly #stopping = new AbortController();
+  readonly #closeStore: () => Promise<void>;
+  #stopped: Promise<void> | undefined;
+
+  constructor(
+    libp2p: Libp2p<Services>,
+    gater: Gater,
+    lan: Lan | undefined,
+    bootstrap: readonly Multiaddr[],
+    { clock, log }: NetworkOptions,
+    closeStore: () => Promise<void>,
+  ) {
+    this.self = libp2p.peerId.toString();
+    this.#libp2p = libp2p;
+    this.#gater = gater;
+    this.#lan = lan;
+    this.#clock = clock;
+    this.#log = log;
+    this.#closeStore = closeStore;
+    const { dht } = libp2p.services;
+    this.#discovery = new Discovery({
+      self: this.self,
+      ...{ dht, lan, gater, clock, log },
+      addresses: () => this.addresses(),
+    });
+    for (const address of bootstrap) {
+      if (peerOf(address) !== this.self) void this.#stayConnected(address).catch(() => undefined);
+    }
+  }
+
+  addresses(): string[] {
+    this.#libp2p.services.interfaces.announce();
+    return this.#libp2p.getMultiaddrs().map(String);
+  }
+
+  status(): NetworkStatus {
+    const { dht } = this.#libp2p.services;
+    return {
+      connections: this.#libp2p.getConnections().length,
+      dhtPeers: dht === undefined ? 0 : routingTableSize(dht),
+      lanPeers: this.#lan?.size ?? 0,
+    };
+  }
+
+  async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {
+    const limited = AbortSignal.any([signal, this.#stopping.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
+    try {
+      const connection = await this.#dial(candidate, limited);
+      const stream = await openStream(connection, protocol, limited);
+      return this.#channel(stream, connection);
+    } catch (error) {
+      throw connectError(error, candidate.peer, protocol, signal.aborted || this.#stopping.signal.aborted);
+    }
+  }
+
+  async serve(protocol: string, handler: (channel: Channel) => Promise<void>): Promise<void> {
+    const answer = async (stream: Stream, connection: Connection): Promise<void> => {
+      if (this.#isFull(connection)) return stream.abort(new Error('too many channels are open'));
+      const channel = this.#channel(stream, connection);
+      try {
+        await handler(channel);
+      } catch (error) {
+        this.#log('debug', 'a channel was aborted', { protocol, reason: (error as Error).message });
+        channel.abort(error as Error);
+      }
+    };
+    await this.#libp2p.handle(protocol, answer, {
+      maxInboundStreams: MAX_CHANNELS_PER_PEER,
+      maxOutboundStreams: MAX_CHANNELS_PER_PEER,
+    });
+  }
+
+  find(id: BlockId, hints: readonly Hint[], signal: AbortSignal): AsyncIterable<Candidate> {
+    return this.#discovery.find(id, hints, signal);
+  }
+
+  announce(id: BlockId): void {
+    this.#discovery.announce(id);
+  }
+
+  unannounce(id: BlockId): void {
+    this.#discovery.unannounce(id);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#discovery.stop();
+    // The other side must not take our end for the end of what was said.
+    for (const [channel, stream] of this.#channels) {
+      if (stream.writeStatus === 'writable') channel.abort(new Error('the node stops'));
+    }
+    await this.#libp2p.stop();
+    this.#libp2p.services.interfaces.forget();
+    await this.#closeStore();
+  }
+
+  /** An open connection to the candidate; what was not told by strangers is dialled wherever it leads. */
+  async #dial({ peer, addresses, via }: Candidate, signal: AbortSignal): Promise<Connection> {
+    const targets = addresses.flatMap(text => targetOf(text, peer));
+    if (via !== 'dht') targets.forEach(address => this.#gater.allow(address));
+    const [open] = this.#libp2p.getConnections(peerIdFromString(peer)).filter(each => each.status === 'open');
+    return open ?? this.#libp2p.dial(targets.length > 0 ? targets : peerIdFromString(peer), { signal });
+  }
+
+  #channel(stream: Stream, connection: Connection): Channel {
+    const remote = { peer: connection.remotePeer.toString(), address: connection.remoteAddr.toString() };
+    const channel = channelOf(stream, remote, this.#clock);
+    if (stream.status === 'open') {
+      this.#channels.set(channel, stream);
+      stream.addEventListener('close', () => this.#channels.delete(channel), { once: true });
+    }
+    return channel;
+  }
+
+  #isFull(connection: Connection): boolean {
+    const peer = connection.remotePeer.toString();
+    const ofPeer = [...this.#channels.keys()].filter(channel => channel.peer === peer).length;
+    return this.#channels.size >= MAX_CHANNELS || ofPeer >= 2 * MAX_CHANNELS_PER_PEER;
+  }
+
+  /** Keeps a connection to a starting point, for as long as the node runs. */
+  async #stayConnected(address: Multiaddr): Promise<void> {
+    const signal = this.#stopping.signal;
+    for (let retryMs = MIN_RETRY_MS; ; retryMs = Math.min(2 * retryMs, MAX_RETRY_MS)) {
+      try {
+        const limited = AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
+        const connection = await this.#libp2p.dial(address, { signal: limited });
+        retryMs = MIN_RETRY_MS;
+        await closed(connection, signal);
+      } catch (error) {
+        if (!signal.aborted) this.#log('debug', 'a starting point can not be reached', { reason: reasonOf(error) });
+      }
+      await this.#clock.sleep(retryMs, signal);
+    }
+  }
+}
+
+/** @throws ShoalError `usage` */
+function readMultiaddr(text: string): Multiaddr {
+  try {
+    return multiaddr(text);
+  } catch (cause) {
+    throw new ShoalError('usage', `cannot use "${text}" as an address: it is not a multiaddr`, { cause });
+  }
+}
+
+/** The peer id that a multiaddr ends in. */
+function peerOf(address: Multiaddr): string | undefined {
+  return address.getComponents().findLast(part => part.code === CODE_P2P)?.value;
+}
+
+/** An address of `peer` as it can be dialled; nothing when it is another's or can not be read. */
+function targetOf(text: string, peer: string): Multiaddr[] {
+  try {
+    const address = multiaddr(text);
+    const target = peerOf(address) === undefined ? address.encapsulate(`/p2p/${peer}`) : address;
+    return peerOf(target) === peer ? [target] : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Opens a stream. A connection that does not answer is given up, so that the next attempt makes a new one. */
+async function openStream(connection: Connection, protocol: string, signal: AbortSignal): Promise<Stream> {
+  try {
+    return await connection.newStream(protocol, { signal, maxOutboundStreams: MAX_CHANNELS_PER_PEER });
+  } catch (error) {
+    if ((signal.reason as Error | undefined)?.name === 'TimeoutError') connection.abort(error as Error);
+    throw error;
+  }
+}
+
+/** Resolves when the connection is over. @throws the signal's reason */
+function closed(connection: Connection, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      connection.removeEventListener('close', settle);
+      signal.removeEventListener('abort', settle);
+      if (signal.aborted) reject(signal.reason as Error);
+      else resolve();
+    };
+    if (connection.status !== 'open' || signal.aborted) return settle();
+    connection.addEventListener('close', settle);
+    signal.addEventListener('abort', settle);
+  });
+}
+
+function connectError(error: unknown, peer: string, protocol: string, interrupted: boolean): ShoalError {
+  const cause = { cause: error };
+  if (interrupted) return new ShoalError('interrupted', `stopped connecting to peer ${peer}`, cause);
+  if ((error as Error).name === 'UnsupportedProtocolError') {
+    return new ShoalError('protocol', `cannot open a channel to peer ${peer}: it does not speak ${protocol}`, cause);
+  }
+  return new ShoalError('not-found', `cannot reach peer ${peer}: ${reasonOf(error)}`, cause);
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return [...new Set(error.errors.map(reasonOf))].join('; ');
+  return (error as Error).message;
+}
+
+/** libp2p says which addresses failed in lines of the message only. */
+function listenError(error: unknown): unknown {
+  if ((error as Error).name !== 'UnsupportedListenAddressesError') return error;
+  const failed = (error as Error).message.matchAll(/^ {2}(\/\S+): (.*)$/gm);
+  const reasons = [...failed].map(([, address, reason = '']) => {
+    if (reason.includes('EADDRINUSE')) return `${address} (another program uses the port)`;
+    if (reason.includes('EADDRNOTAVAIL')) return `${address} (this machine has no such address)`;
+    if (reason.includes('EACCES')) return `${address} (the port is for the administrator only)`;
+    return `${address} (${reason === '' ? 'no transport for such an address' : reason})`;
+  });
+  return new ShoalError('io', `cannot listen on ${reasons.join(', ')}`, { cause: error });
+}

@@ -1,0 +1,371 @@
+/**
+ * The one file that owns bulk streams: messages over a libp2p stream, with back-pressure in both directions.
+ *
+ *     message = uint32(length of header) || uint32(length of body) || header || body
+ *
+ * A libp2p stream gives none to its reader: whatever arrives is dispatched at once, so what is not taken is bounded here,
+ * and peers ask for no more than their credit (docs/protocol.md). Its writer gets `false` from send() and then has to wait
+ * for `drain`, which may announce room for less than one message.
+ */
+import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface';
+import { ShoalError } from '../errors.ts';
+import {
+  CLOSE_LINGER_MS,
+  FRAME_OVERHEAD_BYTES,
+  IDLE_CHANNEL_TIMEOUT_MS,
+  MAX_BLOCK_BYTES,
+  MAX_HEADER_BYTES,
+  MAX_READ_BUFFER_BYTES,
+  MAX_UNREAD_BYTES,
+  STALLED_WRITE_TIMEOUT_MS,
+} from '../limits.ts';
+import type { Channel, Clock, Frame } from '../ports.ts';
+
+/** Who is at the other end: a peer id that the connection has authenticated, and a multiaddr, both as text. */
+export interface Remote {
+  readonly peer: string;
+  readonly address: string;
+}
+
+/**
+ * A channel over `stream`, which belongs to it from now on. What arrives is read from this call on.
+ * The stream keeps the bytes given to `send` until they are encrypted: who sends must not change or transfer them.
+ */
+export function channelOf(stream: Stream, remote: Remote, clock: Clock): Channel {
+  return new StreamChannel(stream, remote, clock);
+}
+
+const PREFIX_BYTES = 8;
+/** Below this, one copy is cheaper than a second packet: each costs an encryption and several system calls. */
+const MAX_JOINED_BYTES = 32 * 1024;
+const NOTHING = new Uint8Array(0);
+
+class StreamChannel implements Channel {
+  readonly peer: string;
+  readonly address: string;
+  readonly #stream: Stream;
+  readonly #clock: Clock;
+  readonly #inbox = new Inbox();
+  readonly #reader = new FrameReader(this.#inbox);
+  /** Aborted when the stream is finished, with why; ends everything that waits. */
+  readonly #ended = new AbortController();
+  /** Settles when all messages given so far are written: keeps them from mixing. */
+  #written: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+  #remoteClosed: boolean;
+  #letGo = false;
+  #watched = false;
+  #reading = false;
+  #receivedBytes = 0;
+  readonly #backlog: Uint8Array[] = [];
+
+  constructor(stream: Stream, remote: Remote, clock: Clock) {
+    this.peer = remote.peer;
+    this.address = remote.address;
+    this.#stream = stream;
+    this.#clock = clock;
+    this.#remoteClosed = stream.remoteWriteStatus === 'closed' && stream.status === 'open';
+    stream.maxReadBufferLength = MAX_READ_BUFFER_BYTES;
+    stream.inactivityTimeout = IDLE_CHANNEL_TIMEOUT_MS;
+    stream.addEventListener('message', this.#onMessage);
+    stream.addEventListener('remoteCloseWrite', this.#onRemoteClose);
+    stream.addEventListener('end', this.#onEnd);
+    stream.addEventListener('close', this.#onClose);
+    // Events that came before we listened do not come again; the stream dispatches what it holds in a microtask.
+    if (stream.readableEnded) queueMicrotask(this.#onEnd);
+    if (stream.status !== 'open' && stream.status !== 'closing') queueMicrotask(() => this.#finish(undefined));
+  }
+
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  send(header: Uint8Array, body: Uint8Array = NOTHING): Promise<void> {
+    if (header.length > MAX_HEADER_BYTES || body.length > MAX_BLOCK_BYTES) {
+      throw new RangeError(`a message of ${header.length} and ${body.length} bytes is larger than the protocol allows`);
+    }
+    if (this.#closing !== undefined)
+      return Promise.reject(this.#error('send to', 'the channel is closed on this side'));
+    const sent = this.#written.then(() => this.#write(header, body));
+    this.#written = sent.catch(() => undefined);
+    return sent;
+  }
+
+  frames(): AsyncIterable<Frame> {
+    return this.#inbox.frames();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  abort(reason: Error): void {
+    if (this.#ended.signal.aborted) return;
+    this.#inbox.fail(this.#error('read from', `this side ended it: ${reason.message}`, reason), true);
+    this.#finish(reason);
+    this.#stream.abort(reason);
+  }
+
+  async #write(header: Uint8Array, body: Uint8Array): Promise<void> {
+    this.#ended.signal.throwIfAborted();
+    try {
+      for (const part of partsOf(header, body)) this.#stream.send(part);
+    } catch (error) {
+      throw this.#error('send to', (error as Error).message, error);
+    }
+    while (this.#stream.writableNeedsDrain) {
+      this.#watch();
+      await this.#drain();
+      this.#ended.signal.throwIfAborted();
+    }
+  }
+
+  /** Resolves with the next `drain`, or when the stream ends. A drain that passed before this call does not count. */
+  #drain(): Promise<void> {
+    return new Promise(resolve => {
+      const settle = (): void => {
+        this.#stream.removeEventListener('drain', settle);
+        this.#ended.signal.removeEventListener('abort', settle);
+        resolve();
+      };
+      if (this.#ended.signal.aborted) resolve();
+      this.#stream.addEventListener('drain', settle);
+      this.#ended.signal.addEventListener('abort', settle);
+    });
+  }
+
+  /** Ends the channel when what waits to be written has not become less for the time that limits.ts allows. */
+  #watch(): void {
+    if (this.#watched) return;
+    this.#watched = true;
+    void this.#abortWhenStalled().catch(() => undefined);
+  }
+
+  async #abortWhenStalled(): Promise<void> {
+    let waiting = this.#stream.writeBufferLength;
+    let changed = this.#clock.monotonic();
+    while (this.#stream.writableNeedsDrain) {
+      const left = changed + STALLED_WRITE_TIMEOUT_MS - this.#clock.monotonic();
+      if (left <= 0) return this.abort(this.#error('send to', 'it has stopped reading'));
+      await this.#clock.sleep(left, this.#ended.signal);
+      if (this.#stream.writeBufferLength === waiting) continue;
+      waiting = this.#stream.writeBufferLength;
+      changed = this.#clock.monotonic();
+    }
+    this.#watched = false;
+  }
+
+  async #close(): Promise<void> {
+    await this.#written;
+    if (this.#ended.signal.aborted) return;
+    this.#watch();
+    await this.#stream.close({ signal: this.#ended.signal }).catch(() => undefined);
+    void this.#letGoLater().catch(() => undefined);
+  }
+
+  /** A stream is free when both sides have closed it; who does not is not waited for. */
+  async #letGoLater(): Promise<void> {
+    await this.#clock.sleep(CLOSE_LINGER_MS, this.#ended.signal);
+    this.#letGo = true;
+    this.#stream.abort(new Error('the other side did not close'));
+  }
+
+  #onMessage = (event: StreamMessageEvent): void => {
+    this.#receivedBytes += event.data.byteLength;
+    if (event.data instanceof Uint8Array) this.#backlog.push(event.data);
+    else this.#backlog.push(...event.data);
+    // A stream in memory may answer from within our own call.
+    if (this.#reading) return;
+    this.#reading = true;
+    try {
+      for (let part = this.#backlog.shift(); part !== undefined; part = this.#backlog.shift()) {
+        if (!this.#ended.signal.aborted) this.#reader.read(part);
+      }
+    } catch (error) {
+      this.abort(this.#error('read from', (error as Error).message, error));
+    } finally {
+      this.#reading = false;
+    }
+  };
+
+  #onRemoteClose = (): void => {
+    this.#remoteClosed = true;
+  };
+
+  /** Nothing more will arrive. Without the other side's close that is a reset, an abort or a lost connection: `close` follows. */
+  #onEnd = (): void => {
+    if (!this.#remoteClosed || this.#stream.status === 'reset' || this.#stream.status === 'aborted') return;
+    if (this.#reader.midFrame) this.abort(this.#error('read from', 'it closed the channel in the middle of a message'));
+    else this.#inbox.end();
+  };
+
+  #onClose = (event: StreamCloseEvent): void => {
+    this.#finish(event.error);
+  };
+
+  /** The stream is over for both directions. */
+  #finish(error: Error | undefined): void {
+    if (this.#ended.signal.aborted) return;
+    this.#stream.removeEventListener('message', this.#onMessage);
+    this.#stream.removeEventListener('remoteCloseWrite', this.#onRemoteClose);
+    this.#stream.removeEventListener('end', this.#onEnd);
+    this.#stream.removeEventListener('close', this.#onClose);
+    if (this.#letGo || (this.#remoteClosed && error === undefined && !this.#reader.midFrame)) this.#inbox.end();
+    else this.#inbox.fail(this.#error('read from', error?.message ?? 'the connection was lost', error));
+    this.#ended.abort(this.#error('send to', error?.message ?? 'the channel has ended', error));
+  }
+
+  #error(verb: string, what: string, cause?: unknown): ShoalError {
+    if (cause instanceof ShoalError && cause.code === 'protocol') return cause;
+    return new ShoalError('protocol', `cannot ${verb} peer ${this.peer}: ${what}`, { cause });
+  }
+}
+
+/** A message as the pieces that are written: joined where it is small, else the body as it is. */
+function partsOf(header: Uint8Array, body: Uint8Array): Uint8Array[] {
+  const joined = header.length + body.length <= MAX_JOINED_BYTES;
+  const head = new Uint8Array(PREFIX_BYTES + header.length + (joined ? body.length : 0));
+  const prefix = new DataView(head.buffer);
+  prefix.setUint32(0, header.length);
+  prefix.setUint32(4, body.length);
+  head.set(header, PREFIX_BYTES);
+  if (joined) head.set(body, PREFIX_BYTES + header.length);
+  return joined ? [head] : [head, body];
+}
+
+/** Cuts bytes, as they come, into messages; each body is copied once, into memory of its own. */
+class FrameReader {
+  readonly #inbox: Inbox;
+  readonly #prefix = new Uint8Array(PREFIX_BYTES);
+  readonly #lengths = new DataView(this.#prefix.buffer);
+  #header = NOTHING;
+  #body = NOTHING;
+  /** Which of the three is being filled, and how far. */
+  #into = this.#prefix;
+  #filled = 0;
+
+  constructor(inbox: Inbox) {
+    this.#inbox = inbox;
+  }
+
+  /** Whether a message has begun and is not complete. */
+  get midFrame(): boolean {
+    return this.#into !== this.#prefix || this.#filled > 0;
+  }
+
+  /** @throws ShoalError `protocol` when a message is too long or there is no room for it. */
+  read(part: Uint8Array): void {
+    for (let at = 0; at < part.length;) {
+      const end = Math.min(part.length, at + this.#into.length - this.#filled);
+      this.#into.set(part.subarray(at, end), this.#filled);
+      this.#filled += end - at;
+      at = end;
+      while (this.#filled === this.#into.length) this.#next();
+    }
+  }
+
+  #next(): void {
+    this.#filled = 0;
+    if (this.#into === this.#prefix) {
+      this.#begin(this.#lengths.getUint32(0), this.#lengths.getUint32(4));
+      this.#into = this.#header;
+    } else if (this.#into === this.#header) {
+      this.#into = this.#body;
+    } else {
+      this.#inbox.put({ header: this.#header, body: this.#body });
+      this.#into = this.#prefix;
+    }
+  }
+
+  #begin(headerBytes: number, bodyBytes: number): void {
+    if (headerBytes > MAX_HEADER_BYTES || bodyBytes > MAX_BLOCK_BYTES) {
+      throw new ShoalError(
+        'protocol',
+        `a message claims a header of ${headerBytes} and a body of ${bodyBytes} bytes, at most ${MAX_HEADER_BYTES} and ${MAX_BLOCK_BYTES} are allowed`,
+      );
+    }
+    this.#inbox.reserve(headerBytes + bodyBytes);
+    this.#header = new Uint8Array(headerBytes);
+    this.#body = ownMemory(bodyBytes);
+  }
+}
+
+/** Memory that will be filled completely, so it need not be zeroed; with a buffer of its own, so it can go to a worker. */
+function ownMemory(length: number): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(length);
+  return new Uint8Array(buffer, byteOffset, length);
+}
+
+/** Messages that have arrived and were not taken yet, bounded by MAX_UNREAD_BYTES. */
+export class Inbox {
+  #frames: Frame[] = [];
+  #unreadBytes = 0;
+  #taken = false;
+  #dropping = false;
+  #over: { readonly error?: ShoalError } | undefined;
+  #wake: () => void = () => undefined;
+
+  /** Counts a message before memory is given to it. @throws ShoalError `protocol` when too much has not been taken. */
+  reserve(bytes: number): void {
+    this.#unreadBytes += bytes + FRAME_OVERHEAD_BYTES;
+    if (this.#unreadBytes <= MAX_UNREAD_BYTES) return;
+    throw new ShoalError('protocol', `more than ${MAX_UNREAD_BYTES} bytes arrived that nobody has asked for or taken`);
+  }
+
+  /** Adds a message whose bytes were reserved. */
+  put(frame: Frame): void {
+    if (this.#dropping || this.#over !== undefined) return this.#release(frame);
+    this.#frames.push(frame);
+    this.#wake();
+  }
+
+  /** Nothing more will come, and nothing is missing. */
+  end(): void {
+    this.#over ??= {};
+    this.#wake();
+  }
+
+  /** Nothing more will come: who reads is told `error`, after what had arrived, unless that is to be dropped. */
+  fail(error: ShoalError, drop = false): void {
+    if (drop) this.#drop();
+    if (drop || this.#over === undefined) this.#over = { error };
+    this.#wake();
+  }
+
+  frames(): AsyncGenerator<Frame, void> {
+    if (this.#taken) throw new Error('the messages of a channel can be iterated once');
+    this.#taken = true;
+    return this.#read();
+  }
+
+  async *#read(): AsyncGenerator<Frame, void> {
+    try {
+      for (;;) {
+        const frame = this.#frames.shift();
+        if (frame !== undefined) {
+          this.#release(frame);
+          yield frame;
+        } else if (this.#over?.error !== undefined) {
+          throw this.#over.error;
+        } else if (this.#over !== undefined) {
+          return;
+        } else {
+          await new Promise<void>(resolve => (this.#wake = resolve));
+        }
+      }
+    } finally {
+      this.#dropping = true;
+      this.#drop();
+    }
+  }
+
+  #drop(): void {
+    this.#frames.forEach(frame => this.#release(frame));
+    this.#frames = [];
+  }
+
+  #release(frame: Frame): void {
+    this.#unreadBytes -= frame.header.length + frame.body.length + FRAME_OVERHEAD_BYTES;
+  }
+}

@@ -1,0 +1,85 @@
+/** From a link to an opened share: share block, index blocks and manifest, each checked before the next is asked for. */
+import type { OpenedShare } from './check.ts';
+import type { Download } from './download.ts';
+import { ShoalError } from './errors.ts';
+import { checkCommitment } from './format/commitment.ts';
+import type { BlockId } from './format/ids.ts';
+import { streamKey, type FileKey } from './format/keys.ts';
+import type { Link } from './format/link.ts';
+import { Listing } from './format/listing.ts';
+import { decodeManifest, type Manifest } from './format/manifest.ts';
+import { indexCount, type ShareBlock, type StreamName } from './format/share-block.ts';
+import { PIECE_BYTES } from './limits.ts';
+import type { BlockAddress, ChunkStore, Crypto } from './ports.ts';
+import { IndexSet } from './protocol/ranges.ts';
+
+/**
+ * Opens the share that `download` is for. Its blocks are kept in `store`, and taken from there where they are already.
+ * @throws ShoalError `wrong-key`, `malformed`, `unsupported`, `corrupt`; what `download` and `store` throw
+ */
+export async function openShare(download: Download, store: ChunkStore, crypto: Crypto, id: BlockId, key: FileKey): Promise<OpenedShare> {
+  const block = await getShareBlock(download, store, id);
+  checkCommitment(key, block);
+  const listing = new Listing(block, (stream, index) => store.read(id, { kind: 'index', stream, index }));
+  for (const stream of ['manifest', 'data'] as const) await getIndex(download, store, crypto, id, listing, stream);
+  await getManifestChunks(download, store, crypto, id, listing);
+  const manifest = await readManifest(store, crypto, id, key, listing);
+  return { key, listing, manifest };
+}
+
+/** The key of a read link. @throws ShoalError `key-missing` */
+export function keyOf(link: Link): FileKey {
+  if (link.key !== undefined) return link.key;
+  throw new ShoalError('key-missing', 'cannot read the share: the link has no key (the part behind the dot); with it one can only carry the share, so ask the sharer for the whole link');
+}
+
+async function getShareBlock(download: Download, store: ChunkStore, id: BlockId): Promise<ShareBlock> {
+  if ((await store.have(id)) !== undefined) download.knowShareBlock(await store.read(id, { kind: 'share' }));
+  const { bytes, block } = await download.shareBlock();
+  if ((await store.have(id)) === undefined) await store.write(id, { kind: 'share' }, bytes);
+  return block;
+}
+
+async function getIndex(download: Download, store: ChunkStore, crypto: Crypto, id: BlockId, listing: Listing, stream: StreamName): Promise<void> {
+  const missing: number[] = [];
+  for (let index = 0; index < indexCount(listing.size(stream)); index++) {
+    if (!(await isThere(store, id, { kind: 'index', stream, index }))) missing.push(index);
+  }
+  if (missing.length === 0) return;
+  await download.blocks({ kind: 'index', stream, indices: missing }, async (index, bytes) => {
+    await crypto.verify(bytes, listing.indexDigest(stream, index));
+    await store.write(id, { kind: 'index', stream, index }, bytes);
+  });
+}
+
+async function getManifestChunks(download: Download, store: ChunkStore, crypto: Crypto, id: BlockId, listing: Listing): Promise<void> {
+  const have = await store.have(id);
+  const there = have === 'all' ? undefined : new IndexSet(listing.count('manifest'), have?.manifest);
+  if (there === undefined) return;
+  const missing = Array.from({ length: listing.count('manifest') }, (_, index) => index).filter(index => !there.has(index));
+  if (missing.length === 0) return;
+  await download.blocks({ kind: 'chunk', stream: 'manifest', indices: missing }, async (index, bytes) => {
+    await crypto.verify(bytes, await listing.digest('manifest', index));
+    await store.write(id, { kind: 'chunk', stream: 'manifest', index }, bytes);
+  });
+}
+
+async function readManifest(store: ChunkStore, crypto: Crypto, id: BlockId, key: FileKey, listing: Listing): Promise<Manifest> {
+  const plaintext = new Uint8Array(listing.size('manifest'));
+  const manifestKey = streamKey(key, 'manifest');
+  for (let index = 0; index < listing.count('manifest'); index++) {
+    const chunk = await store.read(id, { kind: 'chunk', stream: 'manifest', index });
+    plaintext.set(await crypto.open(manifestKey, index, chunk, await listing.digest('manifest', index)), index * PIECE_BYTES);
+  }
+  return decodeManifest(plaintext, listing.block);
+}
+
+async function isThere(store: ChunkStore, id: BlockId, at: BlockAddress): Promise<boolean> {
+  try {
+    await store.read(id, at);
+    return true;
+  } catch (error) {
+    if (error instanceof ShoalError && error.code === 'unavailable') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * Answers peers from a chunk source, after the refusals gate; knows no keys (protocol.md).
+ *
+ * Who asks proves that it knows the share id, gets the share block, and then as many blocks as it asks for, within the
+ * credit that it was told. Nothing is sent that was not asked for.
+ */
+import { isShoalError, ShoalError } from './errors.ts';
+import { decodeShareBlock, indexCount, type ShareBlock } from './format/share-block.ts';
+import { dayOf, rendezvous, type BlockId } from './format/ids.ts';
+import { chunkCount, chunkLength } from './format/pieces.ts';
+import {
+  CREDIT_BYTES,
+  HELLO_TIMEOUT_MS,
+  IDLE_CHANNEL_TIMEOUT_MS,
+  MAX_ASKED,
+  MAX_BLOCK_BYTES,
+  MAX_CHANNELS,
+  MAX_CHANNELS_PER_PEER,
+  READS_PER_CHANNEL,
+} from './limits.ts';
+import type { Channel, ChunkSource, Clock, Frame, Holdings, Network, Refusals, StreamName } from './ports.ts';
+import { CHUNKS_PROTOCOL, decodeAskerMessage, encodeMessage, type AskerMessage, type Blocks, type WireRefusal } from './protocol/messages.ts';
+import { proves } from './protocol/proof.ts';
+import { checkRanges, countOf, indicesOf, rangesOf } from './protocol/ranges.ts';
+
+export interface ServeDeps {
+  readonly network: Network;
+  readonly source: ChunkSource;
+  readonly refusals: Refusals;
+  readonly clock: Clock;
+  /** Called as bytes leave; `complete` once when the peer says that it has all it wanted. */
+  readonly onServed?: (served: Served) => void;
+}
+
+export interface Served {
+  readonly id: BlockId;
+  readonly peer: string;
+  readonly address: string;
+  /** Bytes of blocks that left with this event. */
+  readonly bytes: number;
+  readonly event: 'joined' | 'sent' | 'complete' | 'left';
+}
+
+/** Serves shares on a network until it is stopped. */
+export class Server {
+  readonly #deps: ServeDeps;
+  readonly #shares = new Set<BlockId>();
+  /** The shares by their rendezvous keys of yesterday, today and tomorrow, as text. */
+  #byKey = new Map<string, BlockId>();
+  #keysOfDay = -1;
+  readonly #channels = new Map<Channel, BlockId | undefined>();
+
+  private constructor(deps: ServeDeps) {
+    this.#deps = deps;
+  }
+
+  static async start(deps: ServeDeps): Promise<Server> {
+    const server = new Server(deps);
+    await deps.network.serve(CHUNKS_PROTOCOL, channel => server.#answer(channel));
+    return server;
+  }
+
+  /** Serves and announces `id` from now on. */
+  add(id: BlockId): void {
+    this.#shares.add(id);
+    this.#keysOfDay = -1;
+    this.#deps.network.announce(id);
+  }
+
+  /** Stops serving and announcing it, also to those who are being served. */
+  remove(id: BlockId): void {
+    if (!this.#shares.delete(id)) return;
+    this.#keysOfDay = -1;
+    this.#deps.network.unannounce(id);
+    for (const [channel, served] of this.#channels) {
+      if (served === id) channel.abort(new ShoalError('interrupted', 'this share is not served here any more'));
+    }
+  }
+
+  has(id: BlockId): boolean {
+    return this.#shares.has(id);
+  }
+
+  async #answer(channel: Channel): Promise<void> {
+    const ofPeer = [...this.#channels.keys()].filter(other => other.peer === channel.peer).length;
+    if (this.#channels.size >= MAX_CHANNELS || ofPeer >= MAX_CHANNELS_PER_PEER) {
+      await refuse(channel, { reason: 'busy', retryAfter: 5 });
+      return;
+    }
+    this.#channels.set(channel, undefined);
+    try {
+      await this.#converse(channel);
+    } finally {
+      this.#channels.delete(channel);
+    }
+  }
+
+  async #converse(channel: Channel): Promise<void> {
+    const frames = channel.frames()[Symbol.asyncIterator]();
+    const first = await within(this.#deps.clock, HELLO_TIMEOUT_MS, frames.next());
+    if (first.done === true) return;
+    const hello = messageOf(first.value);
+    if (hello.type !== 'hello') throw new ShoalError('protocol', `cannot serve: the first message is "${hello.type}", not "hello"`);
+    const id = this.#find(hello, channel.peer);
+    const refusal = id === undefined ? undefined : this.#deps.refusals.for(id, this.#nowSeconds());
+    if (id === undefined || refusal !== undefined) {
+      await refuse(channel, refusal ?? { reason: 'unknown' });
+      return;
+    }
+    const have = await this.#deps.source.have(id);
+    if (have === undefined) {
+      await refuse(channel, { reason: 'unknown' });
+      return;
+    }
+    const bytes = await this.#deps.source.read(id, { kind: 'share' });
+    const block = decodeShareBlock(bytes);
+    this.#channels.set(channel, id);
+    await channel.send(encodeMessage({ type: 'hello', have: wireHave(have), credit: CREDIT_BYTES }), bytes);
+    await new Conversation(this.#deps, channel, id, block).run(frames);
+  }
+
+  /** The share whose key this is, if its asker has proved that it knows the id; else it is as if there were none. */
+  #find(hello: { key: Uint8Array; proof: Uint8Array }, asker: string): BlockId | undefined {
+    const day = dayOf(this.#nowSeconds());
+    if (this.#keysOfDay !== day) {
+      const keys = [...this.#shares].flatMap(id => [day - 1, day, day + 1].map(on => [hex(rendezvous(id, on).bytes), id] as const));
+      this.#byKey = new Map(keys);
+      this.#keysOfDay = day;
+    }
+    const id = this.#byKey.get(hex(hello.key));
+    return id !== undefined && proves(hello.proof, id, asker, this.#deps.network.self) ? id : undefined;
+  }
+
+  #nowSeconds(): number {
+    return Math.floor(this.#deps.clock.now() / 1000);
+  }
+}
+
+interface Wanted {
+  readonly kind: Blocks['kind'];
+  readonly stream: StreamName;
+  readonly index: number;
+}
+
+/** One peer being served one share: what it asked for, in the order it asked, a few blocks being made at once. */
+class Conversation {
+  readonly #deps: ServeDeps;
+  readonly #channel: Channel;
+  readonly #id: BlockId;
+  readonly #block: ShareBlock;
+  readonly #queue = new Map<string, Wanted>();
+  /** Bytes of what was asked for and has not left. */
+  #owedBytes = 0;
+  #senders = 0;
+  #failure: Error | undefined;
+
+  constructor(deps: ServeDeps, channel: Channel, id: BlockId, block: ShareBlock) {
+    this.#deps = deps;
+    this.#channel = channel;
+    this.#id = id;
+    this.#block = block;
+  }
+
+  async run(frames: AsyncIterator<Frame>): Promise<void> {
+    this.#report('joined', 0);
+    try {
+      for (;;) {
+        const next = await within(this.#deps.clock, IDLE_CHANNEL_TIMEOUT_MS, frames.next());
+        if (next.done === true || this.#failure !== undefined) break;
+        const message = messageOf(next.value);
+        if (message.type === 'hello') throw new ShoalError('protocol', 'cannot serve: a second hello');
+        if (message.type === 'bye') {
+          if (message.complete === true) this.#report('complete', 0);
+          break;
+        }
+        if (message.type === 'get') this.#take(message);
+        else this.#cancel(message);
+      }
+      this.#queue.clear();
+      await this.#channel.close();
+    } finally {
+      this.#queue.clear();
+      this.#report('left', 0);
+    }
+  }
+
+  #take(blocks: Blocks): void {
+    for (const wanted of this.#wanted(blocks)) {
+      const key = keyOf(wanted);
+      if (this.#queue.has(key)) continue;
+      this.#queue.set(key, wanted);
+      this.#owedBytes += this.#lengthOf(wanted);
+    }
+    // The asker does not count what it cancelled when that was on its way already: hence twice the credit.
+    if (this.#owedBytes > 2 * CREDIT_BYTES) {
+      throw new ShoalError('protocol', `cannot serve: more was asked for than the credit of ${CREDIT_BYTES} bytes`);
+    }
+    while (this.#senders < Math.min(READS_PER_CHANNEL, this.#queue.size)) void this.#sendQueued();
+  }
+
+  #cancel(blocks: Blocks): void {
+    for (const wanted of this.#wanted(blocks)) if (this.#queue.delete(keyOf(wanted))) this.#owedBytes -= this.#lengthOf(wanted);
+  }
+
+  /** Sends what is queued, one block after the other; several of these run side by side. A failure ends the conversation. */
+  async #sendQueued(): Promise<void> {
+    this.#senders++;
+    try {
+      for (const [key, wanted] of this.#queue) {
+        this.#queue.delete(key);
+        await this.#send(wanted);
+        this.#owedBytes -= this.#lengthOf(wanted);
+      }
+    } catch (error) {
+      await this.#fail(error);
+    } finally {
+      this.#senders--;
+    }
+  }
+
+  async #send(wanted: Wanted): Promise<void> {
+    const refusal = this.#deps.refusals.for(this.#id, Math.floor(this.#deps.clock.now() / 1000));
+    if (refusal !== undefined) throw new Refused(refusal);
+    let bytes;
+    try {
+      bytes = await this.#deps.source.read(this.#id, wanted);
+    } catch (error) {
+      if (isShoalError(error, 'changed')) throw new Refused({ reason: 'changed' });
+      if (!isShoalError(error)) throw error;
+      const { kind, stream, index } = wanted;
+      await this.#channel.send(encodeMessage({ type: 'lacks', kind, stream, ranges: [index, 1] }));
+      return;
+    }
+    if (this.#failure !== undefined) return;
+    await this.#channel.send(encodeMessage({ type: 'block', ...wanted }), bytes);
+    this.#report('sent', bytes.length);
+  }
+
+  async #fail(error: unknown): Promise<void> {
+    if (this.#failure !== undefined) return;
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#queue.clear();
+    if (error instanceof Refused) await refuse(this.#channel, error.refusal).catch(() => undefined);
+    else this.#channel.abort(this.#failure);
+  }
+
+  /** @throws ShoalError `protocol` where it is more than a message may ask for, or beyond what the share has */
+  #wanted(blocks: Blocks): Wanted[] {
+    const { kind, stream } = blocks;
+    const { size } = this.#block[stream];
+    const ranges = checkRanges(blocks.ranges, kind === 'chunk' ? chunkCount(size) : indexCount(size));
+    if (countOf(ranges) > MAX_ASKED) throw new ShoalError('protocol', `cannot serve: ${countOf(ranges)} blocks in one message are too many`);
+    return [...indicesOf(ranges)].map(index => ({ kind, stream, index }));
+  }
+
+  #lengthOf({ kind, stream, index }: Wanted): number {
+    return kind === 'chunk' ? chunkLength(this.#block[stream].size, index) : MAX_BLOCK_BYTES;
+  }
+
+  #report(event: Served['event'], bytes: number): void {
+    this.#deps.onServed?.({ id: this.#id, peer: this.#channel.peer, address: this.#channel.address, bytes, event });
+  }
+}
+
+/** A refusal on its way to the peer. */
+class Refused extends Error {
+  readonly refusal: WireRefusal;
+
+  constructor(refusal: WireRefusal) {
+    super(`refused: ${refusal.reason}`);
+    this.refusal = refusal;
+  }
+}
+
+async function refuse(channel: Channel, refusal: WireRefusal): Promise<void> {
+  await channel.send(encodeMessage({ type: 'refuse', ...refusal }));
+  await channel.close();
+}
+
+function messageOf(frame: Frame): AskerMessage {
+  return decodeAskerMessage(frame.header, frame.body.length);
+}
+
+function keyOf({ kind, stream, index }: Wanted): string {
+  return `${kind} ${stream} ${index}`;
+}
+
+function wireHave(have: Holdings): Holdings {
+  if (have === 'all') return have;
+  return { manifest: rangesOf(indicesOf(have.manifest)), data: rangesOf(indicesOf(have.data)) };
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+/** @throws ShoalError `protocol` when it takes longer than `ms` */
+async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T> {
+  const timer = new AbortController();
+  const late = clock.sleep(ms, timer.signal).then(() => {
+    throw new ShoalError('protocol', `cannot serve: nothing was heard for ${Math.round(ms / 1000)} s`);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    timer.abort();
+    late.catch(() => undefined);
+  }
+}

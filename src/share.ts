@@ -1,0 +1,236 @@
+/** Plaintext in, share id and link out. */
+import { ShoalError } from './errors.ts';
+import { sealShareBlock } from './format/commitment.ts';
+import type { Hint } from './format/hint.ts';
+import { DIGEST_BYTES, type BlockId } from './format/ids.ts';
+import { fileKey, newFileKey, streamKey, type FileKey } from './format/keys.ts';
+import { Layout } from './format/layout.ts';
+import { encodeManifest, segmentProblem, type Manifest } from './format/manifest.ts';
+import { chunkCount, pad, pieceLength } from './format/pieces.ts';
+import { listStream, ownerOf, type StreamList, type StreamName } from './format/share-block.ts';
+import { PIECE_BYTES, PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';
+import { inParallel } from './parallel.ts';
+import type { Catalog, ChunkSource, ChunkStore, Clock, Crypto, PieceToSeal, RandomBytes, Tree } from './ports.ts';
+
+export interface ShareDeps {
+  readonly crypto: Crypto;
+  readonly catalog: Catalog;
+  readonly store: ChunkStore;
+  readonly random: RandomBytes;
+  readonly clock: Clock;
+  /** What is at a path, and everything there that can not be shared. */
+  readonly walk: (path: string, signal: AbortSignal) => Promise<Tree>;
+  readonly fingerprint: (tree: Tree) => Uint8Array;
+  /** The chunks of a share whose files this home has, made again from them. */
+  readonly original: (id: BlockId) => Promise<ChunkSource>;
+}
+
+export interface ShareRequest {
+  /** A file or folder. */
+  readonly path: string;
+  /** What readers see instead of the path's last segment. */
+  readonly name?: string;
+  /** Go on without what can not be shared. */
+  readonly skip: boolean;
+  /** Keep a copy of the ciphertext, so that the files may change or go. */
+  readonly copy: boolean;
+  /** Hide the exact size. */
+  readonly pad: boolean;
+  /** A new key and link, also where the same files were shared before. */
+  readonly anew: boolean;
+  /** Whether the share goes on, without a command, whenever this home has a daemon. */
+  readonly serveAlways: boolean;
+  readonly hints: readonly Hint[];
+}
+
+export type ShareEvent =
+  | { readonly event: 'skipped'; readonly path: string; readonly why: string }
+  | { readonly event: 'sealing'; readonly doneBytes: number; readonly totalBytes: number };
+
+export interface Shared {
+  readonly id: BlockId;
+  readonly key: FileKey;
+  readonly name: string;
+  readonly kind: 'file' | 'folder';
+  readonly sizeBytes: number;
+  readonly files: number;
+  /** It was shared before, and the files are as they were: the same link as then. */
+  readonly again: boolean;
+}
+
+const OWNER_SALT_BYTES = 32;
+
+/**
+ * Encrypts a file or folder in place: what is kept is the share block, index blocks and manifest; chunks are made again from
+ * the files when somebody asks (format.md §4).
+ * @throws ShoalError `not-shareable` naming everything that can't be shared, `changed` naming a file that changed while it
+ *   was read, `bad-name`, `denied`, `io`, `disk-full`, `interrupted`. Nothing of an interrupted share is kept.
+ */
+export async function share(deps: ShareDeps, request: ShareRequest, onEvent: (event: ShareEvent) => void, signal: AbortSignal): Promise<Shared> {
+  const tree = await deps.walk(request.path, signal);
+  settleProblems(tree, request.skip, onEvent);
+  const known = request.anew ? undefined : sharedBefore(deps, tree, request);
+  if (known !== undefined) return known;
+
+  const key = newFileKey(deps.random);
+  const ownerSalt = deps.random(OWNER_SALT_BYTES);
+  const manifest = manifestOf(tree, request.name);
+  const data = await sealData(deps, key, tree, request.pad, onEvent, signal);
+  const names = await sealManifest(deps, key, encodeManifest(manifest));
+  const owner = ownerOf(deps.catalog.ownerSeed(ownerSalt));
+  const block = sealShareBlock(key, { owner, manifest: names.list, data: data.list });
+
+  await keep(deps.store, block, data.blocks, names);
+  const sizeBytes = tree.entries.reduce((sum, entry) => sum + entry.sizeBytes, 0);
+  const files = tree.entries.filter(entry => entry.directory !== true).length;
+  const record = {
+    id: block.id,
+    kind: manifest.kind,
+    name: manifest.name,
+    sizeBytes,
+    files,
+    source: 'original' as const,
+    root: tree.root,
+    fingerprint: deps.fingerprint(tree),
+    hints: request.hints.map(hint => hint.text),
+    createdAt: Math.floor(deps.clock.now() / 1000),
+    serveAlways: request.serveAlways,
+  };
+  deps.catalog.add(record, { key, ownerSalt });
+  if (request.copy) {
+    await copyChunks(await deps.original(block.id), deps.store, block.id, data.list.size, signal);
+    deps.catalog.add({ ...record, source: 'copy' }, { key, ownerSalt });
+  }
+  return { id: block.id, key, name: manifest.name, kind: manifest.kind, sizeBytes, files, again: false };
+}
+
+function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) => void): void {
+  if (tree.problems.length > 0 && !skip) {
+    const list = tree.problems.map(({ path, why }) => `\n  ${path}: ${why}`).join('');
+    throw new ShoalError('not-shareable', `cannot share everything in "${tree.name}"; mend or remove what follows, or go on without it with --skip:${list}`);
+  }
+  for (const problem of tree.problems) onEvent({ event: 'skipped', ...problem });
+  if (tree.kind === 'file' && tree.entries.length === 0) throw new ShoalError('not-shareable', `cannot share "${tree.name}": there is nothing left to share`);
+}
+
+/** The newest share of the same files under the same name, if they are as they were then and it is still good. */
+function sharedBefore(deps: ShareDeps, tree: Tree, request: ShareRequest): Shared | undefined {
+  const fingerprint = deps.fingerprint(tree).join();
+  const record = deps.catalog
+    .findByRoot(tree.root)
+    .findLast(({ state, source, name, ...old }) => {
+      const isSame = old.fingerprint?.join() === fingerprint && name === (request.name ?? tree.name);
+      return isSame && state === 'ready' && source === (request.copy ? 'copy' : 'original');
+    });
+  const key = record === undefined ? undefined : deps.catalog.keyOf(record.id);
+  if (record === undefined || key === undefined) return undefined;
+  const { id, name, kind, sizeBytes, files } = record;
+  return { id, key: fileKey(key), name, kind, sizeBytes, files, again: true };
+}
+
+function manifestOf(tree: Tree, wantedName: string | undefined): Manifest {
+  const name = wantedName ?? tree.name;
+  const problem = segmentProblem(name);
+  if (problem !== undefined) throw new ShoalError('bad-name', `cannot share under this name: it ${problem}; give another with --name`);
+  const entries = tree.entries.map(entry => ({
+    path: tree.kind === 'file' ? name : entry.path,
+    size: entry.sizeBytes,
+    modified: entry.modifiedSeconds,
+    ...(entry.executable ? { executable: true as const } : {}),
+    ...(entry.directory === true ? { directory: true as const } : {}),
+  }));
+  return { kind: tree.kind, name, entries };
+}
+
+interface SealedStream {
+  readonly list: StreamList;
+  readonly blocks: readonly Uint8Array[];
+}
+
+/** Seals the files piece by piece; only the digests are kept. */
+async function sealData(
+  deps: ShareDeps,
+  key: FileKey,
+  tree: Tree,
+  padded: boolean,
+  onEvent: (event: ShareEvent) => void,
+  signal: AbortSignal,
+): Promise<SealedStream> {
+  const layout = new Layout(tree.entries.map(entry => entry.sizeBytes));
+  const size = padded ? pad(layout.totalBytes) : layout.totalBytes;
+  const count = chunkCount(size);
+  const digests = new Uint8Array(count * DIGEST_BYTES);
+  const dataKey = streamKey(key, 'data');
+  let doneBytes = 0;
+  await inParallel(tasksOf(count), TASKS_AHEAD, async indices => {
+    signal.throwIfAborted();
+    const pieces = indices.map(index => pieceOf(tree, layout, index, size));
+    const sealed = await deps.crypto.seal(dataKey, pieces, false, signal);
+    sealed.forEach(({ digest }, n) => digests.set(digest, (indices[0] ?? 0) * DIGEST_BYTES + n * DIGEST_BYTES));
+    doneBytes += indices.reduce((sum, index) => sum + pieceLength(size, index), 0);
+    onEvent({ event: 'sealing', doneBytes: Math.min(doneBytes, layout.totalBytes), totalBytes: layout.totalBytes });
+  });
+  return listStream(size, digests);
+}
+
+/** The indices below `count`, some at a time. */
+function* tasksOf(count: number): Generator<number[]> {
+  for (let start = 0; start < count; start += PIECES_PER_TASK) {
+    yield Array.from({ length: Math.min(PIECES_PER_TASK, count - start) }, (_, n) => start + n);
+  }
+}
+
+function pieceOf(tree: Tree, layout: Layout, index: number, size: number): PieceToSeal {
+  const { runs, zeros } = layout.piece(index, size);
+  const content = runs.map(({ entry, offset, length }) => {
+    const source = tree.entries[entry];
+    if (source === undefined) throw new Error('the layout is of another tree');
+    return { path: tree.kind === 'file' ? tree.root : `${tree.root}/${source.path}`, offset, length, expect: source.stat };
+  });
+  return { index, content, zeros };
+}
+
+interface SealedManifest extends SealedStream {
+  readonly chunks: readonly Uint8Array[];
+}
+
+async function sealManifest(deps: ShareDeps, key: FileKey, plaintext: Uint8Array): Promise<SealedManifest> {
+  const pieces = Array.from({ length: chunkCount(plaintext.length) }, (_, index) => ({
+    index,
+    content: plaintext.slice(index * PIECE_BYTES, (index + 1) * PIECE_BYTES),
+    zeros: 0,
+  }));
+  const sealed = await deps.crypto.seal(streamKey(key, 'manifest'), pieces, true);
+  const digests = new Uint8Array(sealed.length * DIGEST_BYTES);
+  sealed.forEach(({ digest }, index) => digests.set(digest, index * DIGEST_BYTES));
+  return { ...listStream(plaintext.length, digests), chunks: sealed.map(({ chunk }) => chunk ?? new Uint8Array()) };
+}
+
+/** What is referred to is there before what refers to it, and all of it is durable when this returns. */
+async function keep(store: ChunkStore, block: { id: BlockId; bytes: Uint8Array }, dataIndex: readonly Uint8Array[], names: SealedManifest): Promise<void> {
+  const indexes: [StreamName, readonly Uint8Array[]][] = [
+    ['manifest', names.blocks],
+    ['data', dataIndex],
+  ];
+  try {
+    for (const [index, chunk] of names.chunks.entries()) await store.write(block.id, { kind: 'chunk', stream: 'manifest', index }, chunk);
+    for (const [stream, blocks] of indexes) {
+      for (const [index, bytes] of blocks.entries()) await store.write(block.id, { kind: 'index', stream, index }, bytes);
+    }
+    await store.write(block.id, { kind: 'share' }, block.bytes);
+    await store.sync(block.id);
+  } catch (error) {
+    await store.drop(block.id).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Copies all data chunks of a share that `store` knows already. */
+async function copyChunks(from: ChunkSource, store: ChunkStore, id: BlockId, size: number, signal: AbortSignal): Promise<void> {
+  const indices = Array.from({ length: chunkCount(size) }, (_, index) => index);
+  await inParallel(indices, TASKS_AHEAD, async index => {
+    signal.throwIfAborted();
+    await store.write(id, { kind: 'chunk', stream: 'data', index }, await from.read(id, { kind: 'chunk', stream: 'data', index }, signal));
+  });
+  await store.sync(id);
+}

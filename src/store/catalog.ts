@@ -1,0 +1,406 @@
+/** The Catalog port on SQLite: what a home knows of its shares, secrets wrapped. */
+import { open } from 'node:fs/promises';
+import { ShoalError, fileError, isShoalError } from '../errors.ts';
+import { showName } from '../files/names.ts';
+import { parseId } from '../format/ids.ts';
+import type { BlockId } from '../format/ids.ts';
+import { CATALOG_BUSY_MS } from '../limits.ts';
+import type { Catalog, Clock, NewShareRecord, RandomBytes, ShareRecord } from '../ports.ts';
+import { ownerSeed, wrappingKey } from './secret.ts';
+import { databaseError, isBusy, openDatabase } from './sqlite.ts';
+import { unwrap, wrap } from './wrap.ts';
+
+type Database = ReturnType<typeof openDatabase>;
+
+/** Each entry leads from the schema before it to the next one; what was released is never changed again. */
+const MIGRATIONS: readonly string[] = [
+  `CREATE TABLE shares (
+     id TEXT PRIMARY KEY,
+     kind TEXT NOT NULL,
+     name TEXT NOT NULL,
+     size_bytes INTEGER NOT NULL,
+     files INTEGER NOT NULL,
+     source TEXT NOT NULL,
+     root TEXT,
+     fingerprint BLOB,
+     hints TEXT NOT NULL,             -- JSON
+     created_at INTEGER NOT NULL,     -- Unix seconds
+     state TEXT NOT NULL,
+     changed_why TEXT,
+     bytes_up INTEGER NOT NULL DEFAULT 0,
+     peers_served INTEGER NOT NULL DEFAULT 0,
+     serve_always INTEGER NOT NULL,
+     key BLOB,                        -- wrapped
+     owner_salt BLOB                  -- wrapped
+   ) STRICT;
+   CREATE INDEX shares_by_root ON shares (root);
+   CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+   CREATE TABLE secret_check (one INTEGER PRIMARY KEY CHECK (one = 1), wrapped BLOB NOT NULL) STRICT;`,
+];
+
+const COLUMNS = `id, kind, name, size_bytes, files, source, root, fingerprint, hints, created_at, state, changed_why,
+  bytes_up, peers_served, serve_always, key IS NOT NULL AS has_key`;
+
+/** Between two attempts at what SQLite refuses without waiting. */
+const RETRY_MS = 20;
+
+export interface CatalogOptions {
+  /** The home's, 32 bytes. */
+  readonly secret: Uint8Array;
+  readonly random: RandomBytes;
+  readonly clock: Clock;
+}
+
+/**
+ * Opens the catalog at `path`, for this user only; the first time, it is made.
+ * @throws ShoalError `newer-home` when a newer program wrote it: nothing is changed then; `home` when it can't be used or
+ *   belongs to another secret
+ */
+export async function openCatalog(path: string, options: CatalogOptions): Promise<Catalog> {
+  await createPrivately(path);
+  refuseNewer(path);
+  const database = openSafely(path);
+  try {
+    await enterWalMode(database, options.clock);
+    database.exec('PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON');
+    migrate(database);
+    checkSecret(database, path, options);
+    return new SqliteCatalog(database, path, options);
+  } catch (error) {
+    database.close();
+    throw unusable(path, error);
+  }
+}
+
+/** SQLite gives its further files the permissions of this one. */
+async function createPrivately(path: string): Promise<void> {
+  try {
+    const file = await open(path, 'wx', 0o600);
+    await file.close();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
+      throw fileError(error, `make the catalog "${showName(path)}"`);
+  }
+}
+
+/** Looks at a catalog without being able to change it. */
+function refuseNewer(path: string): void {
+  const database = openSafely(path, { readOnly: true });
+  try {
+    const version = schemaVersion(database);
+    if (version <= MIGRATIONS.length) return;
+    throw new ShoalError(
+      'newer-home',
+      `cannot use the catalog "${showName(path)}": a newer shoal wrote it (schema ${version}, this one knows up to ` +
+        `${MIGRATIONS.length}); update shoal, or use another home`,
+    );
+  } catch (error) {
+    throw unusable(path, error);
+  } finally {
+    database.close();
+  }
+}
+
+function openSafely(path: string, options: { readOnly?: boolean } = {}): Database {
+  try {
+    return openDatabase(path, { ...options, busyTimeoutMs: CATALOG_BUSY_MS });
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+/** Changing the mode is refused at once where another process does the same, however long the timeout. */
+async function enterWalMode(database: Database, clock: Clock): Promise<void> {
+  const deadline = clock.monotonic() + CATALOG_BUSY_MS;
+  for (;;) {
+    try {
+      database.exec('PRAGMA journal_mode = WAL');
+      return;
+    } catch (error) {
+      if (!isBusy(error) || clock.monotonic() >= deadline) throw error;
+    }
+    await clock.sleep(RETRY_MS);
+  }
+}
+
+function migrate(database: Database): void {
+  while (schemaVersion(database) < MIGRATIONS.length) {
+    inTransaction(database, () => {
+      // Asked again inside: another process may have been quicker.
+      const version = schemaVersion(database);
+      const migration = MIGRATIONS[version];
+      if (migration !== undefined) database.exec(`${migration}; PRAGMA user_version = ${version + 1}`);
+    });
+  }
+}
+
+function schemaVersion(database: Database): number {
+  return Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
+}
+
+function inTransaction(database: Database, act: () => void): void {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    act();
+    database.exec('COMMIT');
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+const CHECK_PLACE = 'check';
+const CHECKED = new TextEncoder().encode('shoal');
+
+/** What the first opener wraps, all others must be able to unwrap. */
+function checkSecret(database: Database, path: string, { secret, random }: CatalogOptions): void {
+  const key = wrappingKey(secret);
+  database
+    .prepare('INSERT OR IGNORE INTO secret_check (one, wrapped) VALUES (1, ?)')
+    .run(wrap(key, CHECKED, CHECK_PLACE, random));
+  const wrapped = database.prepare('SELECT wrapped FROM secret_check').get()?.['wrapped'];
+  if (wrapped instanceof Uint8Array && unwrap(key, wrapped, CHECK_PLACE) !== undefined) return;
+  throw new ShoalError(
+    'home',
+    `cannot use the catalog "${showName(path)}": it belongs to another secret than the one beside it; ` +
+      'restore the file "secret" that it was made with, or use another home',
+  );
+}
+
+type Row = Readonly<Record<string, unknown>>;
+
+class SqliteCatalog implements Catalog {
+  readonly #database: Database;
+  readonly #path: string;
+  readonly #options: CatalogOptions;
+  readonly #wrappingKey: Uint8Array;
+
+  constructor(database: Database, path: string, options: CatalogOptions) {
+    this.#database = database;
+    this.#path = path;
+    this.#options = options;
+    this.#wrappingKey = wrappingKey(options.secret);
+  }
+
+  add(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void {
+    this.#run(
+      `INSERT INTO shares (id, kind, name, size_bytes, files, source, root, fingerprint, hints, created_at, state,
+         serve_always, key, owner_salt)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)
+       ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, size_bytes = excluded.size_bytes,
+         files = excluded.files, source = excluded.source, root = excluded.root, fingerprint = excluded.fingerprint,
+         hints = excluded.hints, created_at = excluded.created_at, state = excluded.state, changed_why = NULL,
+         serve_always = excluded.serve_always, key = coalesce(excluded.key, key),
+         owner_salt = coalesce(excluded.owner_salt, owner_salt)`,
+      record.id,
+      record.kind,
+      record.name,
+      record.sizeBytes,
+      record.files,
+      record.source,
+      record.root ?? null,
+      record.fingerprint ?? null,
+      JSON.stringify(record.hints),
+      record.createdAt,
+      Number(record.serveAlways),
+      this.#wrapped(record.id, 'key', secrets.key),
+      this.#wrapped(record.id, 'owner_salt', secrets.ownerSalt),
+    );
+  }
+
+  get(id: BlockId): ShareRecord | undefined {
+    const [row] = this.#all(`SELECT ${COLUMNS} FROM shares WHERE id = ?`, id);
+    if (row === undefined) return undefined;
+    const record = recordOf(row);
+    if (record === undefined) throw this.#damaged(id, 'what it knows of the share');
+    return record;
+  }
+
+  list(): ShareRecord[] {
+    return this.#all(`SELECT ${COLUMNS} FROM shares ORDER BY created_at, id`).flatMap(row => recordOf(row) ?? []);
+  }
+
+  findByRoot(root: string): ShareRecord[] {
+    const rows = this.#all(`SELECT ${COLUMNS} FROM shares WHERE root = ? ORDER BY created_at, id`, root);
+    return rows.flatMap(row => recordOf(row) ?? []);
+  }
+
+  keyOf(id: BlockId): Uint8Array | undefined {
+    return this.#unwrapped(id, 'key');
+  }
+
+  ownerSeedOf(id: BlockId): Uint8Array | undefined {
+    const salt = this.#unwrapped(id, 'owner_salt');
+    return salt && this.ownerSeed(salt);
+  }
+
+  ownerSeed(salt: Uint8Array): Uint8Array {
+    return ownerSeed(this.#options.secret, salt);
+  }
+
+  markChanged(id: BlockId, why: string): void {
+    this.#run(`UPDATE shares SET state = 'changed', changed_why = ? WHERE id = ?`, why, id);
+  }
+
+  addTraffic(id: BlockId, bytes: number, peers: number): void {
+    this.#run(
+      'UPDATE shares SET bytes_up = bytes_up + ?, peers_served = peers_served + ? WHERE id = ?',
+      bytes,
+      peers,
+      id,
+    );
+  }
+
+  remove(id: BlockId): void {
+    this.#run('DELETE FROM shares WHERE id = ?', id);
+  }
+
+  setting(name: string): string | undefined {
+    const value = this.#all('SELECT value FROM settings WHERE name = ?', name)[0]?.['value'];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  setSetting(name: string, value: string | undefined): void {
+    if (value === undefined) this.#run('DELETE FROM settings WHERE name = ?', name);
+    else this.#run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', name, value);
+  }
+
+  close(): void {
+    if (this.#database.isOpen) this.#database.close();
+  }
+
+  #wrapped(id: BlockId, column: 'key' | 'owner_salt', secret: Uint8Array | undefined): Uint8Array | null {
+    if (secret === undefined) return null;
+    return wrap(this.#wrappingKey, secret, placeOf(id, column), this.#options.random);
+  }
+
+  #unwrapped(id: BlockId, column: 'key' | 'owner_salt'): Uint8Array | undefined {
+    const wrapped = this.#all(`SELECT ${column} AS wrapped FROM shares WHERE id = ?`, id)[0]?.['wrapped'];
+    if (wrapped === undefined || wrapped === null) return undefined;
+    const secret = wrapped instanceof Uint8Array ? unwrap(this.#wrappingKey, wrapped, placeOf(id, column)) : undefined;
+    if (secret === undefined)
+      throw this.#damaged(id, column === 'key' ? 'the key of the share' : 'the owner key of the share');
+    return secret;
+  }
+
+  #run(sql: string, ...values: (string | number | Uint8Array | null)[]): void {
+    try {
+      this.#database.prepare(sql).run(...values);
+    } catch (error) {
+      throw unusable(this.#path, error);
+    }
+  }
+
+  #all(sql: string, ...values: string[]): Row[] {
+    try {
+      const statement = this.#database.prepare(sql);
+      // A number beyond 2^53 would make reading fail for all rows.
+      statement.setReadBigInts(true);
+      return statement.all(...values);
+    } catch (error) {
+      throw unusable(this.#path, error);
+    }
+  }
+
+  #damaged(id: BlockId, what: string): ShoalError {
+    return new ShoalError(
+      'home',
+      `cannot use ${what} ${id} in the catalog "${showName(this.#path)}": it is damaged; forget the share and share it anew`,
+    );
+  }
+}
+
+/** Binds a wrapped secret to its share and column, so that one can't be put in another's place. */
+function placeOf(id: BlockId, column: string): string {
+  return `${column}/${id}`;
+}
+
+/** undefined for a row that this program can't have written. */
+function recordOf(row: Row): ShareRecord | undefined {
+  const id = idIn(row['id']);
+  const kind = oneOf(row['kind'], ['file', 'folder']);
+  const source = oneOf(row['source'], ['original', 'copy', 'fetched', 'imported']);
+  const state = oneOf(row['state'], ['ready', 'changed']);
+  const { name, root, fingerprint, changed_why: changedWhy } = row;
+  const hints = hintsIn(row['hints']);
+  const sizeBytes = count(row['size_bytes']);
+  const files = count(row['files']);
+  const createdAt = count(row['created_at']);
+  const bytesUp = count(row['bytes_up']);
+  const peersServed = count(row['peers_served']);
+  if (id === undefined || kind === undefined || source === undefined || state === undefined) return undefined;
+  if (typeof name !== 'string' || hints === undefined || sizeBytes === undefined || files === undefined)
+    return undefined;
+  if (createdAt === undefined || bytesUp === undefined || peersServed === undefined) return undefined;
+  return {
+    id,
+    kind,
+    name,
+    sizeBytes,
+    files,
+    source,
+    ...(typeof root === 'string' && { root }),
+    ...(fingerprint instanceof Uint8Array && { fingerprint }),
+    hints,
+    createdAt,
+    state,
+    ...(typeof changedWhy === 'string' && { changedWhy }),
+    hasKey: row['has_key'] === 1n,
+    bytesUp,
+    peersServed,
+    serveAlways: row['serve_always'] === 1n,
+  };
+}
+
+function idIn(value: unknown): BlockId | undefined {
+  try {
+    return typeof value === 'string' ? parseId(value) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function oneOf<T extends string>(value: unknown, allowed: readonly T[]): T | undefined {
+  return allowed.find(one => one === value);
+}
+
+function count(value: unknown): number | undefined {
+  return typeof value === 'bigint' && value >= 0n && value <= Number.MAX_SAFE_INTEGER ? Number(value) : undefined;
+}
+
+function hintsIn(value: unknown): string[] | undefined {
+  try {
+    const hints: unknown = typeof value === 'string' ? JSON.parse(value) : undefined;
+    return Array.isArray(hints) && hints.every(hint => typeof hint === 'string') ? hints : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+// Primary result codes of SQLite.
+const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
+const SQLITE_NOTADB = 26;
+
+function unusable(path: string, error: unknown): ShoalError {
+  if (isShoalError(error) && error.code !== 'io') return error;
+  const cause = isShoalError(error) ? error.cause : error;
+  const tried = `cannot use the catalog "${showName(path)}"`;
+  switch (resultCode(cause)) {
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+      return new ShoalError(
+        'home',
+        `${tried}: it is damaged or no catalog; restore it from a backup, or move it away to start with an empty one`,
+        { cause },
+      );
+    case SQLITE_FULL:
+      return new ShoalError('disk-full', `${tried}: no space is left on the disk; free some and try again`, { cause });
+    default:
+      return isShoalError(error) ? error : databaseError(error, `use the catalog "${showName(path)}"`);
+  }
+}
+
+function resultCode(error: unknown): number | undefined {
+  return error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : undefined;
+}

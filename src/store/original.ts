@@ -1,0 +1,121 @@
+/** Chunks made again from the files of a share: those that were shared, or those that were fetched. */
+import { lstat } from 'node:fs/promises';
+import { ShoalError, fileError, isShoalError } from '../errors.ts';
+import { showName } from '../files/names.ts';
+import { sameBytes } from '../format/ids.ts';
+import type { BlockId } from '../format/ids.ts';
+import { streamKey } from '../format/keys.ts';
+import type { FileKey } from '../format/keys.ts';
+import { Layout } from '../format/layout.ts';
+import type { Listing } from '../format/listing.ts';
+import type { Manifest } from '../format/manifest.ts';
+import type { BlockAddress, ChunkSource, Crypto, Holdings, PieceToSeal } from '../ports.ts';
+import { notThere } from './memory.ts';
+
+export interface OriginalOptions {
+  readonly id: BlockId;
+  readonly key: FileKey;
+  /** Absolute path of the file, or of the folder that holds the manifest's paths. */
+  readonly root: string;
+  readonly manifest: Manifest;
+  readonly listing: Listing;
+  readonly crypto: Crypto;
+  /** Has the share block, the index blocks and the chunks of the manifest. */
+  readonly store: ChunkSource;
+  /** Told once, when the files turn out not to be what was shared any more. */
+  readonly onChanged: (why: string) => Promise<void>;
+}
+
+/**
+ * The source of one share whose data chunks are made from its files.
+ *
+ * Of one key and nonce at most one ciphertext may ever leave (format.md §4): what was made is compared with the digest in
+ * the share block, and from the first difference on nothing of the share leaves any more.
+ */
+export function originalSource(options: OriginalOptions): ChunkSource {
+  return new OriginalSource(options);
+}
+
+class OriginalSource implements ChunkSource {
+  readonly #options: OriginalOptions;
+  readonly #key: Uint8Array;
+  readonly #layout: Layout;
+  #changed: ShoalError | undefined;
+
+  constructor(options: OriginalOptions) {
+    this.#options = options;
+    this.#key = streamKey(options.key, 'data');
+    this.#layout = new Layout(options.manifest.entries.map(({ size }) => size));
+  }
+
+  async have(share: BlockId): Promise<Holdings | undefined> {
+    const { id, root } = this.#options;
+    if (share !== id || this.#changed !== undefined) return undefined;
+    try {
+      await lstat(root);
+      return 'all';
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+      throw fileError(error, `look at "${showName(root)}"`);
+    }
+  }
+
+  async read(share: BlockId, at: BlockAddress, signal?: AbortSignal): Promise<Uint8Array> {
+    const { id, store, listing } = this.#options;
+    this.#refuseIfChanged();
+    if (share !== id) throw notThere(share, at);
+    if (at.kind !== 'chunk' || at.stream !== 'data') return await store.read(share, at, signal);
+    if (at.index >= listing.count('data')) throw notThere(share, at, { why: 'the share has no such block' });
+    const chunk = await this.#make(at.index, at, signal);
+    // Another read may have found a difference in the meantime.
+    this.#refuseIfChanged();
+    return chunk;
+  }
+
+  /** Returns what has the listed digest, or nothing. */
+  async #make(index: number, at: BlockAddress, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const { id, crypto, listing } = this.#options;
+    const digest = await listing.digest('data', index);
+    try {
+      const [sealed] = await crypto.seal(this.#key, [this.#piece(index)], true, signal);
+      if (sealed?.chunk !== undefined && sameBytes(sealed.digest, digest)) return sealed.chunk;
+    } catch (error) {
+      if (isShoalError(error, 'changed')) throw await this.#markChanged(error.message, error);
+      if (!isShoalError(error, 'unavailable') && !isShoalError(error, 'denied')) throw error;
+      throw notThere(id, at, { why: error.message, cause: error });
+    }
+    throw await this.#markChanged(`${this.#filesOf(index)} no longer what was shared`);
+  }
+
+  #piece(index: number): PieceToSeal {
+    const { runs, zeros } = this.#layout.piece(index, this.#options.listing.size('data'));
+    const content = runs.map(({ entry, offset, length }) => ({ path: this.#pathOf(entry), offset, length }));
+    return { index, content, zeros };
+  }
+
+  /** By plain concatenation: the manifest's paths are taken as they are (format.md §6). */
+  #pathOf(entry: number): string {
+    const { root, manifest } = this.#options;
+    return manifest.kind === 'file' ? root : `${root}/${manifest.entries[entry]?.path ?? ''}`;
+  }
+
+  /** The subject of a sentence: the files that piece `index` is made of. */
+  #filesOf(index: number): string {
+    const { runs } = this.#layout.piece(index, this.#options.listing.size('data'));
+    const first = `"${showName(this.#pathOf(runs[0]?.entry ?? 0))}"`;
+    return runs.length <= 1 ? `${first} is` : `${first} or one of the ${runs.length - 1} files after it is`;
+  }
+
+  async #markChanged(why: string, cause?: unknown): Promise<ShoalError> {
+    if (this.#changed !== undefined) return this.#changed;
+    const { id, onChanged } = this.#options;
+    const error = new ShoalError('changed', `cannot serve share ${id}: ${why}`, { cause });
+    this.#changed = error;
+    await onChanged(why);
+    return error;
+  }
+
+  #refuseIfChanged(): void {
+    if (this.#changed !== undefined) throw this.#changed;
+  }
+}

@@ -1,0 +1,194 @@
+/** What every adapter of the Catalog port does. */
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { randomBytes } from 'node:crypto';
+import { idOf } from '../../src/format/ids.ts';
+import type { BlockId } from '../../src/format/ids.ts';
+import type { Catalog, NewShareRecord } from '../../src/ports.ts';
+
+/** An id of nothing. */
+export function someId(): BlockId {
+  return idOf(randomBytes(32));
+}
+
+/** A record with every field; `changes` take the place of its fields. */
+export function someRecord(changes: Partial<NewShareRecord> = {}): NewShareRecord {
+  return {
+    id: someId(),
+    kind: 'folder',
+    name: 'holiday',
+    sizeBytes: 2 ** 40,
+    files: 12,
+    source: 'original',
+    root: '/home/someone/holiday',
+    fingerprint: randomBytes(32),
+    hints: ['relay.example'],
+    createdAt: 1_800_000_000,
+    serveAlways: true,
+    ...changes,
+  };
+}
+
+/** What a record reads as when it was just added. */
+const fresh = { state: 'ready', hasKey: false, bytesUp: 0, peersServed: 0 } as const;
+
+/** Runs the suite. `make` opens an empty catalog; `reopen` closes one and opens it again, as a later process would. */
+export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: Catalog) => Promise<Catalog>): void {
+  let catalog: Catalog;
+  beforeEach(async () => {
+    catalog = await make();
+  });
+  afterEach(() => catalog.close());
+
+  it('is empty at first', () => {
+    expect(catalog.list()).to.deep.equal([]);
+    expect(catalog.get(someId())).to.equal(undefined);
+    expect(catalog.keyOf(someId())).to.equal(undefined);
+    expect(catalog.ownerSeedOf(someId())).to.equal(undefined);
+    expect(catalog.findByRoot('/')).to.deep.equal([]);
+  });
+
+  it('knows what was added, also when opened again', async () => {
+    const full = someRecord();
+    const { root: _root, fingerprint: _fingerprint, ...rest } = full;
+    const bare = {
+      ...rest,
+      id: someId(),
+      kind: 'file' as const,
+      source: 'imported' as const,
+      hints: [],
+      serveAlways: false,
+    };
+    catalog.add(full, {});
+    catalog.add(bare, {});
+    const expected = [full, bare].map(record => ({ ...record, ...fresh }));
+    for (let round = 0; round < 2; round++) {
+      expect(plain(catalog.get(full.id))).to.deep.equal(plain(expected[0]));
+      expect(plain(catalog.get(bare.id))).to.deep.equal(plain(expected[1]));
+      expect(catalog.list()).to.have.length(2);
+      catalog = await reopen(catalog);
+    }
+  });
+
+  it('lists in the order in which shares were created', () => {
+    const times = [30, 10, 20];
+    for (const createdAt of times) catalog.add(someRecord({ createdAt }), {});
+    expect(catalog.list().map(({ createdAt }) => createdAt)).to.deep.equal([10, 20, 30]);
+  });
+
+  it('keeps names, paths and hints as they are', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.array(fc.string({ unit: 'grapheme' })), (text, hints) => {
+        const name = text.replaceAll('\0', '');
+        const record = someRecord({ name, root: `/${name}`, hints });
+        catalog.add(record, {});
+        expect(catalog.get(record.id)).to.deep.include({ name, root: `/${name}`, hints });
+        expect(catalog.findByRoot(`/${name}`).map(({ id }) => id)).to.include(record.id);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('finds shares by exactly the path that they were made of', () => {
+    const [a, b] = [someRecord({ root: '/a', createdAt: 2 }), someRecord({ root: '/a', createdAt: 1 })];
+    for (const record of [a, b, someRecord({ root: '/A' }), someRecord({ root: '/a/b' })]) catalog.add(record, {});
+    expect(catalog.findByRoot('/a').map(({ id }) => id)).to.deep.equal([b.id, a.id]);
+    expect(catalog.findByRoot('/a/')).to.deep.equal([]);
+  });
+
+  it('gives back keys, and the same owner seed for the same salt', async () => {
+    const [key, ownerSalt] = [randomBytes(32), randomBytes(16)];
+    const record = someRecord();
+    const seed = catalog.ownerSeed(ownerSalt);
+    expect(seed).to.have.length(32);
+    expect(catalog.ownerSeed(randomBytes(16))).not.to.deep.equal(seed);
+    catalog.add(record, { key, ownerSalt });
+    catalog.add(someRecord(), {});
+    for (let round = 0; round < 2; round++) {
+      expect(hex(catalog.keyOf(record.id))).to.equal(hex(key));
+      expect(hex(catalog.ownerSeedOf(record.id))).to.equal(hex(seed));
+      expect(catalog.get(record.id)?.hasKey).to.equal(true);
+      catalog = await reopen(catalog);
+    }
+  });
+
+  it('keeps traffic and secrets when a share is added again, and takes all else', () => {
+    const [key, ownerSalt] = [randomBytes(32), randomBytes(16)];
+    const record = someRecord();
+    catalog.add(record, { key, ownerSalt });
+    catalog.addTraffic(record.id, 100, 1);
+    catalog.markChanged(record.id, 'a file grew');
+    const again = someRecord({ id: record.id, name: 'other', source: 'copy' });
+    catalog.add(again, {});
+    expect(plain(catalog.get(record.id))).to.deep.equal(
+      plain({ ...again, ...fresh, hasKey: true, bytesUp: 100, peersServed: 1 }),
+    );
+    expect(hex(catalog.keyOf(record.id))).to.equal(hex(key));
+    const other = randomBytes(32);
+    catalog.add(again, { key: other });
+    expect(hex(catalog.keyOf(record.id))).to.equal(hex(other));
+    expect(catalog.list()).to.have.length(1);
+  });
+
+  it('marks a share as changed, and says why', () => {
+    const [record, other] = [someRecord(), someRecord()];
+    catalog.add(record, {});
+    catalog.add(other, {});
+    catalog.markChanged(record.id, 'a file grew');
+    expect(catalog.get(record.id)).to.include({ state: 'changed', changedWhy: 'a file grew' });
+    expect(catalog.get(other.id)).to.include({ state: 'ready' }).and.not.to.have.property('changedWhy');
+  });
+
+  it('adds traffic up', () => {
+    const record = someRecord();
+    catalog.add(record, {});
+    catalog.addTraffic(record.id, 2 ** 40, 2);
+    catalog.addTraffic(record.id, 1, 0);
+    expect(catalog.get(record.id)).to.include({ bytesUp: 2 ** 40 + 1, peersServed: 2 });
+  });
+
+  it('forgets a share with its secrets, and minds no second time', () => {
+    const record = someRecord();
+    catalog.add(record, { key: randomBytes(32), ownerSalt: randomBytes(16) });
+    catalog.remove(record.id);
+    catalog.remove(record.id);
+    expect(catalog.get(record.id)).to.equal(undefined);
+    expect(catalog.keyOf(record.id)).to.equal(undefined);
+    expect(catalog.ownerSeedOf(record.id)).to.equal(undefined);
+    catalog.add(record, {});
+    expect(catalog.get(record.id)?.hasKey).to.equal(false);
+  });
+
+  it('minds no change to a share that it does not know', () => {
+    catalog.markChanged(someId(), 'x');
+    catalog.addTraffic(someId(), 1, 1);
+    expect(catalog.list()).to.deep.equal([]);
+  });
+
+  it('keeps settings until they are taken back', async () => {
+    expect(catalog.setting('relay')).to.equal(undefined);
+    catalog.setSetting('relay', 'a');
+    catalog.setSetting('relay', 'b');
+    catalog.setSetting('other', '');
+    catalog = await reopen(catalog);
+    expect(catalog.setting('relay')).to.equal('b');
+    expect(catalog.setting('other')).to.equal('');
+    catalog.setSetting('relay', undefined);
+    expect(catalog.setting('relay')).to.equal(undefined);
+  });
+}
+
+function hex(bytes: Uint8Array | undefined): string | undefined {
+  return bytes && Buffer.from(bytes).toString('hex');
+}
+
+/** Buffers and other Uint8Arrays are alike here. */
+function plain(record: object | undefined): object | undefined {
+  if (record === undefined) return undefined;
+  return Object.fromEntries(
+    Object.entries(record).map(([name, value]) => [
+      name,
+      value instanceof Uint8Array ? hex(value) : (value as unknown),
+    ]),
+  );
+}

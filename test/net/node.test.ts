@@ -1,0 +1,129 @@
+import { expect } from 'chai';
+import { execFile, execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { isShoalError } from '../../src/errors.ts';
+import { idOf } from '../../src/format/ids.ts';
+import { createNetwork } from '../../src/net/node.ts';
+import { loopbackNode } from './harness.ts';
+
+const run = promisify(execFile);
+
+const NAMESPACE =
+  'ip link set lo up multicast on && ip addr add 10.99.0.1/24 dev lo && ip route add 224.0.0.0/4 dev lo && exec "$0" "$@"';
+
+describe('createNetwork', () => {
+  it('has the peer id of its seed, and addresses that end in it', async () => {
+    const network = await createNetwork(loopbackNode({ seed: new Uint8Array(32).fill(1) }));
+    expect(network.self).to.equal('12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5');
+    expect(network.addresses().length).to.equal(1);
+    expect(network.addresses()[0]).to.match(new RegExp(`^/ip4/127\\.0\\.0\\.1/tcp/[1-9][0-9]*/p2p/${network.self}$`));
+    expect(network.status()).to.deep.equal({ connections: 0, dhtPeers: 0, lanPeers: 0 });
+    await network.stop();
+  });
+
+  it('names the address that another program uses', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = `/ip4/127.0.0.1/tcp/${(server.address() as AddressInfo).port}`;
+    await expectFailure(createNetwork(loopbackNode({ listen: [address] })), 'io', address);
+    server.close();
+  });
+
+  it('names the address that can not be listened on', async () => {
+    await expectFailure(
+      createNetwork(loopbackNode({ listen: ['/ip4/127.0.0.1/udp/1'] })),
+      'io',
+      '/ip4/127.0.0.1/udp/1',
+    );
+  });
+
+  it('names what is not a multiaddr', async () => {
+    await expectFailure(createNetwork(loopbackNode({ bootstrap: ['example.org'] })), 'usage', '"example.org"');
+  });
+
+  it('connects to its starting points, and again to one that comes back', async () => {
+    const seed = new Uint8Array(32).fill(2);
+    const first = await createNetwork(loopbackNode({ seed }));
+    const network = await createNetwork(loopbackNode({ bootstrap: first.addresses() }));
+    await until(() => network.status().connections === 1);
+    const listen = first.addresses().map(text => text.replace(/\/p2p\/.*/, ''));
+    await first.stop();
+    await until(() => network.status().connections === 0);
+    const again = await createNetwork(loopbackNode({ seed, listen }));
+    await until(() => network.status().connections === 1);
+    await network.stop();
+    await again.stop();
+  });
+
+  it('dials no address of our own network that a stranger told', async () => {
+    const far = await createNetwork(loopbackNode());
+    const near = await createNetwork(loopbackNode());
+    const candidate = { peer: far.self, addresses: far.addresses(), via: 'dht' } as const;
+    const error = await near.connect(candidate, '/test/1', new AbortController().signal).catch((e: unknown) => e);
+    expect(isShoalError(error, 'not-found')).to.equal(true);
+    expect(far.status().connections).to.equal(0);
+    await near.stop();
+    await far.stop();
+  });
+
+  it('keeps its datastore to itself, and its announcements to one run', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'shoal-net-'));
+    try {
+      const options = loopbackNode({ datastorePath: join(folder, 'peers'), dht: 'server' });
+      const network = await createNetwork(options);
+      await expectFailure(createNetwork(options), 'in-use', folder);
+      network.announce(idOf(new Uint8Array(32).fill(3)));
+      await network.stop();
+      const again = await createNetwork(options);
+      expect(again.self).to.equal(network.self);
+      await again.stop();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('leaves nothing that keeps the process once it has stopped', async () => {
+    const { stdout } = await run(process.execPath, [join(import.meta.dirname, 'stopping.child.ts')]);
+    expect(Number(stdout)).to.be.below(500);
+  });
+
+  it('finds another process on the local network', async function () {
+    const problem = namespaceProblem();
+    if (problem !== undefined) {
+      console.log(`      skipped: no network namespace can be made here: ${problem}`);
+      return this.skip();
+    }
+    const child = [process.execPath, join(import.meta.dirname, 'neighbours.child.ts')];
+    const { stdout } = await run('unshare', ['-n', 'sh', '-c', NAMESPACE, ...child]);
+    expect(JSON.parse(stdout)).to.deep.equal({ via: 'mdns', connected: true });
+  });
+});
+
+/** A node says how many connections it has when asked, and has no event for it. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await sleep(10);
+}
+
+function namespaceProblem(): string | undefined {
+  try {
+    execFileSync('unshare', ['-n', 'sh', '-c', NAMESPACE, 'true'], { stdio: 'pipe' });
+    return undefined;
+  } catch (error) {
+    return (error as Error).message.trim();
+  }
+}
+
+async function expectFailure(work: Promise<unknown>, code: 'io' | 'usage' | 'in-use', text: string): Promise<void> {
+  const error: unknown = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!isShoalError(error, code)) throw new Error(`expected a ShoalError ${code}, got ${String(error)}`);
+  expect(error.message).to.contain(text);
+}

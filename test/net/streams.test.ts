@@ -1,0 +1,350 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { Stream } from '@libp2p/interface';
+import { once } from 'node:events';
+import { isShoalError, type ErrorCode } from '../../src/errors.ts';
+import {
+  CLOSE_LINGER_MS,
+  MAX_BLOCK_BYTES,
+  MAX_HEADER_BYTES,
+  MAX_UNREAD_BYTES,
+  STALLED_WRITE_TIMEOUT_MS,
+} from '../../src/limits.ts';
+import { channelOf } from '../../src/net/streams.ts';
+import type { Channel, Clock, Frame } from '../../src/ports.ts';
+import { ManualClock, systemClock, Wire } from './harness.ts';
+
+const REMOTE = { peer: 'the-peer', address: '/ip4/127.0.0.1/tcp/1' };
+
+describe('A channel over a libp2p stream', () => {
+  let wire: Wire;
+
+  before(async () => {
+    wire = await Wire.make();
+  });
+
+  after(() => wire.stop());
+
+  const channelAndStream = async (clock: Clock = systemClock): Promise<[Channel, Stream, Stream]> => {
+    const [near, far] = await wire.stream();
+    return [channelOf(near, REMOTE, clock), far, near];
+  };
+
+  const channels = async (): Promise<[Channel, Channel]> => {
+    const [near, far] = await wire.stream();
+    return [channelOf(near, REMOTE, systemClock), channelOf(far, REMOTE, systemClock)];
+  };
+
+  it('carries hundreds of full blocks both ways at once', async () => {
+    const [near, far] = await channels();
+    const count = 200;
+    const body = new Uint8Array(MAX_BLOCK_BYTES).fill(7);
+    const sendAll = async (channel: Channel): Promise<void> => {
+      for (let i = 0; i < count; i++) await channel.send(numbered(i), body);
+      await channel.close();
+    };
+    const readAll = async (channel: Channel): Promise<number> => {
+      let next = 0;
+      for await (const frame of channel.frames()) {
+        expect(frame.header).to.deep.equal(numbered(next++));
+        expect(frame.body.length).to.equal(MAX_BLOCK_BYTES);
+        expect([frame.body[0], frame.body.at(-1)]).to.deep.equal([7, 7]);
+      }
+      return next;
+    };
+    const [, , there, back] = await Promise.all([sendAll(near), sendAll(far), readAll(far), readAll(near)]);
+    expect([there, back]).to.deep.equal([count, count]);
+    expect(near.receivedBytes).to.equal(count * (8 + 4 + MAX_BLOCK_BYTES));
+  });
+
+  it('gives each body memory of its own, so that it can be handed to a worker', async () => {
+    const [near, far] = await channels();
+    await near.send(numbered(1), new Uint8Array(1000));
+    await near.close();
+    const [frame] = await collect(far);
+    expect(frame?.body.byteOffset).to.equal(0);
+    expect(frame?.body.buffer.byteLength).to.equal(1000);
+  });
+
+  it('keeps messages whole and in order when several are sent at once', async () => {
+    const [near, far] = await channels();
+    const sizes = Array.from({ length: 60 }, (_, i) => (i * 37_003) % (MAX_BLOCK_BYTES / 8));
+    const received = collect(far);
+    await Promise.all(sizes.map((size, i) => near.send(numbered(i), new Uint8Array(size).fill(i))));
+    await near.close();
+    const frames = await received;
+    expect(frames.map(frame => frame.body.length)).to.deep.equal(sizes);
+    frames.forEach((frame, i) => {
+      expect(frame.header).to.deep.equal(numbered(i));
+      expect(frame.body.every(byte => byte === i)).to.equal(true);
+    });
+  });
+
+  it('reads messages however they are cut on the way', async () => {
+    const message = fc.record({ header: fc.uint8Array({ maxLength: 20 }), body: fc.uint8Array({ maxLength: 50 }) });
+    const property = fc.asyncProperty(
+      fc.array(message, { maxLength: 10 }),
+      fc.infiniteStream(fc.integer({ min: 1, max: 30 })),
+      async (messages, cuts) => {
+        const [channel, raw] = await channelAndStream();
+        const received = collect(channel);
+        let bytes = concat(messages.map(({ header, body }) => encoded(header.length, body.length, header, body)));
+        while (bytes.length > 0) {
+          const { value: cut } = cuts.next() as { value: number };
+          raw.send(bytes.subarray(0, cut));
+          bytes = bytes.subarray(cut);
+        }
+        await raw.close();
+        const frames = await received;
+        await channel.close();
+        expect(frames).to.deep.equal(messages);
+      },
+    );
+    await fc.assert(property, { numRuns: 30 });
+  });
+
+  it('holds what arrives before it is read', async () => {
+    const [near, far] = await channels();
+    for (let i = 0; i < 5; i++) await near.send(numbered(i), new Uint8Array(MAX_BLOCK_BYTES));
+    await near.close();
+    expect((await collect(far)).map(frame => frame.header)).to.deep.equal([0, 1, 2, 3, 4].map(numbered));
+  });
+
+  it('ends when more arrives than may wait to be read', async () => {
+    const [near, far] = await channels();
+    const sending = (async () => {
+      for (let i = 0; i <= MAX_UNREAD_BYTES / MAX_BLOCK_BYTES + 8; i++)
+        await near.send(numbered(i), new Uint8Array(MAX_BLOCK_BYTES));
+    })();
+    await expectRejection(sending, 'protocol');
+    await expectRejection(collect(far), 'protocol', /nobody has asked for or taken/);
+    await expectRejection(collect(near), 'protocol');
+  });
+
+  it('ends when a flood of empty messages arrives', async () => {
+    const [channel, raw] = await channelAndStream();
+    const flood = new Uint8Array(1024 * 1024);
+    const reset = once(raw, 'close');
+    raw.send(flood);
+    await reset;
+    await expectRejection(collect(channel), 'protocol', /nobody has asked for or taken/);
+  });
+
+  for (const [what, headerBytes, bodyBytes] of [
+    ['header', MAX_HEADER_BYTES + 1, 0],
+    ['body', 1, MAX_BLOCK_BYTES + 1],
+    ['message', 0xffffffff, 0xffffffff],
+  ] as const) {
+    it(`refuses a ${what} that claims to be too long, before it has arrived`, async () => {
+      const [channel, raw] = await channelAndStream();
+      const reset = once(raw, 'close');
+      raw.send(encoded(headerBytes, bodyBytes));
+      await expectRejection(collect(channel), 'protocol', /at most/);
+      await reset;
+    });
+  }
+
+  for (const cut of [1, 8, 9, 20]) {
+    it(`fails when the other side closes ${cut} bytes into a message of 27`, async () => {
+      const [channel, raw] = await channelAndStream();
+      raw.send(encoded(2, 17, new Uint8Array(2), new Uint8Array(17)).subarray(0, cut));
+      await raw.close();
+      await expectRejection(collect(channel), 'protocol', /in the middle of a message/);
+    });
+  }
+
+  it('gives what arrived before the other side aborted, then fails', async () => {
+    const [near, far] = await channels();
+    const frames = far.frames()[Symbol.asyncIterator]();
+    await near.send(numbered(1));
+    await near.send(numbered(2));
+    expect((await frames.next()).value.header).to.deep.equal(numbered(1));
+    expect((await frames.next()).value.header).to.deep.equal(numbered(2));
+    near.abort(new Error('enough'));
+    await expectRejection(frames.next(), 'protocol');
+    await expectRejection(far.send(numbered(3)), 'protocol');
+  });
+
+  it('fails, and does not just end, when the connection is lost', async () => {
+    const lossy = await Wire.make();
+    try {
+      const [nearStream, farStream] = await lossy.stream();
+      const [near, far] = [channelOf(nearStream, REMOTE, systemClock), channelOf(farStream, REMOTE, systemClock)];
+      const [nearReading, farReading] = [collect(near), collect(far)];
+      lossy.connection.abort(new Error('pulled the plug'));
+      await Promise.all([expectRejection(nearReading, 'protocol'), expectRejection(farReading, 'protocol')]);
+    } finally {
+      await lossy.stop();
+    }
+  });
+
+  it('tells its own reader and writer when it is aborted, with the cause', async () => {
+    const [channel] = await channelAndStream();
+    const reading = collect(channel);
+    const reason = new Error('enough');
+    channel.abort(reason);
+    const error = await expectRejection(reading, 'protocol', /enough/);
+    expect(error.cause).to.equal(reason);
+    await expectRejection(channel.send(numbered(1)), 'protocol', /enough/);
+    await channel.close();
+  });
+
+  it('ends a send that waits when it is aborted', async () => {
+    const [channel, raw] = await channelAndStream();
+    raw.pause();
+    const sending = fill(channel);
+    await blocked(channel, sending);
+    channel.abort(new Error('enough'));
+    await expectRejection(sending, 'protocol', /enough/);
+  });
+
+  it('gives up a peer that has stopped reading, and not one that is slow', async () => {
+    const clock = new ManualClock();
+    const [channel, raw] = await channelAndStream(clock);
+    raw.pause();
+    const sending = fill(channel);
+    await clock.until(1);
+    clock.advance(STALLED_WRITE_TIMEOUT_MS - 1);
+    raw.addEventListener('message', () => undefined);
+    const took = once(raw, 'message');
+    raw.resume();
+    await took;
+    raw.pause();
+    await blocked(channel, sending);
+    clock.advance(1);
+    await clock.until(1);
+    clock.advance(STALLED_WRITE_TIMEOUT_MS - 1);
+    expect(await Promise.race([sending.catch(() => 'failed'), Promise.resolve('waits')])).to.equal('waits');
+    await clock.until(1);
+    clock.advance(STALLED_WRITE_TIMEOUT_MS);
+    await expectRejection(sending, 'protocol', /stopped reading/);
+  });
+
+  it('can still read after it has closed, until the other side closes', async () => {
+    const [near, far] = await channels();
+    await near.send(numbered(1));
+    await near.close();
+    expect((await collect(far)).length).to.equal(1);
+    await far.send(numbered(2));
+    await far.close();
+    expect((await collect(near)).map(frame => frame.header)).to.deep.equal([numbered(2)]);
+  });
+
+  it('writes what was sent before it closes, and takes nothing more', async () => {
+    const [near, far] = await channels();
+    const received = collect(far);
+    for (let i = 0; i < 20; i++) void near.send(numbered(i), new Uint8Array(MAX_BLOCK_BYTES / 2));
+    const closing = near.close();
+    await expectRejection(near.send(numbered(99)), 'protocol', /closed on this side/);
+    await closing;
+    expect((await received).length).to.equal(20);
+    await near.close();
+  });
+
+  it('lets go of the stream when the other side does not close in turn', async () => {
+    const clock = new ManualClock();
+    const [channel, raw] = await channelAndStream(clock);
+    const reading = collect(channel);
+    await channel.close();
+    await clock.until(1);
+    const reset = once(raw, 'close');
+    clock.advance(CLOSE_LINGER_MS);
+    await reset;
+    expect(await reading).to.deep.equal([]);
+    expect(clock.sleeping).to.equal(0);
+  });
+
+  it('throws away what arrives after its reader has gone', async () => {
+    const [nearStream, farStream] = await wire.stream();
+    const [near, far] = [channelOf(nearStream, REMOTE, systemClock), channelOf(farStream, REMOTE, systemClock)];
+    const arrived = once(farStream, 'remoteCloseWrite');
+    await near.send(numbered(1));
+    for await (const frame of far.frames()) {
+      expect(frame.header).to.deep.equal(numbered(1));
+      break;
+    }
+    for (let i = 0; i < 20; i++) await near.send(numbered(i), new Uint8Array(MAX_BLOCK_BYTES));
+    await near.close();
+    await arrived;
+    expect(far.receivedBytes).to.be.at.least(20 * MAX_BLOCK_BYTES);
+    await far.close();
+  });
+
+  it('is read once', async () => {
+    const [channel] = await channelAndStream();
+    channel.frames();
+    expect(() => channel.frames()).to.throw('once');
+    channel.abort(new Error('done'));
+  });
+
+  it('does not send what the protocol does not allow', async () => {
+    const [channel] = await channelAndStream();
+    expect(() => channel.send(new Uint8Array(MAX_HEADER_BYTES + 1))).to.throw(RangeError);
+    expect(() => channel.send(new Uint8Array(1), new Uint8Array(MAX_BLOCK_BYTES + 1))).to.throw(RangeError);
+    channel.abort(new Error('done'));
+  });
+
+  it('leaves no listeners behind', async () => {
+    const [near, far] = await wire.stream();
+    const types = ['message', 'drain', 'end', 'close', 'remoteCloseWrite', 'idle'] as const;
+    const count = (stream: Stream) => types.map(type => stream.listenerCount(type));
+    const before = count(near);
+    const [sender, receiver] = [channelOf(near, REMOTE, systemClock), channelOf(far, REMOTE, systemClock)];
+    const received = collect(receiver);
+    for (let i = 0; i < 50; i++) await sender.send(numbered(i), new Uint8Array(MAX_BLOCK_BYTES));
+    expect(near.listenerCount('drain')).to.equal(before[types.indexOf('drain')]);
+    const ended = once(near, 'close');
+    await sender.close();
+    await received;
+    await receiver.close();
+    await ended;
+    expect(count(near)).to.deep.equal(before.map((n, i) => (types[i] === 'close' ? n - 1 : n)));
+  });
+});
+
+/** Sends until it fails. */
+async function fill(channel: Channel): Promise<void> {
+  for (let i = 0; ; i++) await channel.send(numbered(i), new Uint8Array(MAX_BLOCK_BYTES));
+}
+
+/** Resolves when `sending` has been given time by the event loop and still waits. */
+async function blocked(channel: Channel, sending: Promise<void>): Promise<void> {
+  let failed = false;
+  sending.catch(() => (failed = true));
+  const other = channel.peer;
+  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve));
+  expect(failed, `sending to ${other} failed`).to.equal(false);
+}
+
+async function collect(channel: Channel): Promise<Frame[]> {
+  const frames: Frame[] = [];
+  for await (const { header, body } of channel.frames()) frames.push({ header, body });
+  return frames;
+}
+
+async function expectRejection(work: Promise<unknown>, code: ErrorCode, message = /./): Promise<Error> {
+  const error: unknown = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!isShoalError(error, code)) throw new Error(`expected a ShoalError ${code}, got ${String(error)}`);
+  expect(error.message).to.match(message);
+  return error;
+}
+
+function numbered(i: number): Uint8Array {
+  const header = new Uint8Array(4);
+  new DataView(header.buffer).setUint32(0, i);
+  return header;
+}
+
+function encoded(headerBytes: number, bodyBytes: number, ...rest: Uint8Array[]): Uint8Array {
+  const prefix = new Uint8Array(8);
+  new DataView(prefix.buffer).setUint32(0, headerBytes);
+  new DataView(prefix.buffer).setUint32(4, bodyBytes);
+  return concat([prefix, ...rest]);
+}
+
+function concat(parts: Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
+}
