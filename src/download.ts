@@ -103,7 +103,8 @@ export class Download {
   readonly #tasks = new Set<Promise<void>>();
   #block: ShareBlock | undefined;
   #phase: Phase | undefined;
-  #complete = false;
+  /** What to say to peers in the end: whether all that was wanted came; nothing when the download failed. */
+  #farewell: { readonly complete: boolean } | undefined;
   #lastMovedMs: number;
   #lastNoticeMs: number;
   #lastChangeMs: number;
@@ -179,7 +180,7 @@ export class Download {
 
   /** Ends all that was started; `complete` tells the peers that we have all we wanted. */
   async close(complete: boolean): Promise<void> {
-    this.#complete = complete;
+    if (!this.#stop.signal.aborted) this.#farewell = { complete };
     this.#fail(new ShoalError('interrupted', 'the download was closed'));
     await Promise.allSettled([...this.#tasks]);
   }
@@ -496,8 +497,9 @@ export class Download {
   }
 
   #endChannel(channel: Channel): void {
-    if (!this.#complete) return channel.abort(new ShoalError('interrupted', 'the download has ended'));
-    this.#run(channel.send(encodeMessage({ type: 'bye', complete: true })).then(() => channel.close()));
+    if (this.#farewell === undefined) return channel.abort(new ShoalError('interrupted', 'the download has ended'));
+    const bye = encodeMessage(this.#farewell.complete ? { type: 'bye', complete: true } : { type: 'bye' });
+    this.#run(channel.send(bye).then(() => channel.close()));
   }
 
   #moved(): void {

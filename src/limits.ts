@@ -38,6 +38,9 @@ export const MAX_SEALED_BYTES = 64 * KiB;
 export const SCRYPT_LOG_N = 18;
 export const MAX_SCRYPT_LOG_N = 20;
 
+/** The header of a CAR file. Ours has one root; those of others are read so far as to say how many they have. */
+export const MAX_CAR_HEADER_BYTES = 4 * KiB;
+
 // On the wire (docs/protocol.md).
 
 /** A message's CBOR header: ranges are what grows, and they are bounded below. */
@@ -93,6 +96,8 @@ export const MIN_STALL_MS = 4_000;
 export const MAX_STALL_MS = 60_000;
 /** Chunks received, being verified, opened and written at once: bounds memory (one MiB each, twice for the plaintext). */
 export const MAX_CHUNKS_IN_WORK = 12;
+/** Output in order: pieces asked for ahead of the first that is missing; fewer than are in work at once, or nothing would move. */
+export const STREAM_WINDOW = 8;
 /** A search that found nobody says so after this time. */
 export const NOBODY_FOUND_NOTICE_MS = 10_000;
 /** Off a terminal a fetch gives up when nothing has moved for so long (experience.md). */
@@ -114,6 +119,8 @@ export const PIECES_PER_TASK = 4;
 export const TASKS_AHEAD = 6;
 /** Below this size work is done in the calling thread: starting workers costs more than it saves. */
 export const MIN_POOL_BYTES = 8 * MiB;
+/** Shares whose manifests are kept in memory for serving; others are read again. */
+export const CACHED_ORIGINALS = 32;
 /** Worker threads at most; beyond that the disk or the network is the limit. */
 export const MAX_WORKERS = 4;
 /** A worker thread without work ends after this time. */
@@ -124,6 +131,11 @@ export const CACHED_INDEX_BLOCKS = 8;
 export const CACHED_LISTINGS = 8;
 
 // Files.
+
+/** Read at once from a file that is read from its beginning to its end. */
+export const READ_BYTES = 256 * KiB;
+/** How often the traffic of shares is noted in the catalog. */
+export const TRAFFIC_FLUSH_MS = 5_000;
 
 /** Files and folders held open while a tree is written. */
 export const MAX_OPEN_FILES = 64;

@@ -21,6 +21,6 @@ export async function list(deps: DownloadDeps, request: ListRequest, onEvent: (e
     const { manifest } = await openShare(download, store, deps.crypto, link.id, key);
     return manifest;
   } finally {
-    await download.close(true);
+    await download.close(false);
   }
 }

@@ -10,7 +10,7 @@ import { Listing } from './format/listing.ts';
 import { decodeManifest, type Manifest } from './format/manifest.ts';
 import { indexCount, type ShareBlock, type StreamName } from './format/share-block.ts';
 import { PIECE_BYTES } from './limits.ts';
-import type { BlockAddress, ChunkStore, Crypto } from './ports.ts';
+import type { BlockAddress, ChunkSource, ChunkStore, Crypto } from './ports.ts';
 import { IndexSet } from './protocol/ranges.ts';
 
 /**
@@ -64,7 +64,8 @@ async function getManifestChunks(download: Download, store: ChunkStore, crypto: 
   });
 }
 
-async function readManifest(store: ChunkStore, crypto: Crypto, id: BlockId, key: FileKey, listing: Listing): Promise<Manifest> {
+/** The manifest of a share whose manifest chunks `store` has. */
+export async function readManifest(store: ChunkSource, crypto: Crypto, id: BlockId, key: FileKey, listing: Listing): Promise<Manifest> {
   const plaintext = new Uint8Array(listing.size('manifest'));
   const manifestKey = streamKey(key, 'manifest');
   for (let index = 0; index < listing.count('manifest'); index++) {

@@ -9,8 +9,8 @@ import { once } from 'node:events';
 import { openSync, readSync } from 'node:fs';
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
 import { poolCrypto } from '../../src/crypto/pool.ts';
-import { inParallel } from '../../src/files/parallel.ts';
 import { PIECES_PER_TASK, PIECE_BYTES } from '../../src/limits.ts';
+import { inParallel } from '../../src/parallel.ts';
 import { measureSelf, rungOptions } from '../harness.ts';
 
 /** What one bare thread does: every `step`-th piece from `first` on. */

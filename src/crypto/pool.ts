@@ -75,11 +75,13 @@ export function poolCrypto(workers: number = Math.min(availableParallelism(), MA
     },
 
     recycle(bytes) {
-      if (spare.length < mostSpare && bytes.buffer.byteLength === MAX_BLOCK_BYTES) spare.push(memoryOf(bytes));
+      const memory = memoryOf(bytes);
+      if (memory.byteLength !== MAX_BLOCK_BYTES || spare.length >= mostSpare || spare.includes(memory)) return;
+      spare.push(memory);
     },
 
     // Hashing a block takes less time than handing it over and waiting, and the caller keeps its bytes.
-    verify: here.verify,
+    verify: (bytes, digest) => here.verify(bytes, digest),
 
     async close() {
       const ending = pool;

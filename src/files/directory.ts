@@ -20,7 +20,7 @@ import { join } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
 import type { Directory, EntryKind, EntryStat, OpenFile } from '../ports.ts';
 import { showName } from './names.ts';
-import { inParallel } from './parallel.ts';
+import { inParallel } from '../parallel.ts';
 
 // libuv adds O_CLOEXEC to every open. Windows has none of these flags.
 const NOFOLLOW = constants.O_NOFOLLOW ?? 0;

@@ -1,26 +1,16 @@
 /** Names of files: how they are shown, and what they become where the target can not hold them or keep them apart. */
 import { isUtf8 } from 'node:buffer';
+import { escaped } from '../format/quoted.ts';
 import { MAX_SEGMENT_BYTES } from '../limits.ts';
 
-/**
- * A name or path as it may be shown to people: control characters, line separators and characters that turn the direction
- * of writing become `\u{…}`, bytes that are not UTF-8 become `\x…`.
- */
+/** A name or path as it may be shown to people: `escaped`, and with `\x…` for each byte where it is not UTF-8. */
 export function showName(name: string | Uint8Array): string {
   if (typeof name !== 'string' && !isUtf8(name)) {
     return Array.from(name, byte =>
-      byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${hex(byte, 2)}`,
+      byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`,
     ).join('');
   }
-  const text = typeof name === 'string' ? name : Buffer.from(name).toString('utf8');
-  return text.replace(
-    /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu,
-    character => `\\u{${hex(character.codePointAt(0)!, 1)}}`,
-  );
-}
-
-function hex(value: number, digits: number): string {
-  return value.toString(16).padStart(digits, '0');
+  return escaped(typeof name === 'string' ? name : Buffer.from(name).toString('utf8'));
 }
 
 /** The `n`-th name (from 2) to try where `name` is taken: `report (2).pdf`. Never longer than a segment may be. */

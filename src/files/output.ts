@@ -5,7 +5,7 @@ import type { Manifest } from '../format/manifest.ts';
 import type { Directory, EntryStat, OpenFile } from '../ports.ts';
 import { HandleCache } from './handles.ts';
 import { alternativeName, foldName, portableName, showName } from './names.ts';
-import { Gate, inParallel } from './parallel.ts';
+import { Gate, inParallel } from '../parallel.ts';
 
 /** The name inside the part folder. */
 export const OUTPUT = 'output';

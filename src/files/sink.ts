@@ -21,7 +21,7 @@ import { openJournal } from './journal.ts';
 import { alternativeName } from './names.ts';
 import type { Output, Renamed } from './output.ts';
 import { openOutput, OUTPUT } from './output.ts';
-import { inParallel } from './parallel.ts';
+import { inParallel } from '../parallel.ts';
 
 export type { Renamed } from './output.ts';
 
@@ -64,7 +64,8 @@ export async function openSink(options: SinkOptions): Promise<Sink> {
   }
 }
 
-function partName(tag: string): string {
+/** The name of the part folder of a tag. */
+export function partName(tag: string): string {
   assert(/^[A-Za-z0-9-]+$/.test(tag), 'a tag of letters, digits and hyphens');
   return `.shoal-${tag}.part`;
 }

@@ -6,10 +6,10 @@ import type { BigIntStats, Dirent } from 'node:fs';
 import { access, lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, resolve, sep } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
-import { comparePaths, pathProblem } from '../format/manifest.ts';
+import { pathProblem } from '../format/manifest.ts';
 import { MAX_ENTRIES } from '../limits.ts';
 import { showName } from './names.ts';
-import { inParallel } from './parallel.ts';
+import { inParallel } from '../parallel.ts';
 
 /** Folders read at once, and files looked at at once in each: enough for libuv's threads, and for a slow network disk. */
 const FOLDERS_AT_ONCE = 8;
@@ -116,8 +116,8 @@ class Walk {
       kind: 'folder',
       name,
       root: this.#root === '' ? sep : this.#root,
-      entries: this.#entries.sort(byPath),
-      problems: this.#problems.sort(byPath),
+      entries: sortedByBytes(this.#entries),
+      problems: sortedByBytes(this.#problems),
     };
   }
 
@@ -238,8 +238,10 @@ function special(found: Omit<Dirent<Buffer> | BigIntStats, 'name'>): string {
   return 'a device';
 }
 
-function byPath(a: { readonly path: string }, b: { readonly path: string }): number {
-  return comparePaths(a.path, b.path);
+/** In the order of `comparePaths`; each path is encoded once, which matters for a hundred thousand. */
+function sortedByBytes<T extends { readonly path: string }>(items: readonly T[]): T[] {
+  const keyed = items.map(item => ({ key: Buffer.from(item.path), item }));
+  return keyed.sort((a, b) => Buffer.compare(a.key, b.key)).map(({ item }) => item);
 }
 
 /**

@@ -47,8 +47,8 @@ export function decode(bytes: Uint8Array, what: string, options: DecodeOptions =
 }
 
 /**
- * The `type` and `version` of a block, found without minding anything else: a newer version may break any other rule.
- * Undefined is what is not there or not of the right type.
+ * The `type` and `version` of a block, found without minding what else is there: a newer version may have other CIDs, other
+ * types, and deeper nesting. Undefined is what is not there or not of the right type.
  */
 export function peekHeader(bytes: Uint8Array): { type?: string; version?: number } {
   const header: { type?: string; version?: number } = {};
@@ -57,7 +57,7 @@ export function peekHeader(bytes: Uint8Array): { type?: string; version?: number
     for (let left = decoder.mapLength(); left > 0; left--) {
       const key = decoder.text();
       const at = decoder.position;
-      decoder.skip(1);
+      decoder.pass();
       if (key !== 'type' && key !== 'version') continue;
       const value = decode(bytes.subarray(at, decoder.position), 'block');
       if (key === 'type' && typeof value === 'string') header.type = value;
@@ -76,7 +76,10 @@ export function peekHeader(bytes: Uint8Array): { type?: string; version?: number
 export function decodeTyped(bytes: Uint8Array, what: string, type: string): unknown {
   const header = peekHeader(bytes);
   if (header.type === type && header.version !== undefined && header.version !== 1) {
-    throw new ShoalError('unsupported', `cannot decode ${what}: it is of version ${header.version}, which needs a newer program`);
+    throw new ShoalError(
+      'unsupported',
+      `cannot decode ${what}: it is of version ${header.version}, which needs a newer program`,
+    );
   }
   const value = decode(bytes, what);
   const fields = mapOf(value, what);
@@ -146,7 +149,7 @@ class Decoder {
   }
 
   /** Checks a value like `value` does, and builds nothing. */
-  skip(depth: number): void {
+  #skip(depth: number): void {
     const [major, minor] = this.#initial();
     switch (major) {
       case UINT:
@@ -163,7 +166,7 @@ class Decoder {
         return;
       case ARRAY: {
         const length = this.#enter(this.#argument(minor), depth + 1);
-        for (let i = 0; i < length; i++) this.skip(depth + 1);
+        for (let i = 0; i < length; i++) this.#skip(depth + 1);
         return;
       }
       case MAP: {
@@ -172,7 +175,7 @@ class Decoder {
         for (let i = 0; i < length; i++) {
           previous = this.#key(previous);
           this.#textFrom(previous);
-          this.skip(depth + 1);
+          this.#skip(depth + 1);
         }
         return;
       }
@@ -182,6 +185,21 @@ class Decoder {
       default:
         if (minor === FLOAT64) this.#float();
         else this.#simple(minor);
+    }
+  }
+
+  /** Goes past a value of any kind that CBOR has, however deep; only lengths are checked, and none may be indefinite. */
+  pass(): void {
+    for (let left = 1; left > 0; left--) {
+      const [major, minor] = this.#initial();
+      if (major === BYTES || major === TEXT) this.#take(this.#argument(minor));
+      else if (major === ARRAY) left += this.#enter(this.#argument(minor), 0);
+      else if (major === MAP) left += 2 * this.#enter(this.#argument(minor), 0);
+      else {
+        if (minor > 27) throw this.#error('it has an item of indefinite length');
+        if (minor >= 24) this.#take(2 ** (minor - 24));
+        if (major === TAG) left++;
+      }
     }
   }
 
@@ -271,7 +289,7 @@ class Decoder {
   #skipMap(key: string, depth: number): void {
     const byte = this.#bytes[this.position];
     if (byte !== undefined && byte >> 5 !== MAP) throw this.#error(`"${key}" is not a map`);
-    this.skip(depth);
+    this.#skip(depth);
   }
 
   /** The bytes of the next key, which comes behind `previous` in canonical order: shorter first, then by bytes. */
@@ -348,7 +366,12 @@ export type Fields = Readonly<Record<string, unknown>>;
  * A map with exactly the keys listed; the optional ones may be missing.
  * @throws ShoalError `malformed`, as all readers below
  */
-export function fieldsOf(value: unknown, what: string, required: readonly string[], optional: readonly string[] = []): Fields {
+export function fieldsOf(
+  value: unknown,
+  what: string,
+  required: readonly string[],
+  optional: readonly string[] = [],
+): Fields {
   const fields = mapOf(value, what);
   for (const key of required) {
     if (fields[key] === undefined) throw malformed(what, `it has no "${key}"`);

@@ -5,7 +5,10 @@ import { commitmentOf, type FileKey } from './keys.ts';
 import { encodeShareBlock, type ShareBlock } from './share-block.ts';
 
 /** Makes a share block that opens under `key` only. */
-export function sealShareBlock(key: FileKey, block: Omit<ShareBlock, 'commitment'>): { id: BlockId; bytes: Uint8Array } {
+export function sealShareBlock(
+  key: FileKey,
+  block: Omit<ShareBlock, 'commitment'>,
+): { id: BlockId; bytes: Uint8Array } {
   const bytes = encodeShareBlock({ ...block, commitment: commitmentOf(key, encodeShareBlock(block)) });
   return { id: idOf(sha256(bytes)), bytes };
 }
@@ -17,6 +20,9 @@ export function sealShareBlock(key: FileKey, block: Omit<ShareBlock, 'commitment
 export function checkCommitment(key: FileKey, block: ShareBlock): void {
   const { commitment, ...rest } = block;
   if (!sameBytes(commitment, commitmentOf(key, encodeShareBlock(rest)))) {
-    throw new ShoalError('wrong-key', 'cannot open the share: the key does not belong to it; ask for the link again, it may have been mixed up or changed on its way');
+    throw new ShoalError(
+      'wrong-key',
+      'cannot open the share: the key does not belong to it; ask for the link again, it may have been mixed up or changed on its way',
+    );
   }
 }

@@ -37,7 +37,9 @@ function parseRelay(text: string): Hint {
   if (more.length > 0) throw badHint(`${quoted(text)} is not host:port; an IPv6 address is written as a multiaddr`);
   const host = name.toLowerCase();
   if (!isHost(host)) throw badHint(`${quoted(name)} is not the name or the IPv4 address of a host`);
-  return port === undefined ? { kind: 'relay', text, host } : { kind: 'relay', text, host, port: parsePort(port, text) };
+  return port === undefined
+    ? { kind: 'relay', text, host }
+    : { kind: 'relay', text, host, port: parsePort(port, text) };
 }
 
 /** @throws ShoalError `bad-link` */

@@ -117,7 +117,8 @@ export function cidBytes(codec: Codec, digest: Digest): Uint8Array {
 /** Reads a binary CID; undefined for any kind but those of format.md §2. The digest is a copy. */
 export function readCid(bytes: Uint8Array): { codec: Codec; digest: Digest } | undefined {
   const codec = bytes[1];
-  if (bytes.length !== CID_BYTES || bytes[0] !== 1 || bytes[2] !== SHA2_256 || bytes[3] !== DIGEST_BYTES) return undefined;
+  if (bytes.length !== CID_BYTES || bytes[0] !== 1 || bytes[2] !== SHA2_256 || bytes[3] !== DIGEST_BYTES)
+    return undefined;
   if (codec !== RAW_CODEC && codec !== DAG_CBOR_CODEC) return undefined;
   return { codec, digest: bytes.slice(CID_BYTES - DIGEST_BYTES) };
 }

@@ -16,7 +16,8 @@ export function newFileKey(random: (length: number) => Uint8Array): FileKey {
 
 /** Takes 32 bytes for a file key. */
 export function fileKey(bytes: Uint8Array): FileKey {
-  if (bytes.length !== FILE_KEY_BYTES) throw new RangeError(`a file key has ${FILE_KEY_BYTES} bytes, not ${bytes.length}`);
+  if (bytes.length !== FILE_KEY_BYTES)
+    throw new RangeError(`a file key has ${FILE_KEY_BYTES} bytes, not ${bytes.length}`);
   return bytes as FileKey;
 }
 

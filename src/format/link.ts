@@ -1,10 +1,11 @@
 /** Links as text (format.md §8). */
-import { ShoalError } from '../errors.ts';
-import { MAX_LINK_CHARS, MAX_LINK_HINTS } from '../limits.ts';
-import { parseHint, type Hint } from './hint.ts';
 import { base64url } from 'multiformats/bases/base64';
+import { ShoalError, isShoalError } from '../errors.ts';
+import { MAX_LINK_CHARS, MAX_LINK_HINTS } from '../limits.ts';
+import { isHost, parseHint, parsePort, type Hint } from './hint.ts';
 import { idProblem, parseId, type BlockId } from './ids.ts';
 import { FILE_KEY_BYTES, fileKey, type FileKey } from './keys.ts';
+import { quoted } from './quoted.ts';
 
 /** A read link where it has a key; a carry link, or the link of a grant, where it has none. */
 export interface Link {
@@ -25,9 +26,12 @@ const KEY_CHARS = 43;
 export function parseLink(pasted: string): Link {
   const text = unwrapped(pasted);
   if (text === '') throw bad('it is empty');
-  if (text.length > MAX_LINK_CHARS) throw bad(`it has ${text.length} characters, at most ${MAX_LINK_CHARS} are allowed`);
-  if (text.startsWith(SCHEME)) return parseBody(text.slice(SCHEME.length));
+  if (text.length > MAX_LINK_CHARS)
+    throw bad(`it has ${text.length} characters, at most ${MAX_LINK_CHARS} are allowed`);
+  if (text.startsWith(SCHEME)) return parseBody(text, SCHEME.length);
   if (/^https?:\/\//.test(text)) return parseWeb(text);
+  if (text.toLowerCase().startsWith(SCHEME)) throw bad('its "shoal:" is not in lower case');
+  if (text.includes(SCHEME)) throw bad('something stands before "shoal:"');
   throw bad('it begins neither with "shoal:" nor with "https://"; copy all of it');
 }
 
@@ -40,37 +44,44 @@ function parseWeb(text: string): Link {
   const hash = text.indexOf('/#');
   if (hash < 0) throw bad('it is a web address without "/#" and what follows it; copy all of it');
   const origin = text.slice(0, hash);
-  let url;
-  try {
-    url = new URL(origin);
-  } catch (cause) {
-    throw new ShoalError('bad-link', 'cannot read link: the web address in front of "/#" is not valid', { cause });
-  }
-  if (url.origin !== origin) throw bad('in front of "/#" there may only be the name of a server');
-  const isLoopback = ['localhost', '[::1]'].includes(url.hostname) || /^127(\.\d{1,3}){3}$/.test(url.hostname);
-  if (url.protocol !== 'https:' && !isLoopback) throw bad('a web link needs https');
-  const link = parseBody(text.slice(hash + 2));
-  const own: Hint = { kind: 'relay', text: url.host, host: url.hostname, ...(url.port === '' ? {} : { port: Number(url.port) }) };
-  return { ...link, origin, hints: [own, ...link.hints] };
+  const link = parseBody(text, hash + 2);
+  return { ...link, origin, hints: [originHint(origin), ...link.hints] };
 }
 
-function parseBody(body: string): Link {
-  const at = body.indexOf('@');
-  const main = at < 0 ? body : body.slice(0, at);
-  const hints = at < 0 ? [] : parseHints(body.slice(at + 1));
+/** The server of a web link, as the hint that it is. Its name is held to what can stand in a link. */
+function originHint(origin: string): Hint {
+  const [, scheme, name, port] = /^(https?):\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]+))?$/.exec(origin) ?? [];
+  if (scheme === undefined || name === undefined)
+    throw bad('in front of "/#" there may only be the name of a server, in lower case');
+  if (!name.startsWith('[') && !isHost(name))
+    throw bad(`${quoted(name)} is not the name or the IPv4 address of a server`);
+  if (scheme === 'http' && !isLoopback(name)) throw bad('a web link needs https');
+  const text = port === undefined ? name : `${name}:${port}`;
+  const number = port === undefined ? (scheme === 'http' ? 80 : undefined) : parsePort(port, text);
+  return { kind: 'relay', text, host: name, ...(number === undefined ? {} : { port: number }) };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '[::1]' || /^127(?:\.[0-9]+){3}$/.test(host);
+}
+
+/** What is behind the scheme or origin: from `start` on, which errors count positions by. */
+function parseBody(text: string, start: number): Link {
+  const at = text.indexOf('@', start);
+  const main = at < 0 ? text.slice(start) : text.slice(start, at);
   const dot = main.indexOf('.');
   const idText = dot < 0 ? main : main.slice(0, dot);
-  const problem = idProblem(idText);
+  const problem = idProblem(idText, start);
   if (problem !== undefined) throw bad(problem);
+  const hints = at < 0 ? [] : parseHints(text.slice(at + 1));
   const id = parseId(idText);
-  if (dot < 0) return { id, hints };
-  return { id, key: parseKey(main.slice(dot + 1)), hints };
+  return dot < 0 ? { id, hints } : { id, key: parseKey(main.slice(dot + 1), start + dot + 1), hints };
 }
 
-function parseKey(text: string): FileKey {
+function parseKey(text: string, start: number): FileKey {
   if (text === '') throw bad('its key is missing: nothing follows the dot');
   const wrong = text.search(/[^A-Za-z0-9_-]/);
-  if (wrong >= 0) throw bad(`character ${wrong + 1} of its key can not stand in a key`);
+  if (wrong >= 0) throw bad(`the character at position ${start + wrong + 1} does not belong into a key`);
   if (text.length < KEY_CHARS) throw bad(`it is cut short: its key has ${text.length} of ${KEY_CHARS} characters`);
   if (text.length > KEY_CHARS) throw bad(`its key has ${text.length} characters instead of ${KEY_CHARS}`);
   const bytes = decodeKey(text);
@@ -92,13 +103,22 @@ function parseHints(text: string): Hint[] {
   const hints = text.split(',');
   if (hints.length > MAX_LINK_HINTS) throw bad(`it has ${hints.length} hints, at most ${MAX_LINK_HINTS} are allowed`);
   if (hints.includes('')) throw bad('a hint behind the @ is empty');
-  return hints.map(parseHint);
+  return hints.map((hint, n) => {
+    try {
+      return parseHint(hint);
+    } catch (error) {
+      if (!isShoalError(error)) throw error;
+      // Neither its text nor the cause: who puts the parts of a link together wrongly has the key there.
+      throw bad(`hint ${n + 1} is neither a multiaddr that ends in /p2p/… nor the host[:port] of a relay`);
+    }
+  });
 }
 
-/** The `shoal:` form of a link. */
+/** The `shoal:` form of a link. A relay named by an IPv6 address, which only a web link can have, is left out. */
 export function formatLink(link: Pick<Link, 'id' | 'key' | 'hints'>): string {
   const key = link.key === undefined ? '' : `.${base64url.baseEncode(link.key)}`;
-  const hints = link.hints.length === 0 ? '' : `@${link.hints.map(hint => hint.text).join(',')}`;
+  const texts = link.hints.map(hint => hint.text).filter(text => !text.startsWith('['));
+  const hints = texts.length === 0 ? '' : `@${texts.slice(0, MAX_LINK_HINTS).join(',')}`;
   return `${SCHEME}${link.id}${key}${hints}`;
 }
 

@@ -68,7 +68,10 @@ export class Listing {
   async #load(stream: StreamName, n: number): Promise<Uint8Array> {
     const bytes = await this.#loadIndex(stream, n);
     if (!sameBytes(sha256(bytes), this.indexDigest(stream, n))) {
-      throw new ShoalError('corrupt', `cannot read index block ${n} of the ${stream} stream: its bytes do not match its CID`);
+      throw new ShoalError(
+        'corrupt',
+        `cannot read index block ${n} of the ${stream} stream: its bytes do not match its CID`,
+      );
     }
     return decodeIndex(bytes, this.size(stream), n);
   }

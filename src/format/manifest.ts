@@ -1,6 +1,24 @@
 /** The manifest: names, sizes and order of what a share holds (format.md §6). */
-import { MAX_ENTRIES, MAX_MANIFEST_BYTES, MAX_MODIFIED_SECONDS, MAX_NOTE_BYTES, MAX_PATH_BYTES, MAX_SEGMENT_BYTES } from '../limits.ts';
-import { arrayField, decode, encode, fieldsOf, flagField, intField, malformed, textField, uintField } from './canonical.ts';
+import { ShoalError, isShoalError } from '../errors.ts';
+import {
+  MAX_ENTRIES,
+  MAX_MANIFEST_BYTES,
+  MAX_MODIFIED_SECONDS,
+  MAX_NOTE_BYTES,
+  MAX_PATH_BYTES,
+  MAX_SEGMENT_BYTES,
+} from '../limits.ts';
+import {
+  arrayField,
+  decode,
+  encode,
+  fieldsOf,
+  flagField,
+  intField,
+  malformed,
+  textField,
+  uintField,
+} from './canonical.ts';
 import { pad } from './pieces.ts';
 import { quoted } from './quoted.ts';
 import type { ShareBlock } from './share-block.ts';
@@ -26,13 +44,29 @@ export interface Manifest {
 
 const WHAT = 'manifest';
 const LENGTH_BYTES = 4;
+/** Itself, its four members and six values per entry at most, `extra` not counted. */
+const MAX_VALUES = 5 + 6 * MAX_ENTRIES;
 const utf8 = new TextEncoder();
 
-/** The plaintext of the manifest stream: length, canonical CBOR, padding. The manifest keeps the rules of format.md §6. */
+/**
+ * The plaintext of the manifest stream: length, canonical CBOR, padding.
+ * @throws ShoalError `not-shareable` when a reader would reject it
+ */
 export function encodeManifest(manifest: Manifest): Uint8Array {
   const { kind, name, entries, note } = manifest;
   const cbor = encode({ kind, name, entries: entries.map(defined), ...(note === undefined ? {} : { note }) });
-  if (cbor.length > MAX_MANIFEST_BYTES) throw malformed(WHAT, `its ${cbor.length} bytes are more than ${MAX_MANIFEST_BYTES}; share fewer files at once`);
+  try {
+    if (cbor.length > MAX_MANIFEST_BYTES) {
+      throw malformed(
+        WHAT,
+        `its names take ${cbor.length} bytes, at most ${MAX_MANIFEST_BYTES} are allowed; share fewer files at once`,
+      );
+    }
+    decodeCbor(cbor);
+  } catch (cause) {
+    if (!isShoalError(cause, 'malformed')) throw cause;
+    throw new ShoalError('not-shareable', cause.message.replace('cannot decode', 'cannot encode'), { cause });
+  }
   const stream = new Uint8Array(pad(LENGTH_BYTES + cbor.length));
   new DataView(stream.buffer).setUint32(0, cbor.length);
   stream.set(cbor, LENGTH_BYTES);
@@ -50,7 +84,8 @@ function defined(entry: ManifestEntry): Record<string, unknown> {
 export function decodeManifest(stream: Uint8Array, block: ShareBlock): Manifest {
   if (stream.length < LENGTH_BYTES) throw malformed(WHAT, `its stream has only ${stream.length} bytes`);
   const length = new DataView(stream.buffer, stream.byteOffset).getUint32(0);
-  if (length > MAX_MANIFEST_BYTES || LENGTH_BYTES + length > stream.length) throw malformed(WHAT, `its length of ${length} bytes goes beyond its stream`);
+  if (length > MAX_MANIFEST_BYTES || LENGTH_BYTES + length > stream.length)
+    throw malformed(WHAT, `its length of ${length} bytes goes beyond its stream`);
   if (stream.length !== block.manifest.size || stream.length !== pad(LENGTH_BYTES + length)) {
     throw malformed(WHAT, `its stream of ${stream.length} bytes is not what ${length} bytes are padded to`);
   }
@@ -65,7 +100,7 @@ export function decodeManifest(stream: Uint8Array, block: ShareBlock): Manifest 
 }
 
 function decodeCbor(cbor: Uint8Array): Manifest {
-  const value = decode(cbor, WHAT, { skip: 'extra', maxValues: 8 * MAX_ENTRIES });
+  const value = decode(cbor, WHAT, { skip: 'extra', maxValues: MAX_VALUES });
   const fields = fieldsOf(value, WHAT, ['kind', 'name', 'entries'], ['note']);
   const kind = textField(fields, 'kind', WHAT);
   if (kind !== 'file' && kind !== 'folder') throw malformed(WHAT, `its kind is ${quoted(kind)}`);
@@ -73,14 +108,15 @@ function decodeCbor(cbor: Uint8Array): Manifest {
   const problem = segmentProblem(name);
   if (problem !== undefined) throw malformed(WHAT, `its name ${quoted(name)} ${problem}`);
   const list = arrayField(fields, 'entries', WHAT);
-  if (list.length > MAX_ENTRIES) throw malformed(WHAT, `it has ${list.length} entries, at most ${MAX_ENTRIES} are allowed`);
+  if (list.length > MAX_ENTRIES)
+    throw malformed(WHAT, `it has ${list.length} entries, at most ${MAX_ENTRIES} are allowed`);
   const entries = list.map(decodeEntry);
   if (kind === 'file') checkFile(name, entries);
   else checkFolder(entries);
   const manifest = { kind, name, entries } as const;
   if (!('note' in fields)) return manifest;
   const note = textField(fields, 'note', WHAT);
-  if (utf8.encode(note).length > MAX_NOTE_BYTES) throw malformed(WHAT, `its note is longer than ${MAX_NOTE_BYTES} bytes`);
+  if (isLonger(note, MAX_NOTE_BYTES)) throw malformed(WHAT, `its note is longer than ${MAX_NOTE_BYTES} bytes`);
   return { ...manifest, note };
 }
 
@@ -90,7 +126,10 @@ function decodeEntry(value: unknown, n: number): ManifestEntry {
   const path = textField(fields, 'path', what);
   const problem = pathProblem(path);
   if (problem !== undefined) throw malformed(what, `its path ${quoted(path)} ${problem}`);
-  const entry: { -readonly [key in keyof ManifestEntry]: ManifestEntry[key] } = { path, size: uintField(fields, 'size', what) };
+  const entry: { -readonly [key in keyof ManifestEntry]: ManifestEntry[key] } = {
+    path,
+    size: uintField(fields, 'size', what),
+  };
   if (flagField(fields, 'executable', what) === true) entry.executable = true;
   if (flagField(fields, 'directory', what) === true) {
     entry.directory = true;
@@ -98,49 +137,57 @@ function decodeEntry(value: unknown, n: number): ManifestEntry {
   }
   if ('modified' in fields) {
     entry.modified = intField(fields, 'modified', what);
-    if (Math.abs(entry.modified) > MAX_MODIFIED_SECONDS) throw malformed(what, `its time ${entry.modified} is out of range`);
+    if (Math.abs(entry.modified) > MAX_MODIFIED_SECONDS)
+      throw malformed(what, `its time ${entry.modified} is out of range`);
   }
   return entry;
 }
 
 function checkFile(name: string, entries: readonly ManifestEntry[]): void {
   const [entry] = entries;
-  if (entry === undefined || entries.length !== 1) throw malformed(WHAT, `it is of a file and has ${entries.length} entries`);
-  if (entry.path !== name) throw malformed(WHAT, `it is of a file ${quoted(name)} and its entry is ${quoted(entry.path)}`);
+  if (entry === undefined || entries.length !== 1)
+    throw malformed(WHAT, `it is of a file and has ${entries.length} entries`);
+  if (entry.path !== name)
+    throw malformed(WHAT, `it is of a file ${quoted(name)} and its entry is ${quoted(entry.path)}`);
   if (entry.directory === true) throw malformed(WHAT, 'it is of a file and its entry is a folder');
 }
 
-/** Sorted by the bytes of the paths, no path twice, none below another. */
+/**
+ * Sorted by the bytes of the paths, no path twice, none below another. One pass: in this order everything that begins with a
+ * path follows it, though not at once ("a", "a.b", "a/c"). So those that the present one begins with are kept, each a
+ * beginning of the next. Only the last can be a parent unnoticed: where a shorter one ends, the present path goes on as the
+ * last one does, and that has been checked.
+ */
 function checkFolder(entries: readonly ManifestEntry[]): void {
-  const paths = new Set<string>();
-  let previous: Uint8Array | undefined;
+  const beginnings: string[] = [];
+  let previous: string | undefined;
   entries.forEach(({ path }, n) => {
-    const bytes = utf8.encode(path);
-    const order = previous === undefined ? -1 : compareBytes(previous, bytes);
+    const order = previous === undefined ? -1 : comparePaths(previous, path);
     if (order === 0) throw malformed(WHAT, `entries ${n - 1} and ${n} have the same path ${quoted(path)}`);
-    if (order > 0) throw malformed(WHAT, `entry ${n} ${quoted(path)} is not in order`);
-    previous = bytes;
-    paths.add(path);
-  });
-  for (const { path } of entries) {
-    for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1)) {
-      if (paths.has(path.slice(0, slash))) throw malformed(WHAT, `${quoted(path.slice(0, slash))} is an entry and the parent of ${quoted(path)}`);
+    if (order > 0) throw malformed(WHAT, `entry ${n}, ${quoted(path)}, is not in order`);
+    previous = path;
+    while (beginnings.length > 0 && !path.startsWith(beginnings.at(-1) as string)) beginnings.pop();
+    const last = beginnings.at(-1);
+    if (last !== undefined && path[last.length] === '/') {
+      throw malformed(WHAT, `${quoted(last)} is an entry and the parent of entry ${n}, ${quoted(path)}`);
     }
-  }
+    beginnings.push(path);
+  });
 }
 
 /** The order of entries in a folder: by the bytes of their paths in UTF-8. */
 export function comparePaths(a: string, b: string): number {
-  return compareBytes(utf8.encode(a), utf8.encode(b));
-}
-
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
-    const difference = (a[i] as number) - (b[i] as number);
+    const difference = utf8Rank(a.charCodeAt(i)) - utf8Rank(b.charCodeAt(i));
     if (difference !== 0) return difference;
   }
   return a.length - b.length;
+}
+
+/** Surrogates stand for what comes behind all other characters in UTF-8, and before some in UTF-16. */
+function utf8Rank(unit: number): number {
+  return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
 }
 
 // eslint-disable-next-line no-control-regex -- control characters are what is looked for
@@ -150,7 +197,7 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 export function pathProblem(path: string): string | undefined {
   if (path === '') return 'is empty';
   if (path.startsWith('/')) return 'is an absolute path';
-  if (path.length > MAX_PATH_BYTES || utf8.encode(path).length > MAX_PATH_BYTES) return `is longer than ${MAX_PATH_BYTES} bytes`;
+  if (isLonger(path, MAX_PATH_BYTES)) return `is longer than ${MAX_PATH_BYTES} bytes`;
   for (const segment of path.split('/')) {
     const problem = segmentProblem(segment);
     if (problem !== undefined) return problem;
@@ -166,6 +213,11 @@ export function segmentProblem(segment: string): string | undefined {
   if (segment.includes('\\')) return 'has a backslash';
   if (CONTROL.test(segment)) return 'has a control character';
   if (!segment.isWellFormed()) return 'is not valid Unicode';
-  if (segment.length > MAX_SEGMENT_BYTES || utf8.encode(segment).length > MAX_SEGMENT_BYTES) return `has a segment longer than ${MAX_SEGMENT_BYTES} bytes`;
+  if (isLonger(segment, MAX_SEGMENT_BYTES)) return `has a segment longer than ${MAX_SEGMENT_BYTES} bytes`;
   return undefined;
+}
+
+/** Whether `text` has more than `limit` bytes in UTF-8. A unit of UTF-16 is never more than three. */
+function isLonger(text: string, limit: number): boolean {
+  return text.length * 3 > limit && utf8.encode(text).length > limit;
 }

@@ -1,15 +1,31 @@
-/** Text from elsewhere, as it may stand in a message. */
+/** Text from elsewhere, as it may stand in a message, on a terminal or in a log. All of the project escapes by `escaped`. */
 
 const MAX_QUOTED_CHARS = 80;
 
 /**
- * `text` in double quotes, with everything escaped that a terminal could act on or that does not show (controls, directions,
- * lone surrogates), and cut where it is long.
+ * What a terminal could act on, and what does not show and so could make two texts look alike: controls, line separators,
+ * lone surrogates, characters that turn the direction of writing, zero widths, tags. A variation selector behind a
+ * pictograph only picks its looks.
  */
-export function quoted(text: string): string {
-  const cut = text.length > MAX_QUOTED_CHARS ? `${text.slice(0, MAX_QUOTED_CHARS)}…` : text;
-  return JSON.stringify(cut).replace(
-    /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
-    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+const UNSEEN =
+  /(?!(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/gu;
+
+/** `text` with `\u{…}` in the place of each character that could act or does not show. To escape twice changes nothing. */
+export function escaped(text: string): string {
+  return text.replace(UNSEEN, character => `\\u{${character.codePointAt(0)!.toString(16)}}`);
+}
+
+/** `value` as JSON on one line, with `\uXXXX` in the place of each character that could act or does not show. */
+export function escapedJson(value: unknown): string {
+  return JSON.stringify(value).replace(UNSEEN, character =>
+    Array.from(
+      { length: character.length },
+      (_, n) => `\\u${character.charCodeAt(n).toString(16).padStart(4, '0')}`,
+    ).join(''),
   );
+}
+
+/** `text` as a JSON string, and cut where it is long. */
+export function quoted(text: string): string {
+  return escapedJson(text.length > MAX_QUOTED_CHARS ? `${text.slice(0, MAX_QUOTED_CHARS)}…` : text);
 }

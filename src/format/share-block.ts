@@ -4,10 +4,21 @@
  */
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { CHUNKS_PER_INDEX, MAX_BLOCK_BYTES, MAX_DIRECT_CHUNKS, MAX_MANIFEST_BYTES } from '../limits.ts';
-import { arrayField, bytesField, decode, decodeTyped, encode, fieldsOf, linkOf, malformed, uintField } from './canonical.ts';
+import {
+  arrayField,
+  bytesField,
+  decode,
+  decodeTyped,
+  encode,
+  fieldsOf,
+  linkOf,
+  malformed,
+  uintField,
+} from './canonical.ts';
 import { DAG_CBOR_CODEC, DIGEST_BYTES, RAW_CODEC, blockCid, chunkCid, sha256, type Codec, type Digest } from './ids.ts';
 import { chunkCount, pad } from './pieces.ts';
 
+/** The two streams of a share (format.md §4). */
 export type StreamName = 'manifest' | 'data';
 
 /**
@@ -38,8 +49,14 @@ const SECONDS_PER_HOUR = 3600;
  *   manifest stream larger than a manifest can be included
  */
 export function decodeShareBlock(bytes: Uint8Array): ShareBlock {
-  if (bytes.length > MAX_BLOCK_BYTES) throw malformed(WHAT, `it has ${bytes.length} bytes, at most ${MAX_BLOCK_BYTES} are allowed`);
-  const fields = fieldsOf(decodeTyped(bytes, WHAT, 'share'), WHAT, ['type', 'version', 'commitment', 'owner', 'manifest', 'data'], ['expires']);
+  if (bytes.length > MAX_BLOCK_BYTES)
+    throw malformed(WHAT, `it has ${bytes.length} bytes, at most ${MAX_BLOCK_BYTES} are allowed`);
+  const fields = fieldsOf(
+    decodeTyped(bytes, WHAT, 'share'),
+    WHAT,
+    ['type', 'version', 'commitment', 'owner', 'manifest', 'data'],
+    ['expires'],
+  );
   const block: ShareBlock = {
     commitment: bytesField(fields, 'commitment', WHAT, DIGEST_BYTES),
     owner: ownerField(bytesField(fields, 'owner', WHAT, 32), WHAT),
@@ -47,12 +64,15 @@ export function decodeShareBlock(bytes: Uint8Array): ShareBlock {
     data: decodeStream(fields['data'], 'data'),
     ...('expires' in fields ? { expires: expiresField(uintField(fields, 'expires', WHAT), WHAT) } : {}),
   };
-  if (block.manifest.size > pad(4 + MAX_MANIFEST_BYTES)) throw malformed(WHAT, `its manifest of ${block.manifest.size} bytes is too large`);
+  if (block.manifest.size > pad(4 + MAX_MANIFEST_BYTES))
+    throw malformed(WHAT, `its manifest of ${block.manifest.size} bytes is too large`);
   return block;
 }
 
 /** The canonical bytes of a share block; without `commitment` those that the commitment is made over. */
-export function encodeShareBlock(block: Omit<ShareBlock, 'commitment'> & Partial<Pick<ShareBlock, 'commitment'>>): Uint8Array {
+export function encodeShareBlock(
+  block: Omit<ShareBlock, 'commitment'> & Partial<Pick<ShareBlock, 'commitment'>>,
+): Uint8Array {
   const { commitment, owner, manifest, data, expires } = block;
   return encode({
     type: 'share',
@@ -75,7 +95,8 @@ export function listStream(size: number, digests: Uint8Array): { list: StreamLis
   if (chunkCount(size) <= MAX_DIRECT_CHUNKS) return { list: { size, chunks: digests }, blocks: [] };
   const blocks: Uint8Array[] = [];
   const step = CHUNKS_PER_INDEX * DIGEST_BYTES;
-  for (let at = 0; at < digests.length; at += step) blocks.push(encode(linksOf(digests.subarray(at, at + step), chunkCid)));
+  for (let at = 0; at < digests.length; at += step)
+    blocks.push(encode(linksOf(digests.subarray(at, at + step), chunkCid)));
   const index = new Uint8Array(blocks.length * DIGEST_BYTES);
   blocks.forEach((block, n) => index.set(sha256(block), n * DIGEST_BYTES));
   return { list: { size, index }, blocks };
@@ -134,7 +155,8 @@ function decodeStream(value: unknown, name: StreamName): StreamList {
   const key = indexCount(size) === 0 ? 'chunks' : 'index';
   const other = key === 'chunks' ? 'index' : 'chunks';
   if (other in fields) throw malformed(what, `it has "${other}", which ${chunkCount(size)} chunks do not ask for`);
-  if (key === 'chunks') return { size, chunks: packLinks(arrayField(fields, key, what), chunkCount(size), what, RAW_CODEC) };
+  if (key === 'chunks')
+    return { size, chunks: packLinks(arrayField(fields, key, what), chunkCount(size), what, RAW_CODEC) };
   const index = packLinks(arrayField(fields, key, what), indexCount(size), what, DAG_CBOR_CODEC);
   const seen = new Set<string>();
   for (let n = 0; n < indexCount(size); n++) seen.add(digestAt(index, n).join());

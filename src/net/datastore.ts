@@ -4,7 +4,7 @@ import { ShoalError } from '../errors.ts';
 
 /**
  * Opens the datastore in the folder `path`, for the node whose peer id is `self`; undefined without a path.
- * @throws ShoalError `io` when it can not be opened, `in-use` when another process has it open.
+ * @throws ShoalError `io` when it can not be opened
  */
 export async function openDatastore(path: string | undefined, self: string): Promise<LevelDatastore | undefined> {
   if (path === undefined) return undefined;
@@ -13,10 +13,9 @@ export async function openDatastore(path: string | undefined, self: string): Pro
   try {
     await datastore.open();
   } catch (error) {
-    const locked = (error as { cause?: { code?: string } }).cause?.code === 'LEVEL_LOCKED';
-    throw locked
-      ? new ShoalError('in-use', `cannot open the peer store ${path}: another process has it open`, { cause: error })
-      : new ShoalError('io', `cannot open the peer store ${path}: ${(error as Error).message}`, { cause: error });
+    // Level's own reason does not get this far.
+    const why = 'another process may have it open, or it is damaged and can be deleted';
+    throw new ShoalError('io', `cannot open the peer store ${path}: ${why}`, { cause: error });
   }
   await forgetOwnAnnouncements(datastore, self);
   return datastore;

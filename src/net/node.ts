@@ -61,12 +61,14 @@ export interface NetworkOptions {
 }
 
 const DEFAULT_LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'];
+/** What was written gets so much time to leave when a node stops. */
+const HANG_UP_MS = 1_000;
 const DHT_PROTOCOL = '/shoal/kad/1.0.0';
 
 /**
  * Starts a node.
- * @throws ShoalError `io` when an address can not be listened on or the datastore not be opened, `in-use` when another
- *   process has the datastore open, `usage` for a multiaddr that can not be read.
+ * @throws ShoalError `io` when an address can not be listened on or the datastore not be opened, `usage` for a multiaddr
+ *   that can not be read.
  */
 export async function createNetwork(options: NetworkOptions): Promise<Network> {
   const listen = (options.listen ?? DEFAULT_LISTEN).map(readMultiaddr);
@@ -258,6 +260,7 @@ class Libp2pNetwork implements Network {
     for (const [channel, stream] of this.#channels) {
       if (stream.writeStatus === 'writable') channel.abort(new Error('the node stops'));
     }
+    await Promise.all(this.#libp2p.getConnections().map(connection => hangUp(connection)));
     await this.#libp2p.stop();
     this.#libp2p.services.interfaces.forget();
     await this.#closeStore();
@@ -337,6 +340,12 @@ async function openStream(connection: Connection, protocol: string, signal: Abor
     if ((signal.reason as Error | undefined)?.name === 'TimeoutError') connection.abort(error as Error);
     throw error;
   }
+}
+
+/** Closes a connection. libp2p's own close waits in vain when the other side closes at the same moment. */
+async function hangUp(connection: Connection): Promise<void> {
+  const over = closed(connection, AbortSignal.timeout(HANG_UP_MS));
+  await Promise.race([over, connection.close()]).catch((error: unknown) => connection.abort(error as Error));
 }
 
 /** Resolves when the connection is over. @throws the signal's reason */

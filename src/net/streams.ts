@@ -38,6 +38,8 @@ export function channelOf(stream: Stream, remote: Remote, clock: Clock): Channel
 const PREFIX_BYTES = 8;
 /** Below this, one copy is cheaper than a second packet: each costs an encryption and several system calls. */
 const MAX_JOINED_BYTES = 32 * 1024;
+/** What a stream may hold back from the connection when send() resolves. */
+const MAX_UNSENT_BYTES = MAX_BLOCK_BYTES / 2;
 const NOTHING = new Uint8Array(0);
 
 class StreamChannel implements Channel {
@@ -114,7 +116,8 @@ class StreamChannel implements Channel {
     } catch (error) {
       throw this.#error('send to', (error as Error).message, error);
     }
-    while (this.#stream.writableNeedsDrain) {
+    // What the stream still holds keeps the line busy until the next message comes.
+    while (this.#stream.writableNeedsDrain && this.#stream.writeBufferLength > MAX_UNSENT_BYTES) {
       this.#watch();
       await this.#drain();
       this.#ended.signal.throwIfAborted();

@@ -5,6 +5,7 @@
 import { hkdfSync } from 'node:crypto';
 import { constants } from 'node:fs';
 import { link, open, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ShoalError, fileError } from '../errors.ts';
 import { showName } from '../files/names.ts';
@@ -51,12 +52,7 @@ function derive(secret: Uint8Array, purpose: string, salt: Uint8Array = new Uint
 }
 
 async function readSecret(path: string): Promise<Uint8Array | undefined> {
-  const file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw error;
-    },
-  );
+  const file = await openToRead(path);
   if (file === undefined) return undefined;
   try {
     const stat = await file.stat();
@@ -69,6 +65,16 @@ async function readSecret(path: string): Promise<Uint8Array | undefined> {
     return Uint8Array.from(Buffer.from(hex, 'hex'));
   } finally {
     await file.close();
+  }
+}
+
+/** undefined where there is none. */
+async function openToRead(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
 }
 

@@ -50,13 +50,15 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
 
   it('knows what was added, also when opened again', async () => {
     const full = someRecord();
-    const { root: _root, fingerprint: _fingerprint, ...rest } = full;
-    const bare = {
-      ...rest,
+    const bare: NewShareRecord = {
       id: someId(),
-      kind: 'file' as const,
-      source: 'imported' as const,
+      kind: 'file',
+      name: 'bare',
+      sizeBytes: 0,
+      files: 1,
+      source: 'imported',
       hints: [],
+      createdAt: 0,
       serveAlways: false,
     };
     catalog.add(full, {});

@@ -82,7 +82,7 @@ async function sealStream(key: FileKey, stream: StreamName, bytes: Uint8Array): 
   });
   const sealed = await nodeCrypto().seal(streamKey(key, stream), pieces, true);
   const digests = Buffer.concat(sealed.map(({ digest }) => digest));
-  const blocks = sealed.map(({ chunk }, index) => ({ at: chunkAt(stream, index), bytes: chunk as Uint8Array }));
+  const blocks = sealed.map(({ chunk }, index) => ({ at: chunkAt(stream, index), bytes: chunk! }));
   return { size: bytes.length, digests, blocks };
 }
 
@@ -99,8 +99,8 @@ function assemble(
   const owner = Uint8Array.from(Buffer.from(jwk.x ?? '', 'base64url'));
   const { id, bytes } = sealShareBlock(key, { owner, manifest: listed.manifest.list, data: listed.data.list });
   const indexBlocks = (['manifest', 'data'] as const).flatMap(stream =>
-    listed[stream].blocks.map((block, index) => ({
-      at: { kind: 'index', stream, index } as BlockAddress,
+    listed[stream].blocks.map((block, index): TestBlock => ({
+      at: { kind: 'index', stream, index },
       bytes: block,
     })),
   );

@@ -22,10 +22,7 @@ export function networkContract(name: string, make: () => Promise<readonly [Netw
       [near, far] = nodes;
     });
 
-    // One after the other: two libp2p nodes that end their connection at the same moment wait for each other.
-    afterEach(async () => {
-      for (const node of nodes) await node.stop();
-    });
+    afterEach(() => Promise.all(nodes.map(node => node.stop())));
 
     const toFar = (): Candidate => ({ peer: far.self, addresses: far.addresses(), via: 'hint' });
     const connect = (protocol = PROTOCOL): Promise<Channel> =>

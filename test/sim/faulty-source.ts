@@ -32,7 +32,7 @@ export interface Faults {
 }
 
 export function faultySource(source: ChunkSource, faults: Faults): FaultySource {
-  const gate = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<undefined>();
   const asked: BlockAddress[] = [];
   let delayed = 0;
   return {
@@ -40,7 +40,7 @@ export function faultySource(source: ChunkSource, faults: Faults): FaultySource 
     get delayed() {
       return delayed;
     },
-    release: () => gate.resolve(),
+    release: () => gate.resolve(undefined),
 
     async have(share) {
       return faults.have ?? (await source.have(share));
@@ -61,8 +61,11 @@ export function faultySource(source: ChunkSource, faults: Faults): FaultySource 
           return bytes.slice(0, -1);
         case 'delay':
           delayed++;
-          await untilAborted(gate.promise, signal);
-          delayed--;
+          try {
+            await untilAborted(gate.promise, signal);
+          } finally {
+            delayed--;
+          }
           return bytes;
         case undefined:
           return bytes;
@@ -71,7 +74,8 @@ export function faultySource(source: ChunkSource, faults: Faults): FaultySource 
   };
 }
 
-async function untilAborted(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+async function untilAborted(wait: Promise<undefined>, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const abort = (): void => aborted.reject(signal?.reason);
   signal?.addEventListener('abort', abort);

@@ -1,0 +1,168 @@
+/** A share's blocks as a CAR file, and back (format.md §5): a complete, portable copy that needs no key. */
+import { ShoalError } from './errors.ts';
+import { carBlock, carHeader, readCar } from './format/car.ts';
+import { peekHeader } from './format/canonical.ts';
+import { DAG_CBOR_CODEC, digestOf, idOf, RAW_CODEC, type BlockId, type Codec, type Digest } from './format/ids.ts';
+import { Listing } from './format/listing.ts';
+import { decodeShareBlock, indexCount } from './format/share-block.ts';
+import type { BlockAddress, ChunkSource, ChunkStore } from './ports.ts';
+
+export interface CarSummary {
+  readonly id: BlockId;
+  readonly blocks: number;
+  readonly bytes: number;
+}
+
+/**
+ * Writes every block of a share: the share block, then index blocks, then chunks, in their order.
+ * @throws ShoalError `unavailable` when the source lacks a block, `changed`; what `write` throws
+ */
+export async function exportCar(
+  source: ChunkSource,
+  id: BlockId,
+  write: (bytes: Uint8Array) => Promise<void>,
+  onBlock: (blocks: number, bytes: number) => void,
+  signal: AbortSignal,
+): Promise<CarSummary> {
+  const root = await source.read(id, { kind: 'share' }, signal);
+  const listing = new Listing(decodeShareBlock(root), (stream, index) => source.read(id, { kind: 'index', stream, index }, signal));
+  let [blocks, bytes] = [0, 0];
+  const put = async (codec: Codec, digest: Digest, block: Uint8Array): Promise<void> => {
+    for (const part of carBlock(codec, digest, block)) await write(part);
+    onBlock(++blocks, (bytes += block.length));
+  };
+  await write(carHeader(id));
+  await put(DAG_CBOR_CODEC, digestOf(id), root);
+  for (const at of blocksOf(listing)) {
+    signal.throwIfAborted();
+    const digest = at.kind === 'index' ? listing.indexDigest(at.stream, at.index) : await listing.digest(at.stream, at.index);
+    await put(at.kind === 'index' ? DAG_CBOR_CODEC : RAW_CODEC, digest, await source.read(id, at, signal));
+  }
+  return { id, blocks, bytes };
+}
+
+type ListedAddress = Exclude<BlockAddress, { kind: 'share' }>;
+
+/** Where every block below the share block is, index blocks before the chunks that they list. */
+function* blocksOf(listing: Listing): Generator<ListedAddress> {
+  for (const stream of ['manifest', 'data'] as const) {
+    for (let index = 0; index < indexCount(listing.size(stream)); index++) yield { kind: 'index', stream, index };
+    for (let index = 0; index < listing.count(stream); index++) yield { kind: 'chunk', stream, index };
+  }
+}
+
+export interface Imported extends CarSummary {
+  /** Whether every block of the share was there. */
+  readonly complete: boolean;
+  /** The home had the share already; nothing was taken. */
+  readonly known: boolean;
+}
+
+/** What a home knows of a share before it is imported: nothing, blocks of an earlier import, or all of it. */
+export type Knowledge = 'nothing' | 'blocks' | 'all';
+
+/**
+ * Takes the blocks of one share from a CAR file, in whatever order they are in it. The file is read up to three times,
+ * since what a block is for shows only in the blocks that list it; memory does not grow with the file.
+ * @param open reads the file from its beginning
+ * @param hash SHA-256
+ * @throws ShoalError `malformed`, `corrupt`, `unsupported`; nothing new is kept then
+ */
+export async function importCar(
+  store: ChunkStore,
+  open: () => AsyncIterable<Uint8Array>,
+  hash: (bytes: Uint8Array) => Digest,
+  knowledge: (id: BlockId) => Knowledge,
+  onBlock: (blocks: number, bytes: number) => void,
+  signal: AbortSignal,
+): Promise<Imported> {
+  const { id, bytes: root } = await findRoot(open, hash);
+  if (knowledge(id) === 'all') return { id, blocks: 0, bytes: 0, complete: true, known: true };
+  const listing = new Listing(decodeRoot(root), (stream, index) => store.read(id, { kind: 'index', stream, index }));
+  try {
+    await store.write(id, { kind: 'share' }, root);
+    const index = indexPlaces(listing);
+    if (index.size > 0) await storeBlocks(store, id, open, hash, index, () => undefined, signal);
+    const places = await chunkPlaces(listing);
+    let [blocks, bytes] = [1 + index.size, root.length];
+    const missing = await storeBlocks(
+      store,
+      id,
+      open,
+      hash,
+      places,
+      (at, length) => {
+        if (length !== listing.chunkLength(at.stream, at.index)) throw new ShoalError('malformed', `cannot import: chunk ${at.index} of the ${at.stream} stream has ${length} bytes instead of ${listing.chunkLength(at.stream, at.index)}`);
+        onBlock(++blocks, (bytes += length));
+      },
+      signal,
+    );
+    await store.sync(id);
+    return { id, blocks, bytes, complete: missing === 0, known: false };
+  } catch (error) {
+    if (knowledge(id) === 'nothing') await store.drop(id).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function findRoot(open: () => AsyncIterable<Uint8Array>, hash: (bytes: Uint8Array) => Digest): Promise<{ id: BlockId; bytes: Uint8Array }> {
+  const { root, blocks } = await readCar(open(), hash);
+  for await (const block of blocks) {
+    if (block.codec === DAG_CBOR_CODEC && idOf(block.digest) === root) return { id: root, bytes: block.bytes };
+  }
+  throw new ShoalError('unavailable', 'cannot import: the CAR file does not hold its root block');
+}
+
+function decodeRoot(root: Uint8Array): ReturnType<typeof decodeShareBlock> {
+  if (peekHeader(root).type === 'grant') throw new ShoalError('unsupported', 'cannot import: the CAR file is of a grant, which this version can not open yet');
+  return decodeShareBlock(root);
+}
+
+/** Blocks by their binary digests as text. One digest may stand in several places. */
+type Places = Map<string, ListedAddress[]>;
+
+function indexPlaces(listing: Listing): Places {
+  const places: Places = new Map();
+  for (const at of blocksOf(listing)) if (at.kind === 'index') note(places, listing.indexDigest(at.stream, at.index), at);
+  return places;
+}
+
+async function chunkPlaces(listing: Listing): Promise<Places> {
+  const places: Places = new Map();
+  for (const at of blocksOf(listing)) if (at.kind === 'chunk') note(places, await listing.digest(at.stream, at.index), at);
+  return places;
+}
+
+function note(places: Places, digest: Digest, at: ListedAddress): void {
+  const key = keyOf(digest);
+  const known = places.get(key);
+  if (known === undefined) places.set(key, [at]);
+  else known.push(at);
+}
+
+function keyOf(digest: Digest): string {
+  return Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('latin1');
+}
+
+/** Stores the blocks of the file that have a place. Returns how many of the places stayed empty. */
+async function storeBlocks(
+  store: ChunkStore,
+  id: BlockId,
+  open: () => AsyncIterable<Uint8Array>,
+  hash: (bytes: Uint8Array) => Digest,
+  places: Places,
+  check: (at: ListedAddress, length: number) => void,
+  signal: AbortSignal,
+): Promise<number> {
+  const { blocks } = await readCar(open(), hash);
+  for await (const { digest, bytes } of blocks) {
+    signal.throwIfAborted();
+    const key = keyOf(digest);
+    for (const at of places.get(key) ?? []) {
+      check(at, bytes.length);
+      await store.write(id, at, bytes);
+    }
+    places.delete(key);
+  }
+  return [...places.values()].reduce((sum, at) => sum + at.length, 0);
+}

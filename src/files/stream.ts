@@ -1,0 +1,59 @@
+/** A single file as it arrives, to a stream that takes bytes in order. */
+import { once } from 'node:events';
+import { ShoalError } from '../errors.ts';
+import { STREAM_WINDOW } from '../limits.ts';
+import type { ChunkStore, Destination, Sink, SinkContent } from '../ports.ts';
+
+/** @throws ShoalError `usage` from `open` when the share is a folder */
+export function streamDestination(output: NodeJS.WritableStream, store: ChunkStore): Destination {
+  return {
+    store,
+    window: STREAM_WINDOW,
+    standing: () => Promise.resolve(undefined),
+    pathOf: () => '-',
+    open: content => Promise.resolve(streamSink(output, content)),
+    discard: () => Promise.resolve(),
+  };
+}
+
+function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSize }: SinkContent): Sink {
+  if (manifest.kind !== 'file') throw new ShoalError('usage', 'cannot write a folder to a stream; give a folder with --output instead of "-"');
+  let next = 0;
+  let failure: unknown;
+  const waiting = new Map<number, () => void>();
+  const onError = (error: unknown): void => {
+    failure ??= error;
+    for (const wake of waiting.values()) wake();
+  };
+  output.on('error', onError);
+  const check = (): void => {
+    if (failure !== undefined) throw new ShoalError('io', 'cannot write the output: who reads it has gone', { cause: failure });
+  };
+  return {
+    renamed: [],
+    claimed: () => [],
+    read: () => Promise.resolve(undefined),
+    async write(index, plaintext) {
+      while (index !== next && failure === undefined) await new Promise<void>(resolve => waiting.set(index, resolve));
+      waiting.delete(index);
+      check();
+      const { zeros } = layout.piece(index, streamSize);
+      const content = plaintext.subarray(0, plaintext.length - zeros);
+      if (plaintext.subarray(content.length).some(byte => byte !== 0)) throw new ShoalError('malformed', `cannot write piece ${index} of the data: its padding is not zero`);
+      // The stream may keep what it is given for a while; the piece's memory is used again.
+      if (content.length > 0 && !output.write(Buffer.from(content))) await Promise.race([once(output, 'drain'), once(output, 'error')]);
+      check();
+      next++;
+      waiting.get(next)?.();
+    },
+    record: () => Promise.resolve(),
+    finish: () => {
+      check();
+      return Promise.resolve();
+    },
+    close: () => {
+      output.off('error', onError);
+      return Promise.resolve();
+    },
+  };
+}

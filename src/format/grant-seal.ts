@@ -1,0 +1,178 @@
+/** Seals a file key into a grant with age, and opens it (format.md §7). Relays do not import this file. */
+import { Decrypter, Encrypter, type Identity, type Stanza } from 'age-encryption';
+import { ShoalError, isShoalError } from '../errors.ts';
+import { MAX_SCRYPT_LOG_N, MAX_SEALED_BYTES, SCRYPT_LOG_N } from '../limits.ts';
+import { malformed } from './canonical.ts';
+import type { Grant } from './grant.ts';
+import { CID_BYTES, DAG_CBOR_CODEC, cidBytes, digestOf, sameBytes } from './ids.ts';
+import { FILE_KEY_BYTES, fileKey, type FileKey } from './keys.ts';
+import { quoted } from './quoted.ts';
+
+/** Who can open a grant: age recipients, all of one kind (age1… or age1pq1…), or whoever knows a passphrase. */
+export type GrantRecipients = { readonly recipients: readonly string[] } | { readonly passphrase: string };
+
+/** What a reader has to open grants with. */
+export interface GrantSecrets {
+  /** AGE-SECRET-KEY-1… and AGE-SECRET-KEY-PQ-1… */
+  readonly identities?: readonly string[];
+  readonly passphrase?: string;
+}
+
+const WHAT = 'grant';
+
+/**
+ * The grant of `key` to `to`, complete but for its encoding. A passphrase costs about a second of computing.
+ * @throws ShoalError `usage` when a recipient is none that the format has, kinds are mixed, or there are too many
+ */
+export async function sealGrant(key: FileKey, grant: Omit<Grant, 'sealed'>, to: GrantRecipients): Promise<Grant> {
+  const encrypter = new Encrypter();
+  if ('passphrase' in to) {
+    encrypter.setPassphrase(to.passphrase.normalize('NFC'));
+    encrypter.setScryptWorkFactor(SCRYPT_LOG_N);
+  } else {
+    if (to.recipients.length === 0) throw new ShoalError('usage', 'cannot seal grant: no recipient is given');
+    // One recipient of the older kind would take from the others what theirs is for.
+    if (to.recipients.some(isPostQuantum) && !to.recipients.every(isPostQuantum)) {
+      throw new ShoalError(
+        'usage',
+        'cannot seal grant: post-quantum recipients (age1pq1…) are not mixed with others; make a grant for each kind',
+      );
+    }
+    for (const recipient of to.recipients) addRecipient(encrypter, recipient);
+  }
+  const sealed = await encrypter.encrypt(sealedContent(key, grant)).catch((cause: unknown) => {
+    throw new ShoalError('usage', 'cannot seal grant: a recipient is not a key that anything can be sealed to', {
+      cause,
+    });
+  });
+  if (sealed.length > MAX_SEALED_BYTES) {
+    throw new ShoalError('usage', 'cannot seal grant: too many recipients; make several grants of the share');
+  }
+  return { ...grant, sealed };
+}
+
+/**
+ * Opens a grant and compares what is sealed with what it says outside.
+ * @throws ShoalError `wrong-key` when no identity fits or the passphrase is wrong, `usage` when an identity can't be read,
+ *   `malformed` when it is not what format.md §7 allows, or someone changed it on its way
+ */
+export async function openGrant(grant: Grant, secrets: GrantSecrets): Promise<FileKey> {
+  const decrypter = new Decrypter();
+  const gate = new StanzaGate(secrets);
+  decrypter.addIdentity(gate);
+  for (const identity of secrets.identities ?? []) addIdentity(decrypter, identity);
+  if (secrets.passphrase !== undefined) decrypter.addPassphrase(secrets.passphrase.normalize('NFC'));
+
+  let content: Uint8Array;
+  try {
+    content = await decrypter.decrypt(grant.sealed);
+  } catch (cause) {
+    if (isShoalError(cause)) throw cause;
+    if (cause instanceof Error && cause.message.startsWith('no identity matched')) throw gate.wrongKey(cause);
+    throw malformed(WHAT, 'its sealed part is not a valid age file', { cause });
+  }
+  if (content.length !== CONTENT_BYTES)
+    throw malformed(WHAT, `${content.length} bytes are sealed in it instead of ${CONTENT_BYTES}`);
+  const key = fileKey(content.slice(0, FILE_KEY_BYTES));
+  if (!sameBytes(content, sealedContent(key, grant))) {
+    throw malformed(WHAT, 'what is sealed in it is not what it says outside; someone changed it');
+  }
+  return key;
+}
+
+/** The identities in the text of an identity file: one a line, `#` begins a comment. */
+export function identitiesIn(text: string): string[] {
+  const lines = text.split(/\r?\n/).map(line => line.trim());
+  return lines.filter(line => line !== '' && !line.startsWith('#'));
+}
+
+const OWNER_BYTES = 32;
+const CONTENT_BYTES = FILE_KEY_BYTES + CID_BYTES + OWNER_BYTES + 8;
+
+/** `K || binary share CID || owner || uint64(expires, 0 if absent)` */
+function sealedContent(key: FileKey, { share, owner, expires }: Omit<Grant, 'sealed'>): Uint8Array {
+  const content = new Uint8Array(CONTENT_BYTES);
+  content.set(key);
+  content.set(cidBytes(DAG_CBOR_CODEC, digestOf(share)), FILE_KEY_BYTES);
+  content.set(owner, FILE_KEY_BYTES + CID_BYTES);
+  new DataView(content.buffer).setBigUint64(CONTENT_BYTES - 8, BigInt(expires ?? 0));
+  return content;
+}
+
+function isPostQuantum(recipient: string): boolean {
+  return recipient.startsWith('age1pq1');
+}
+
+function addRecipient(encrypter: Encrypter, recipient: string): void {
+  try {
+    if (!/^age1(?:pq1)?[a-z0-9]+$/.test(recipient) || /^age1tag(?:pq)?1/.test(recipient))
+      throw new Error('of another kind');
+    encrypter.addRecipient(recipient);
+  } catch (cause) {
+    throw new ShoalError(
+      'usage',
+      `cannot seal grant: ${quoted(recipient)} is not an age recipient (age1… or age1pq1…)`,
+      { cause },
+    );
+  }
+}
+
+function addIdentity(decrypter: Decrypter, identity: string): void {
+  try {
+    decrypter.addIdentity(identity);
+  } catch {
+    // The cause is dropped: it may quote the identity, which is a secret.
+    throw new ShoalError(
+      'usage',
+      'cannot open grant: an identity can not be read; it should begin with AGE-SECRET-KEY-',
+    );
+  }
+}
+
+/** The types of an age file's stanzas that the format has, as people know what they were made for. */
+const KINDS = new Map([
+  ['X25519', 'age recipients (age1…)'],
+  ['mlkem768x25519', 'post-quantum age recipients (age1pq1…)'],
+  ['scrypt', 'a passphrase'],
+]);
+
+/**
+ * Sees a file's stanzas before any identity does, and refuses what the format does not have before anything is computed.
+ */
+class StanzaGate implements Identity {
+  readonly #secrets: GrantSecrets;
+  readonly #types = new Set<string>();
+
+  constructor(secrets: GrantSecrets) {
+    this.#secrets = secrets;
+  }
+
+  unwrapFileKey(stanzas: Stanza[]): null {
+    if (stanzas.length === 0) throw malformed(WHAT, 'it is sealed to nobody');
+    for (const { args } of stanzas) {
+      const [type = '', , logN = ''] = args;
+      if (!KINDS.has(type)) {
+        throw malformed(WHAT, `it is sealed to a kind of recipient that the format does not have, ${quoted(type)}`);
+      }
+      if (type === 'scrypt') {
+        if (stanzas.length > 1) throw malformed(WHAT, 'it is sealed to a passphrase and to others');
+        if (!/^[1-9][0-9]?$/.test(logN) || Number(logN) > MAX_SCRYPT_LOG_N) {
+          throw malformed(WHAT, `its passphrase work factor is not between 1 and ${MAX_SCRYPT_LOG_N}`);
+        }
+      }
+      this.#types.add(type);
+    }
+    return null;
+  }
+
+  wrongKey(cause: unknown): ShoalError {
+    const madeFor = [...this.#types].map(type => KINDS.get(type)).join(' and ');
+    return new ShoalError('wrong-key', `cannot open grant: it was made for ${madeFor}, and ${this.#why()}`, { cause });
+  }
+
+  #why(): string {
+    const { identities = [], passphrase } = this.#secrets;
+    if (this.#types.has('scrypt')) return passphrase === undefined ? 'none is given' : 'the one given is another';
+    return identities.length === 0 ? 'no identity is given' : 'none of the identities given is one of theirs';
+  }
+}

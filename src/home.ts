@@ -1,0 +1,161 @@
+/** A home without a network: its secret, catalog and stored blocks, and one chunk source over all of its shares. */
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileError, ShoalError } from './errors.ts';
+import { openDirectory } from './files/directory.ts';
+import { fileKey } from './format/keys.ts';
+import type { BlockId } from './format/ids.ts';
+import { Listing } from './format/listing.ts';
+import { decodeShareBlock } from './format/share-block.ts';
+import { CACHED_ORIGINALS } from './limits.ts';
+import { readManifest } from './open.ts';
+import type { Catalog, ChunkSource, ChunkStore, Clock, Crypto, Directory, RandomBytes, Refusal, ShareRecord } from './ports.ts';
+import { openCatalog } from './store/catalog.ts';
+import { diskStore } from './store/disk.ts';
+import { originalSource } from './store/original.ts';
+import { loadSecret, peerSeed, SECRET_FILE } from './store/secret.ts';
+
+export interface HomeDeps {
+  readonly crypto: Crypto;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+}
+
+export interface Home {
+  readonly folder: string;
+  readonly catalog: Catalog;
+  /** Ciphertext: share blocks, index blocks, manifests, and chunks that are kept. */
+  readonly store: ChunkStore;
+  /** All shares of the home, wherever their chunks come from. Holds no share that is known to have changed. */
+  readonly source: ChunkSource;
+  /** The Ed25519 seed of the home's peer key. */
+  readonly peerSeed: Uint8Array;
+  /** Why a share is not given to anybody. */
+  refusalOf(id: BlockId): Refusal | undefined;
+  /** Told when the files of a share turn out to have changed. */
+  onChanged: ((id: BlockId, why: string) => void) | undefined;
+  /** Lets go of what is remembered of a share that was added anew or removed. */
+  forgetSource(id: BlockId): void;
+  /** Removes stored blocks that no share of the catalog needs: what a crash left. Only for who holds the home. */
+  sweep(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Whether there is a home in `folder`, so that opening it makes nothing new. */
+export async function isHome(folder: string): Promise<boolean> {
+  try {
+    return (await stat(join(folder, SECRET_FILE))).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Opens a home, made where there is none.
+ * @throws ShoalError `home` when it can't be used, saying why and what to do; `newer-home`; `denied`, `io`
+ */
+export async function openHome(folder: string, deps: HomeDeps): Promise<Home> {
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw fileError(error, `make the home folder "${folder}" (SHOAL_HOME chooses another)`);
+  });
+  const secret = await loadSecret(folder, deps.random);
+  const catalog = await openCatalog(join(folder, 'catalog.sqlite'), { secret, random: deps.random, clock: deps.clock });
+  let root: Directory | undefined;
+  try {
+    await mkdir(join(folder, 'blocks'), { recursive: true, mode: 0o700 });
+    root = await openDirectory(join(folder, 'blocks'));
+    const store = diskStore({ folder: root, crypto: deps.crypto, random: deps.random });
+    return new OpenHome(folder, deps.crypto, catalog, store, root, peerSeed(secret));
+  } catch (error) {
+    catalog.close();
+    await root?.close();
+    throw fileError(error, `open the home folder "${folder}"`);
+  }
+}
+
+class OpenHome implements Home {
+  readonly folder: string;
+  readonly catalog: Catalog;
+  readonly store: ChunkStore & { close(): Promise<void> };
+  readonly peerSeed: Uint8Array;
+  readonly source: ChunkSource;
+  onChanged: ((id: BlockId, why: string) => void) | undefined;
+  readonly #crypto: Crypto;
+  readonly #root: Directory;
+  readonly #changed = new Set<BlockId>();
+  /** Those used longest ago first. */
+  readonly #sources = new Map<BlockId, Promise<ChunkSource>>();
+
+  constructor(folder: string, crypto: Crypto, catalog: Catalog, store: ChunkStore & { close(): Promise<void> }, root: Directory, seed: Uint8Array) {
+    this.folder = folder;
+    this.catalog = catalog;
+    this.store = store;
+    this.peerSeed = seed;
+    this.#crypto = crypto;
+    this.#root = root;
+    for (const { id, state } of catalog.list()) if (state === 'changed') this.#changed.add(id);
+    this.source = {
+      have: async share => (this.#changed.has(share) ? undefined : (await this.#sourceOf(share))?.have(share)),
+      read: async (share, at, signal) => {
+        const source = await this.#sourceOf(share);
+        if (source === undefined) throw new ShoalError('unavailable', `this home has no share ${share}`);
+        return source.read(share, at, signal);
+      },
+    };
+  }
+
+  refusalOf(id: BlockId): Refusal | undefined {
+    return this.#changed.has(id) ? { reason: 'changed' } : undefined;
+  }
+
+  forgetSource(id: BlockId): void {
+    this.#sources.delete(id);
+    if (this.catalog.get(id)?.state === 'changed') this.#changed.add(id);
+    else this.#changed.delete(id);
+  }
+
+  async sweep(): Promise<void> {
+    const known = new Set(this.catalog.list().map(({ id }) => id));
+    for (const id of await this.store.list()) if (!known.has(id)) await this.store.drop(id);
+  }
+
+  async close(): Promise<void> {
+    await this.store.close();
+    await this.#root.close();
+    this.catalog.close();
+  }
+
+  async #sourceOf(id: BlockId): Promise<ChunkSource | undefined> {
+    const known = this.#sources.get(id);
+    const record = known === undefined ? this.catalog.get(id) : undefined;
+    if (known === undefined && record === undefined) return undefined;
+    const source = known ?? this.#open(record as ShareRecord);
+    this.#sources.delete(id);
+    this.#sources.set(id, source);
+    for (const oldest of this.#sources.keys()) {
+      if (this.#sources.size <= CACHED_ORIGINALS) break;
+      this.#sources.delete(oldest);
+    }
+    try {
+      return await source;
+    } catch (error) {
+      this.#sources.delete(id);
+      throw error;
+    }
+  }
+
+  async #open({ id, source, root }: ShareRecord): Promise<ChunkSource> {
+    const key = this.catalog.keyOf(id);
+    if (source === 'copy' || source === 'imported' || root === undefined || key === undefined) return this.store;
+    const block = decodeShareBlock(await this.store.read(id, { kind: 'share' }));
+    const listing = new Listing(block, (stream, index) => this.store.read(id, { kind: 'index', stream, index }));
+    const manifest = await readManifest(this.store, this.#crypto, id, fileKey(key), listing);
+    const onChanged = (why: string): Promise<void> => {
+      this.#changed.add(id);
+      this.catalog.markChanged(id, why);
+      this.onChanged?.(id, why);
+      return Promise.resolve();
+    };
+    return originalSource({ id, key: fileKey(key), root, manifest, listing, crypto: this.#crypto, store: this.store, onChanged });
+  }
+}

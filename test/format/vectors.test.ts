@@ -1,0 +1,160 @@
+/** Every row of test/vectors. A row or a kind of row that the driver does not know fails. */
+import { createHmac } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { expect } from 'chai';
+import { commitmentOf, fileKey, streamKey, type FileKey } from '../../src/format/keys.ts';
+import { sealShareBlock } from '../../src/format/commitment.ts';
+import { identitiesIn } from '../../src/format/grant-seal.ts';
+import { parseId, rendezvous, type BlockId } from '../../src/format/ids.ts';
+import { formatLink, parseLink } from '../../src/format/link.ts';
+import { encodeManifest } from '../../src/format/manifest.ts';
+import { chunkCount, pad, pieceLength } from '../../src/format/pieces.ts';
+import { listStream } from '../../src/format/share-block.ts';
+import { decodeStatement, encodeStatement, signStatement, verifySignature } from '../../src/format/statement.ts';
+import { PIECE_BYTES } from '../../src/limits.ts';
+import { blocksOfCar, hex, openShare, sealChunk, sha256 } from './open-share.ts';
+import { failureOf } from './failure.ts';
+
+const VECTORS = new URL('../vectors/', import.meta.url);
+
+interface FileRow {
+  readonly path: string;
+  readonly size: number;
+  readonly sha256: string;
+  readonly modified?: number;
+  readonly executable?: true;
+  readonly directory?: true;
+}
+
+interface ShareRow {
+  readonly name: string;
+  readonly link: string;
+  readonly expect: string;
+  readonly why: string;
+  readonly files?: readonly FileRow[];
+  readonly identity?: string;
+}
+
+interface Values {
+  readonly keys: Record<'K' | 'data' | 'manifest' | 'commitment', string>;
+  readonly pad: readonly (readonly [number, number])[];
+  readonly rendezvous: readonly { readonly id: string; readonly day: number; readonly cid: string }[];
+  readonly withdrawal: {
+    readonly ownerSeed: string;
+    readonly owner: string;
+    readonly statement: { readonly type: string; readonly version: number; readonly id: string; readonly at: number; readonly signature: string };
+    readonly bytes: string;
+  };
+  readonly recipes: readonly { readonly name: string; readonly contents: string; readonly size: number; readonly key: string; readonly owner: string; readonly id: string }[];
+  readonly links: readonly { readonly text: string; readonly ok: boolean; readonly why: string }[];
+}
+
+const shares = JSON.parse(await readText('index.json')) as readonly ShareRow[];
+const values = JSON.parse(await readText('values.json')) as Values;
+
+const REFUSALS = ['bad-link', 'wrong-key', 'unsupported', 'malformed', 'corrupt', 'unavailable'];
+
+describe('vectors: shares', () => {
+  for (const row of shares) {
+    it(`${row.expect === 'ok' ? 'opens' : 'refuses'} ${row.name}: ${row.why}`, async () => {
+      expectOnly(row, ['name', 'link', 'expect', 'why', 'files', 'identity']);
+      const identities = row.identity === undefined ? [] : identitiesIn(await readText(row.identity));
+      const blocks = await blocksOfCar(await readFile(new URL(`${row.name}.car`, VECTORS)));
+      if (row.expect !== 'ok') {
+        expect(REFUSALS, 'kinds of refusal').to.include(row.expect);
+        expect((await failureOf(() => openShare(blocks, row.link, identities))).code).to.equal(row.expect);
+        return;
+      }
+      const { manifest, contents } = await openShare(blocks, row.link, identities);
+      const files = manifest.entries.map((entry, i) => ({ ...entry, sha256: hex(sha256(contents[i] as Uint8Array)) }));
+      expect(files).to.deep.equal(row.files);
+    });
+  }
+});
+
+describe('vectors: values', () => {
+  it('are all of kinds that this test knows', () => {
+    expectOnly(values, ['keys', 'pad', 'rendezvous', 'withdrawal', 'recipes', 'links']);
+  });
+
+  it('derives the keys', () => {
+    const { K, ...derived } = values.keys;
+    expectOnly(derived, ['data', 'manifest', 'commitment']);
+    const key = fileKey(unhex(K));
+    expect(hex(streamKey(key, 'data'))).to.equal(derived.data);
+    expect(hex(streamKey(key, 'manifest'))).to.equal(derived.manifest);
+    const bytes = new TextEncoder().encode('anything');
+    expect(hex(commitmentOf(key, bytes))).to.equal(createHmac('sha256', unhex(derived.commitment)).update(bytes).digest('hex'));
+  });
+
+  for (const [length, padded] of values.pad) {
+    it(`pads ${length} bytes to ${padded}`, () => {
+      expect(pad(length)).to.equal(padded);
+    });
+  }
+
+  for (const row of values.rendezvous) {
+    it(`finds the rendezvous key of day ${row.day}`, () => {
+      expectOnly(row, ['id', 'day', 'cid']);
+      expect(rendezvous(parseId(row.id), row.day).toString()).to.equal(row.cid);
+    });
+  }
+
+  it('signs, reads and verifies the withdrawal', () => {
+    const { ownerSeed, owner, statement, bytes } = values.withdrawal;
+    expectOnly(values.withdrawal, ['ownerSeed', 'owner', 'statement', 'bytes']);
+    expectOnly(statement, ['type', 'version', 'id', 'at', 'signature']);
+    const signed = signStatement({ type: 'withdrawal', id: parseId(statement.id), at: statement.at }, unhex(ownerSeed));
+    expect(hex(signed.signature)).to.equal(statement.signature);
+    expect(hex(encodeStatement(signed))).to.equal(bytes);
+    const read = decodeStatement(unhex(bytes), 'withdrawal');
+    expect(read).to.deep.equal(signed);
+    expect(verifySignature(read, unhex(owner))).to.equal(true);
+  });
+
+  for (const row of values.links) {
+    it(`${row.ok ? 'reads' : 'refuses'} a link: ${row.why}`, async () => {
+      expectOnly(row, ['text', 'ok', 'why']);
+      if (!row.ok) {
+        expect((await failureOf(() => parseLink(row.text))).code).to.equal('bad-link');
+        return;
+      }
+      const link = parseLink(row.text);
+      if (link.origin === undefined) expect(formatLink(link)).to.equal(row.text);
+      else expect(row.text).to.equal(`${link.origin}/#${formatLink({ ...link, hints: link.hints.slice(1) }).slice('shoal:'.length)}`);
+    });
+  }
+
+  for (const row of values.recipes) {
+    it(`makes ${row.name} with the id given`, function () {
+      this.timeout(120_000);
+      this.slow(15_000);
+      expectOnly(row, ['name', 'contents', 'size', 'key', 'owner', 'id']);
+      expect(row.contents).to.equal(`${row.size} zero bytes, one file, no padding, no modified time`);
+      expect(shareOfZeros(row.name, row.size, fileKey(unhex(row.key)), unhex(row.owner))).to.equal(row.id);
+    });
+  }
+});
+
+/** The id of the unpadded share of one file of zeros; the file is called like the recipe. */
+function shareOfZeros(name: string, size: number, key: FileKey, owner: Uint8Array): BlockId {
+  const manifest = encodeManifest({ kind: 'file', name, entries: [{ path: name, size }] });
+  const data = new Uint8Array(chunkCount(size) * 32);
+  const dataKey = streamKey(key, 'data');
+  const zeros = new Uint8Array(PIECE_BYTES);
+  for (let i = 0; i < chunkCount(size); i++) data.set(sha256(sealChunk(dataKey, i, zeros.subarray(0, pieceLength(size, i)))), i * 32);
+  const manifestDigest = sha256(sealChunk(streamKey(key, 'manifest'), 0, manifest));
+  return sealShareBlock(key, { owner, manifest: listStream(manifest.length, manifestDigest).list, data: listStream(size, data).list }).id;
+}
+
+function expectOnly(row: object, known: readonly string[]): void {
+  expect(Object.keys(row).filter(key => !known.includes(key)), 'keys that this test does not know').to.deep.equal([]);
+}
+
+async function readText(name: string): Promise<string> {
+  return readFile(new URL(name, VECTORS), 'utf8');
+}
+
+function unhex(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'hex'));
+}
