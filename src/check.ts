@@ -47,7 +47,12 @@ export async function rightPieces(
 }
 
 /** A file that is missing, or shorter than it should be, is not an error here. One of several pieces hides what the others are. */
-async function sealedOrNot(crypto: Crypto, key: Uint8Array, pieces: PieceToSeal[], signal: AbortSignal): Promise<({ digest: Uint8Array } | undefined)[]> {
+async function sealedOrNot(
+  crypto: Crypto,
+  key: Uint8Array,
+  pieces: PieceToSeal[],
+  signal: AbortSignal,
+): Promise<({ digest: Uint8Array } | undefined)[]> {
   try {
     return await crypto.seal(key, pieces, false, signal);
   } catch (error) {
@@ -70,7 +75,13 @@ function* batches(indices: Iterable<number>): Generator<number[]> {
 }
 
 /** Where piece `index` of a share lies in files below `root`, in the order of the manifest. */
-export function segmentsOf(root: string, manifest: Manifest, layout: Layout, index: number, streamSize: number): Pick<PieceToSeal, 'content' | 'zeros'> {
+export function segmentsOf(
+  root: string,
+  manifest: Manifest,
+  layout: Layout,
+  index: number,
+  streamSize: number,
+): Pick<PieceToSeal, 'content' | 'zeros'> {
   const { runs, zeros } = layout.piece(index, streamSize);
   const content = runs.map(({ entry, offset, length }) => {
     const path = manifest.entries[entry]?.path;

@@ -17,8 +17,25 @@ import {
   REFUSED_GRACE_MS,
   TICK_MS,
 } from './limits.ts';
-import type { Candidate, Channel, ChunkSource, Clock, Crypto, FoundVia, Frame, Holdings, Network, StreamName } from './ports.ts';
-import { CHUNKS_PROTOCOL, decodeServerMessage, encodeMessage, type Have, type ServerMessage } from './protocol/messages.ts';
+import type {
+  Candidate,
+  Channel,
+  ChunkSource,
+  Clock,
+  Crypto,
+  FoundVia,
+  Frame,
+  Holdings,
+  Network,
+  StreamName,
+} from './ports.ts';
+import {
+  CHUNKS_PROTOCOL,
+  decodeServerMessage,
+  encodeMessage,
+  type Have,
+  type ServerMessage,
+} from './protocol/messages.ts';
 import { proofOf } from './protocol/proof.ts';
 import { checkRanges, indicesOf, rangesOf } from './protocol/ranges.ts';
 import { Schedule } from './protocol/schedule.ts';
@@ -114,7 +131,8 @@ export class Download {
     this.#options = options;
     this.#lastMovedMs = this.#lastNoticeMs = this.#lastChangeMs = deps.clock.monotonic();
     this.#shareBlock.promise.catch(() => undefined);
-    const onAbort = (): void => this.#fail(new ShoalError('interrupted', 'stopped on request; the same command goes on where this one stopped'));
+    const onAbort = (): void =>
+      this.#fail(new ShoalError('interrupted', 'stopped on request; the same command goes on where this one stopped'));
     if (options.signal.aborted) queueMicrotask(onAbort);
     else options.signal.addEventListener('abort', onAbort, { once: true, signal: this.#stop.signal });
     this.#run(this.#watch());
@@ -204,7 +222,11 @@ export class Download {
     let channel: Channel | undefined;
     let ending: Ending;
     try {
-      channel = await network.connect(candidate, CHUNKS_PROTOCOL, AbortSignal.any([this.#stop.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]));
+      channel = await network.connect(
+        candidate,
+        CHUNKS_PROTOCOL,
+        AbortSignal.any([this.#stop.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]),
+      );
       ending = await this.#talk(network, candidate, channel);
     } catch (error) {
       ending = endingOf(error, channel !== undefined);
@@ -214,7 +236,12 @@ export class Download {
     this.#swarm.left(peer, ending, this.#now());
     this.#lastChangeMs = this.#now();
     const isStranger = ending.why === 'refused' && ending.refusal.reason === 'unknown';
-    if (channel !== undefined && !isStranger && !this.#stop.signal.aborted) this.#options.onEvent({ event: 'lost', peer, why: ending.why === 'refused' ? ending.refusal.reason : ending.detail });
+    if (channel !== undefined && !isStranger && !this.#stop.signal.aborted)
+      this.#options.onEvent({
+        event: 'lost',
+        peer,
+        why: ending.why === 'refused' ? ending.refusal.reason : ending.detail,
+      });
     if (!this.#stop.signal.aborted) this.#dialMore(network);
   }
 
@@ -236,7 +263,12 @@ export class Download {
       }
       if (hello.type !== 'hello') throw new ShoalError('protocol', `the answer to hello is "${hello.type}"`);
       await this.#deps.crypto.verify(first.body, digestOf(id));
-      source = channelSource(channel, this.#vias.get(peer) ?? 'hint', this.#checkedHave(hello.have, first.body), hello.credit);
+      source = channelSource(
+        channel,
+        this.#vias.get(peer) ?? 'hint',
+        this.#checkedHave(hello.have, first.body),
+        hello.credit,
+      );
       this.#swarm.joined(peer);
       this.#welcome(source, channel.address);
       for (;;) {
@@ -354,12 +386,14 @@ export class Download {
       }
       case 'lacks':
         if (phase?.wanted.kind !== message.kind || phase.wanted.stream !== message.stream) return;
-        for (const index of indicesOf(checkRanges(message.ranges, this.#countOf(message.kind, message.stream)))) phase.schedule.lacked(source.peer, index);
+        for (const index of indicesOf(checkRanges(message.ranges, this.#countOf(message.kind, message.stream))))
+          phase.schedule.lacked(source.peer, index);
         this.#askAll();
         return;
       case 'have': {
         const ranges = checkRanges(message.ranges, this.#countOf('chunk', message.stream));
-        if (phase?.wanted.kind === 'chunk' && phase.wanted.stream === message.stream) phase.schedule.gained(source.peer, indicesOf(ranges));
+        if (phase?.wanted.kind === 'chunk' && phase.wanted.stream === message.stream)
+          phase.schedule.gained(source.peer, indicesOf(ranges));
         if (phase !== undefined) this.#ask(source, phase);
         return;
       }
@@ -380,7 +414,8 @@ export class Download {
   async #acceptOne(source: Source, phase: Phase, index: number, bytes: Uint8Array): Promise<void> {
     const { kind, stream } = phase.wanted;
     try {
-      if (kind === 'chunk' && bytes.length !== this.#chunkLength(stream, index)) throw new ShoalError('mismatch', 'a chunk has the wrong length');
+      if (kind === 'chunk' && bytes.length !== this.#chunkLength(stream, index))
+        throw new ShoalError('mismatch', 'a chunk has the wrong length');
       await phase.accept(index, bytes);
     } catch (error) {
       phase.inWork--;
@@ -440,18 +475,32 @@ export class Download {
     const now = this.#now();
     const { active, dialling } = this.#swarm.counts();
     const idle = active + dialling + this.#sources.size === 0;
-    const refusals = this.#swarm.endings().flatMap(({ ending }) => (ending.why === 'refused' && ending.refusal.reason !== 'unknown' ? [ending.refusal] : []));
+    const refusals = this.#swarm
+      .endings()
+      .flatMap(({ ending }) =>
+        ending.why === 'refused' && ending.refusal.reason !== 'unknown' ? [ending.refusal] : [],
+      );
     const knowing = refusals.filter(({ reason }) => reason !== 'busy' && reason !== 'over-quota');
     if (idle && knowing.length > 0 && now - this.#lastChangeMs > REFUSED_GRACE_MS) {
       const changed = knowing.every(({ reason }) => reason === 'changed');
-      if (changed) return new ShoalError('changed', 'cannot fetch: the files were changed after they were shared, and nobody else has them; ask the sharer for a new link');
-      return new ShoalError('refused', `cannot fetch: everyone who knows the share refuses it (${[...new Set(knowing.map(({ reason }) => reason))].join(', ')})`);
+      if (changed)
+        return new ShoalError(
+          'changed',
+          'cannot fetch: the files were changed after they were shared, and nobody else has them; ask the sharer for a new link',
+        );
+      return new ShoalError(
+        'refused',
+        `cannot fetch: everyone who knows the share refuses it (${[...new Set(knowing.map(({ reason }) => reason))].join(', ')})`,
+      );
     }
     const { timeoutMs } = this.#options;
     if (timeoutMs === undefined || now - this.#lastMovedMs < timeoutMs) return undefined;
     const seconds = Math.round(timeoutMs / 1000);
     const known = this.#block !== undefined && (this.#sources.size > 0 || this.#left.length > 0);
-    return new ShoalError(known || refusals.length > 0 ? 'unavailable' : 'not-found', `cannot fetch: nothing moved for ${seconds} s; ${this.#whatWeWaitFor()}`);
+    return new ShoalError(
+      known || refusals.length > 0 ? 'unavailable' : 'not-found',
+      `cannot fetch: nothing moved for ${seconds} s; ${this.#whatWeWaitFor()}`,
+    );
   }
 
   #whatWeWaitFor(): string {
@@ -463,8 +512,19 @@ export class Download {
     }
     const { known, dialling } = this.#swarm.counts();
     const status = this.#deps.network?.status();
-    const asked = status === undefined ? 'asked this home only' : `asked ${status.lanPeers} peer(s) on the local network and the DHT (${status.dhtPeers} nodes)`;
-    const endings = this.#swarm.endings().map(({ ending }) => (ending.why === 'refused' ? (ending.refusal.reason === 'unknown' ? 'do not have it' : `refuse: ${ending.refusal.reason}`) : ending.detail));
+    const asked =
+      status === undefined
+        ? 'asked this home only'
+        : `asked ${status.lanPeers} peer(s) on the local network and the DHT (${status.dhtPeers} nodes)`;
+    const endings = this.#swarm
+      .endings()
+      .map(({ ending }) =>
+        ending.why === 'refused'
+          ? ending.refusal.reason === 'unknown'
+            ? 'do not have it'
+            : `refuse: ${ending.refusal.reason}`
+          : ending.detail,
+      );
     const tally = [...new Set(endings)].map(why => `${endings.filter(other => other === why).length} ${why}`);
     return `looking for peers: ${asked}; ${known} known, ${dialling} being called${tally.length === 0 ? '' : ` (${tally.join('; ')})`}`;
   }
@@ -472,7 +532,10 @@ export class Download {
   #checkedHave(have: Have, shareBlockBytes: Uint8Array): Have {
     this.#learn(shareBlockBytes);
     if (have === 'all') return have;
-    return { manifest: checkRanges(have.manifest, this.#countOf('chunk', 'manifest')), data: checkRanges(have.data, this.#countOf('chunk', 'data')) };
+    return {
+      manifest: checkRanges(have.manifest, this.#countOf('chunk', 'manifest')),
+      data: checkRanges(have.data, this.#countOf('chunk', 'data')),
+    };
   }
 
   /** Takes a share block whose hash is the id. One that breaks the format ends the download: nobody can have another. */
@@ -531,7 +594,9 @@ export class Download {
 function channelSource(channel: Channel, via: FoundVia, have: Have, creditBytes: number): Source & { endedBy?: Error } {
   const tell = (type: 'get' | 'cancel', kind: Wanted['kind'], stream: StreamName, indices: number[]): void => {
     const ranges = rangesOf(indices.sort((a, b) => a - b));
-    channel.send(encodeMessage({ type, kind, stream, ranges })).catch((error: unknown) => channel.abort(asError(error)));
+    channel
+      .send(encodeMessage({ type, kind, stream, ranges }))
+      .catch((error: unknown) => channel.abort(asError(error)));
   };
   const source: Source & { endedBy?: Error } = {
     peer: channel.peer,

@@ -84,9 +84,15 @@ export function fileError(error: unknown, tried: string): ShoalError {
 function explainErrno(errno: string | undefined): [ErrorCode, string?] {
   switch (errno) {
     case 'ENOSPC':
-      return ['disk-full', 'no space is left on the disk; free some and run the same command again, it goes on where it stopped'];
+      return [
+        'disk-full',
+        'no space is left on the disk; free some and run the same command again, it goes on where it stopped',
+      ];
     case 'EDQUOT':
-      return ['disk-full', 'your disk quota is used up; free some and run the same command again, it goes on where it stopped'];
+      return [
+        'disk-full',
+        'your disk quota is used up; free some and run the same command again, it goes on where it stopped',
+      ];
     case 'EFBIG':
       return ['disk-full', 'the file system can not hold a file of this size'];
     case 'EACCES':

@@ -25,7 +25,9 @@ export async function exportCar(
   signal: AbortSignal,
 ): Promise<CarSummary> {
   const root = await source.read(id, { kind: 'share' }, signal);
-  const listing = new Listing(decodeShareBlock(root), (stream, index) => source.read(id, { kind: 'index', stream, index }, signal));
+  const listing = new Listing(decodeShareBlock(root), (stream, index) =>
+    source.read(id, { kind: 'index', stream, index }, signal),
+  );
   let [blocks, bytes] = [0, 0];
   const put = async (codec: Codec, digest: Digest, block: Uint8Array): Promise<void> => {
     for (const part of carBlock(codec, digest, block)) await write(part);
@@ -35,7 +37,8 @@ export async function exportCar(
   await put(DAG_CBOR_CODEC, digestOf(id), root);
   for (const at of blocksOf(listing)) {
     signal.throwIfAborted();
-    const digest = at.kind === 'index' ? listing.indexDigest(at.stream, at.index) : await listing.digest(at.stream, at.index);
+    const digest =
+      at.kind === 'index' ? listing.indexDigest(at.stream, at.index) : await listing.digest(at.stream, at.index);
     await put(at.kind === 'index' ? DAG_CBOR_CODEC : RAW_CODEC, digest, await source.read(id, at, signal));
   }
   return { id, blocks, bytes };
@@ -92,7 +95,11 @@ export async function importCar(
       hash,
       places,
       (at, length) => {
-        if (length !== listing.chunkLength(at.stream, at.index)) throw new ShoalError('malformed', `cannot import: chunk ${at.index} of the ${at.stream} stream has ${length} bytes instead of ${listing.chunkLength(at.stream, at.index)}`);
+        if (length !== listing.chunkLength(at.stream, at.index))
+          throw new ShoalError(
+            'malformed',
+            `cannot import: chunk ${at.index} of the ${at.stream} stream has ${length} bytes instead of ${listing.chunkLength(at.stream, at.index)}`,
+          );
         onBlock(++blocks, (bytes += length));
       },
       signal,
@@ -105,7 +112,10 @@ export async function importCar(
   }
 }
 
-async function findRoot(open: () => AsyncIterable<Uint8Array>, hash: (bytes: Uint8Array) => Digest): Promise<{ id: BlockId; bytes: Uint8Array }> {
+async function findRoot(
+  open: () => AsyncIterable<Uint8Array>,
+  hash: (bytes: Uint8Array) => Digest,
+): Promise<{ id: BlockId; bytes: Uint8Array }> {
   const { root, blocks } = await readCar(open(), hash);
   for await (const block of blocks) {
     if (block.codec === DAG_CBOR_CODEC && idOf(block.digest) === root) return { id: root, bytes: block.bytes };
@@ -114,7 +124,11 @@ async function findRoot(open: () => AsyncIterable<Uint8Array>, hash: (bytes: Uin
 }
 
 function decodeRoot(root: Uint8Array): ReturnType<typeof decodeShareBlock> {
-  if (peekHeader(root).type === 'grant') throw new ShoalError('unsupported', 'cannot import: the CAR file is of a grant, which this version can not open yet');
+  if (peekHeader(root).type === 'grant')
+    throw new ShoalError(
+      'unsupported',
+      'cannot import: the CAR file is of a grant, which this version can not open yet',
+    );
   return decodeShareBlock(root);
 }
 
@@ -123,13 +137,15 @@ type Places = Map<string, ListedAddress[]>;
 
 function indexPlaces(listing: Listing): Places {
   const places: Places = new Map();
-  for (const at of blocksOf(listing)) if (at.kind === 'index') note(places, listing.indexDigest(at.stream, at.index), at);
+  for (const at of blocksOf(listing))
+    if (at.kind === 'index') note(places, listing.indexDigest(at.stream, at.index), at);
   return places;
 }
 
 async function chunkPlaces(listing: Listing): Promise<Places> {
   const places: Places = new Map();
-  for (const at of blocksOf(listing)) if (at.kind === 'chunk') note(places, await listing.digest(at.stream, at.index), at);
+  for (const at of blocksOf(listing))
+    if (at.kind === 'chunk') note(places, await listing.digest(at.stream, at.index), at);
   return places;
 }
 

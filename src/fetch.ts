@@ -24,7 +24,14 @@ export interface FetchRequest {
 
 export type FetchEvent =
   | DownloadEvent
-  | { readonly event: 'opened'; readonly kind: 'file' | 'folder'; readonly name: string; readonly sizeBytes: number; readonly files: number; readonly note?: string }
+  | {
+      readonly event: 'opened';
+      readonly kind: 'file' | 'folder';
+      readonly name: string;
+      readonly sizeBytes: number;
+      readonly files: number;
+      readonly note?: string;
+    }
   | { readonly event: 'resumed'; readonly bytes: number }
   | { readonly event: 'renamed'; readonly path: string; readonly as: string }
   | { readonly event: 'progress'; readonly doneBytes: number; readonly totalBytes: number; readonly peers: number }
@@ -50,7 +57,12 @@ export interface Fetched {
  *   `changed`; `exists`, `disk-full`, `denied`, `bad-name`, `io`, `in-use`; `interrupted`. What was fetched stays for the
  *   next run.
  */
-export async function fetch(deps: DownloadDeps, request: FetchRequest, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Fetched> {
+export async function fetch(
+  deps: DownloadDeps,
+  request: FetchRequest,
+  onEvent: (event: FetchEvent) => void,
+  signal: AbortSignal,
+): Promise<Fetched> {
   const { link, destination } = request;
   const key = keyOf(link);
   const download = new Download(deps, { id: link.id, hints: link.hints, signal, onEvent, ...timeoutOf(request) });
@@ -63,9 +75,21 @@ export async function fetch(deps: DownloadDeps, request: FetchRequest, onEvent: 
     if (standing !== undefined) {
       await checkStanding(deps, share, wanted, standing, signal);
       await destination.discard();
-      return { ...wanted.summary, manifest: share.manifest, path: standing.root, alreadyThere: true, renamed: false, sources: [] };
+      return {
+        ...wanted.summary,
+        manifest: share.manifest,
+        path: standing.root,
+        alreadyThere: true,
+        renamed: false,
+        sources: [],
+      };
     }
-    const sink = await destination.open({ manifest: share.manifest, layout: wanted.layout, streamSize: share.listing.size('data'), ...selectionOf(wanted) });
+    const sink = await destination.open({
+      manifest: share.manifest,
+      layout: wanted.layout,
+      streamSize: share.listing.size('data'),
+      ...selectionOf(wanted),
+    });
     try {
       for (const renamed of sink.renamed) onEvent({ event: 'renamed', ...renamed });
       await fill(deps, download, share, wanted, sink, destination.window, onEvent, signal);
@@ -102,8 +126,12 @@ function wantedOf({ manifest, listing }: OpenedShare, only: FetchRequest['only']
   const layout = new Layout(entries.map(entry => entry.size));
   const count = listing.count('data');
   const chosen = only === undefined ? entries : entries.filter(entry => only(entry.path));
-  if (only !== undefined && chosen.length === 0) throw new ShoalError('usage', 'cannot fetch: nothing in the share matches --only; see its names with "shoal ls"');
-  const summary = { sizeBytes: chosen.reduce((sum, entry) => sum + entry.size, 0), files: chosen.filter(entry => entry.directory !== true).length };
+  if (only !== undefined && chosen.length === 0)
+    throw new ShoalError('usage', 'cannot fetch: nothing in the share matches --only; see its names with "shoal ls"');
+  const summary = {
+    sizeBytes: chosen.reduce((sum, entry) => sum + entry.size, 0),
+    files: chosen.filter(entry => entry.directory !== true).length,
+  };
   if (only === undefined) return { layout, pieces: IndexSet.full(count), summary };
   const pieces = new IndexSet(count);
   entries.forEach((entry, n) => {
@@ -123,12 +151,16 @@ async function checkStanding(
   signal: AbortSignal,
 ): Promise<void> {
   const { manifest, listing } = share;
-  const at = (index: number): ReturnType<typeof segmentsOf> => segmentsOf(standing.root, manifest, wanted.layout, index, listing.size('data'));
+  const at = (index: number): ReturnType<typeof segmentsOf> =>
+    segmentsOf(standing.root, manifest, wanted.layout, index, listing.size('data'));
   if (standing.plausible && wanted.selected === undefined) {
     const right = await rightPieces(deps.crypto, share, wanted.pieces, index => Promise.resolve(at(index)), signal);
     if (right.length === wanted.pieces.size) return;
   }
-  throw new ShoalError('exists', `cannot fetch to "${standing.root}": something else is there already; choose another place with --output, or replace it with --force`);
+  throw new ShoalError(
+    'exists',
+    `cannot fetch to "${standing.root}": something else is there already; choose another place with --output, or replace it with --force`,
+  );
 }
 
 /** Gets the pieces that are not there yet: verified, opened and written as they arrive. */
@@ -161,7 +193,13 @@ async function fill(
 }
 
 /** What an earlier run says it has written is sealed again and compared with its CID before it is believed. */
-async function missingPieces(deps: DownloadDeps, share: OpenedShare, wanted: Wanted, sink: Sink, signal: AbortSignal): Promise<IndexSet> {
+async function missingPieces(
+  deps: DownloadDeps,
+  share: OpenedShare,
+  wanted: Wanted,
+  sink: Sink,
+  signal: AbortSignal,
+): Promise<IndexSet> {
   const missing = new IndexSet(wanted.pieces.limit);
   for (const index of wanted.pieces) missing.add(index);
   const claimed = sink.claimed().filter(index => missing.has(index));

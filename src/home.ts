@@ -9,7 +9,17 @@ import { Listing } from './format/listing.ts';
 import { decodeShareBlock } from './format/share-block.ts';
 import { CACHED_ORIGINALS } from './limits.ts';
 import { readManifest } from './open.ts';
-import type { Catalog, ChunkSource, ChunkStore, Clock, Crypto, Directory, RandomBytes, Refusal, ShareRecord } from './ports.ts';
+import type {
+  Catalog,
+  ChunkSource,
+  ChunkStore,
+  Clock,
+  Crypto,
+  Directory,
+  RandomBytes,
+  Refusal,
+  ShareRecord,
+} from './ports.ts';
 import { openCatalog } from './store/catalog.ts';
 import { diskStore } from './store/disk.ts';
 import { originalSource } from './store/original.ts';
@@ -86,7 +96,14 @@ class OpenHome implements Home {
   /** Those used longest ago first. */
   readonly #sources = new Map<BlockId, Promise<ChunkSource>>();
 
-  constructor(folder: string, crypto: Crypto, catalog: Catalog, store: ChunkStore & { close(): Promise<void> }, root: Directory, seed: Uint8Array) {
+  constructor(
+    folder: string,
+    crypto: Crypto,
+    catalog: Catalog,
+    store: ChunkStore & { close(): Promise<void> },
+    root: Directory,
+    seed: Uint8Array,
+  ) {
     this.folder = folder;
     this.catalog = catalog;
     this.store = store;
@@ -156,6 +173,15 @@ class OpenHome implements Home {
       this.onChanged?.(id, why);
       return Promise.resolve();
     };
-    return originalSource({ id, key: fileKey(key), root, manifest, listing, crypto: this.#crypto, store: this.store, onChanged });
+    return originalSource({
+      id,
+      key: fileKey(key),
+      root,
+      manifest,
+      listing,
+      crypto: this.#crypto,
+      store: this.store,
+      onChanged,
+    });
   }
 }

@@ -69,8 +69,12 @@ export const HELLO_TIMEOUT_MS = 15_000;
 export const IDLE_CHANNEL_TIMEOUT_MS = 10 * 60_000;
 /** A write that makes no progress for so long ends the channel: the peer has stopped reading. */
 export const STALLED_WRITE_TIMEOUT_MS = 60_000;
+/** What a stream may hold back from its connection when a message counts as sent: keeps the line busy until the next one. */
+export const MAX_UNSENT_BYTES = MAX_BLOCK_BYTES / 2;
 /** Who closed a channel waits so long for the other side to do the same. */
 export const CLOSE_LINGER_MS = 10_000;
+/** What was written gets so much time to leave when a node stops. */
+export const HANG_UP_MS = 1_000;
 /** Dialling one peer. */
 export const DIAL_TIMEOUT_MS = 10_000;
 /** Channels that one peer may hold open at once, and all together: memory is credit times channels at worst. */
@@ -167,3 +171,16 @@ export const LAN_EAGER_MS = 10_000;
 export const MAX_LAN_QUERY_MS = 60_000;
 /** Peers of the local network that are remembered. */
 export const MAX_LAN_PEERS = 256;
+/** Addresses told by the local network that may be dialled. */
+export const MAX_LAN_ADDRESSES = 8 * MAX_LAN_PEERS;
+
+// The home's holder.
+
+/** A request over the socket, and what may wait to be read by who asked. */
+export const MAX_API_BODY_BYTES = 64 * KiB;
+export const MAX_API_BACKLOG_BYTES = MiB;
+/** A process that holds the home and does not answer yet, or any more, is waited for. */
+export const HOLDER_PATIENCE_MS = 20_000;
+export const HOLDER_RETRY_MS = 100;
+/** Another fetch of the same to the same place that is just ending is waited for. */
+export const PART_PATIENCE_MS = 3_000;

@@ -13,10 +13,21 @@ export interface ListRequest {
 }
 
 /** @throws ShoalError as `fetch` does, but for what writing files can throw */
-export async function list(deps: DownloadDeps, request: ListRequest, onEvent: (event: DownloadEvent) => void, signal: AbortSignal): Promise<Manifest> {
+export async function list(
+  deps: DownloadDeps,
+  request: ListRequest,
+  onEvent: (event: DownloadEvent) => void,
+  signal: AbortSignal,
+): Promise<Manifest> {
   const { link, store, timeoutMs } = request;
   const key = keyOf(link);
-  const download = new Download(deps, { id: link.id, hints: link.hints, signal, onEvent, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+  const download = new Download(deps, {
+    id: link.id,
+    hints: link.hints,
+    signal,
+    onEvent,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  });
   try {
     const { manifest } = await openShare(download, store, deps.crypto, link.id, key);
     return manifest;

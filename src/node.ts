@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
 import type { DownloadDeps } from './download.ts';
-import { fileError, ShoalError } from './errors.ts';
+import { fileError, isShoalError, ShoalError } from './errors.ts';
 import { exportCar, importCar, type CarSummary, type Imported, type Knowledge } from './export.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch.ts';
 import { folderDestination, type ClosableStore } from './files/destination.ts';
@@ -36,7 +36,11 @@ export interface NetworkSettings {
   readonly dht: 'off' | 'client' | 'server' | 'auto';
 }
 
-export type Log = (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Readonly<Record<string, unknown>>) => void;
+export type Log = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  message: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
 
 export interface NodeOptions {
   /** The home's folder; without one, nothing is held and only fetching and listing is possible. */
@@ -61,10 +65,16 @@ export class ShoalNode {
   readonly #wanted = new Map<BlockId, number>();
   readonly #listeners = new Set<(served: Served) => void>();
   readonly #changeListeners = new Set<(id: BlockId, why: string) => void>();
+  readonly #forgetListeners = new Set<(id: BlockId) => void>();
   readonly #traffic = new Map<BlockId, { bytes: number; peers: number }>();
   #flusher: NodeJS.Timeout | undefined;
 
-  private constructor(crypto: Crypto, home: Home | undefined, network: Network | undefined, server: Server | undefined) {
+  private constructor(
+    crypto: Crypto,
+    home: Home | undefined,
+    network: Network | undefined,
+    server: Server | undefined,
+  ) {
     this.crypto = crypto;
     this.home = home;
     this.network = network;
@@ -77,11 +87,17 @@ export class ShoalNode {
     let home: Home | undefined;
     let network: Network | undefined;
     try {
-      home = options.home === undefined ? undefined : await openHome(options.home, { crypto, clock: systemClock, random: randomBytes });
+      home =
+        options.home === undefined
+          ? undefined
+          : await openHome(options.home, { crypto, clock: systemClock, random: randomBytes });
       if (options.holds) await home?.sweep();
       network = options.network === undefined ? undefined : await startNetwork(options, options.network, home);
       let tell: (served: Served) => void = () => undefined;
-      const server = options.holds && home !== undefined && network !== undefined ? await startServer(network, home, served => tell(served)) : undefined;
+      const server =
+        options.holds && home !== undefined && network !== undefined
+          ? await startServer(network, home, served => tell(served))
+          : undefined;
       const node = new ShoalNode(crypto, home, network, server);
       tell = served => node.#onServed(served);
       node.#begin();
@@ -147,7 +163,8 @@ export class ShoalNode {
     signal: AbortSignal,
   ): Promise<Fetched> {
     keyOf(request.link);
-    const storeIn = (folder: Directory): ClosableStore => (request.keep ? borrowed(this.#needHome().store, folder) : this.#ownStore(folder));
+    const storeIn = (folder: Directory): ClosableStore =>
+      request.keep ? borrowed(this.#needHome().store, folder) : this.#ownStore(folder);
     const destination = await folderDestination({ id: request.link.id, output: request.output, storeIn });
     try {
       const fetched = await fetch(this.#downloadDeps(), { ...request, destination }, onEvent, signal);
@@ -159,11 +176,25 @@ export class ShoalNode {
   }
 
   /** Gets a share of one file to a stream, in order. */
-  async fetchTo(request: Omit<FetchRequest, 'destination'>, output: NodeJS.WritableStream, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Fetched> {
-    return await fetch(this.#downloadDeps(), { ...request, destination: streamDestination(output, memoryStore()) }, onEvent, signal);
+  async fetchTo(
+    request: Omit<FetchRequest, 'destination'>,
+    output: NodeJS.WritableStream,
+    onEvent: (event: FetchEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Fetched> {
+    return await fetch(
+      this.#downloadDeps(),
+      { ...request, destination: streamDestination(output, memoryStore()) },
+      onEvent,
+      signal,
+    );
   }
 
-  async list(request: Omit<ListRequest, 'store'>, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Manifest> {
+  async list(
+    request: Omit<ListRequest, 'store'>,
+    onEvent: (event: FetchEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Manifest> {
     return await list(this.#downloadDeps(), { ...request, store: memoryStore() }, onEvent, signal);
   }
 
@@ -175,9 +206,16 @@ export class ShoalNode {
     home.catalog.remove(id);
     home.forgetSource(id);
     await home.store.drop(id);
+    for (const listener of this.#forgetListeners) listener(id);
   }
 
-  async export(id: BlockId, output: string, force: boolean, onBlock: (blocks: number, bytes: number) => void, signal: AbortSignal): Promise<CarSummary> {
+  async export(
+    id: BlockId,
+    output: string,
+    force: boolean,
+    onBlock: (blocks: number, bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<CarSummary> {
     const { source } = this.#needHome();
     const folder = await openDirectory(dirname(output));
     const part = `.shoal-${randomBytes(8).toString('hex')}.part`;
@@ -211,7 +249,17 @@ export class ShoalNode {
     const imported = await importCar(home.store, open, hash, id => knowledgeOf(home, id), onBlock, signal);
     if (home.catalog.get(imported.id) === undefined) {
       home.catalog.add(
-        { id: imported.id, kind: 'file', name: '', sizeBytes: imported.bytes, files: 0, source: 'imported', hints: [], createdAt: Math.floor(this.#clock.now() / 1000), serveAlways: false },
+        {
+          id: imported.id,
+          kind: 'file',
+          name: '',
+          sizeBytes: imported.bytes,
+          files: 0,
+          source: 'imported',
+          hints: [],
+          createdAt: Math.floor(this.#clock.now() / 1000),
+          serveAlways: false,
+        },
         {},
       );
     }
@@ -234,6 +282,11 @@ export class ShoalNode {
   onChanged(listener: (id: BlockId, why: string) => void): () => void {
     this.#changeListeners.add(listener);
     return () => void this.#changeListeners.delete(listener);
+  }
+
+  onForgotten(listener: (id: BlockId) => void): () => void {
+    this.#forgetListeners.add(listener);
+    return () => void this.#forgetListeners.delete(listener);
   }
 
   async stop(): Promise<void> {
@@ -264,7 +317,8 @@ export class ShoalNode {
   }
 
   #flushTraffic(): void {
-    for (const [id, { bytes, peers }] of this.#traffic) if (bytes + peers > 0) this.home?.catalog.addTraffic(id, bytes, peers);
+    for (const [id, { bytes, peers }] of this.#traffic)
+      if (bytes + peers > 0) this.home?.catalog.addTraffic(id, bytes, peers);
     this.#traffic.clear();
   }
 
@@ -272,7 +326,11 @@ export class ShoalNode {
   async #keep(link: Link, fetched: Fetched): Promise<void> {
     const home = this.#needHome();
     if (home.catalog.get(link.id)?.state === 'ready') return;
-    if (fetched.renamed) throw new ShoalError('not-shareable', 'the output is complete, but can not be kept: some of its names had to be changed here');
+    if (fetched.renamed)
+      throw new ShoalError(
+        'not-shareable',
+        'the output is complete, but can not be kept: some of its names had to be changed here',
+      );
     await home.store.sync(link.id);
     const { kind, name } = fetched.manifest;
     home.catalog.add(
@@ -306,7 +364,12 @@ export class ShoalNode {
 
   #downloadDeps(): DownloadDeps {
     const { crypto, home, network } = this;
-    return { crypto, clock: this.#clock, ...(network === undefined ? {} : { network }), ...(home === undefined ? {} : { local: home.source }) };
+    return {
+      crypto,
+      clock: this.#clock,
+      ...(network === undefined ? {} : { network }),
+      ...(home === undefined ? {} : { local: home.source }),
+    };
   }
 
   #needHome(): Home {
@@ -328,20 +391,50 @@ function knowledgeOf(home: Home, id: BlockId): Knowledge {
 
 async function startNetwork(options: NodeOptions, settings: NetworkSettings, home: Home | undefined): Promise<Network> {
   const seed = options.holds && home !== undefined ? home.peerSeed : randomBytes(32);
-  return await createNetwork({
-    seed,
-    listen: settings.listen,
-    bootstrap: settings.bootstrap,
-    mdns: settings.mdns,
-    dht: settings.dht,
-    clock: systemClock,
-    log: options.log,
-    ...(options.holds && home !== undefined ? { datastorePath: join(home.folder, 'peers') } : {}),
-  });
+  const start = (listen: readonly string[]): Promise<Network> =>
+    createNetwork({
+      seed,
+      listen,
+      bootstrap: settings.bootstrap,
+      mdns: settings.mdns,
+      dht: settings.dht,
+      clock: systemClock,
+      log: options.log,
+      ...(options.holds && home !== undefined ? { datastorePath: join(home.folder, 'peers') } : {}),
+    });
+  if (!options.holds || home === undefined) return await start(settings.listen);
+  const network = await startOnSamePort(start, settings.listen, home.catalog.setting('port'));
+  home.catalog.setSetting('port', portOf(network.addresses()));
+  return network;
+}
+
+/** A free port is the one of the last time where that is free again: addresses in links and in others' memories stay good. */
+async function startOnSamePort(
+  start: (listen: readonly string[]) => Promise<Network>,
+  listen: readonly string[],
+  port: string | undefined,
+): Promise<Network> {
+  if (port === undefined || !listen.some(address => address.endsWith('/tcp/0'))) return await start(listen);
+  try {
+    return await start(listen.map(address => address.replace(/\/tcp\/0$/, `/tcp/${port}`)));
+  } catch (error) {
+    if (!isShoalError(error, 'io')) throw error;
+    return await start(listen);
+  }
+}
+
+function portOf(addresses: readonly string[]): string | undefined {
+  return addresses.map(address => /\/tcp\/(\d+)\//.exec(address)?.[1]).find(port => port !== undefined);
 }
 
 async function startServer(network: Network, home: Home, onServed: (served: Served) => void): Promise<Server> {
-  return await Server.start({ network, source: home.source, refusals: { for: id => home.refusalOf(id) }, clock: systemClock, onServed });
+  return await Server.start({
+    network,
+    source: home.source,
+    refusals: { for: id => home.refusalOf(id) },
+    clock: systemClock,
+    onServed,
+  });
 }
 
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {

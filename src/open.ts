@@ -17,7 +17,13 @@ import { IndexSet } from './protocol/ranges.ts';
  * Opens the share that `download` is for. Its blocks are kept in `store`, and taken from there where they are already.
  * @throws ShoalError `wrong-key`, `malformed`, `unsupported`, `corrupt`; what `download` and `store` throw
  */
-export async function openShare(download: Download, store: ChunkStore, crypto: Crypto, id: BlockId, key: FileKey): Promise<OpenedShare> {
+export async function openShare(
+  download: Download,
+  store: ChunkStore,
+  crypto: Crypto,
+  id: BlockId,
+  key: FileKey,
+): Promise<OpenedShare> {
   const block = await getShareBlock(download, store, id);
   checkCommitment(key, block);
   const listing = new Listing(block, (stream, index) => store.read(id, { kind: 'index', stream, index }));
@@ -30,7 +36,10 @@ export async function openShare(download: Download, store: ChunkStore, crypto: C
 /** The key of a read link. @throws ShoalError `key-missing` */
 export function keyOf(link: Link): FileKey {
   if (link.key !== undefined) return link.key;
-  throw new ShoalError('key-missing', 'cannot read the share: the link has no key (the part behind the dot); with it one can only carry the share, so ask the sharer for the whole link');
+  throw new ShoalError(
+    'key-missing',
+    'cannot read the share: the link has no key (the part behind the dot); with it one can only carry the share, so ask the sharer for the whole link',
+  );
 }
 
 async function getShareBlock(download: Download, store: ChunkStore, id: BlockId): Promise<ShareBlock> {
@@ -40,7 +49,14 @@ async function getShareBlock(download: Download, store: ChunkStore, id: BlockId)
   return block;
 }
 
-async function getIndex(download: Download, store: ChunkStore, crypto: Crypto, id: BlockId, listing: Listing, stream: StreamName): Promise<void> {
+async function getIndex(
+  download: Download,
+  store: ChunkStore,
+  crypto: Crypto,
+  id: BlockId,
+  listing: Listing,
+  stream: StreamName,
+): Promise<void> {
   const missing: number[] = [];
   for (let index = 0; index < indexCount(listing.size(stream)); index++) {
     if (!(await isThere(store, id, { kind: 'index', stream, index }))) missing.push(index);
@@ -52,11 +68,19 @@ async function getIndex(download: Download, store: ChunkStore, crypto: Crypto, i
   });
 }
 
-async function getManifestChunks(download: Download, store: ChunkStore, crypto: Crypto, id: BlockId, listing: Listing): Promise<void> {
+async function getManifestChunks(
+  download: Download,
+  store: ChunkStore,
+  crypto: Crypto,
+  id: BlockId,
+  listing: Listing,
+): Promise<void> {
   const have = await store.have(id);
   const there = have === 'all' ? undefined : new IndexSet(listing.count('manifest'), have?.manifest);
   if (there === undefined) return;
-  const missing = Array.from({ length: listing.count('manifest') }, (_, index) => index).filter(index => !there.has(index));
+  const missing = Array.from({ length: listing.count('manifest') }, (_, index) => index).filter(
+    index => !there.has(index),
+  );
   if (missing.length === 0) return;
   await download.blocks({ kind: 'chunk', stream: 'manifest', indices: missing }, async (index, bytes) => {
     await crypto.verify(bytes, await listing.digest('manifest', index));
@@ -65,12 +89,21 @@ async function getManifestChunks(download: Download, store: ChunkStore, crypto: 
 }
 
 /** The manifest of a share whose manifest chunks `store` has. */
-export async function readManifest(store: ChunkSource, crypto: Crypto, id: BlockId, key: FileKey, listing: Listing): Promise<Manifest> {
+export async function readManifest(
+  store: ChunkSource,
+  crypto: Crypto,
+  id: BlockId,
+  key: FileKey,
+  listing: Listing,
+): Promise<Manifest> {
   const plaintext = new Uint8Array(listing.size('manifest'));
   const manifestKey = streamKey(key, 'manifest');
   for (let index = 0; index < listing.count('manifest'); index++) {
     const chunk = await store.read(id, { kind: 'chunk', stream: 'manifest', index });
-    plaintext.set(await crypto.open(manifestKey, index, chunk, await listing.digest('manifest', index)), index * PIECE_BYTES);
+    plaintext.set(
+      await crypto.open(manifestKey, index, chunk, await listing.digest('manifest', index)),
+      index * PIECE_BYTES,
+    );
   }
   return decodeManifest(plaintext, listing.block);
 }

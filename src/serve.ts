@@ -19,7 +19,14 @@ import {
   READS_PER_CHANNEL,
 } from './limits.ts';
 import type { Channel, ChunkSource, Clock, Frame, Holdings, Network, Refusals, StreamName } from './ports.ts';
-import { CHUNKS_PROTOCOL, decodeAskerMessage, encodeMessage, type AskerMessage, type Blocks, type WireRefusal } from './protocol/messages.ts';
+import {
+  CHUNKS_PROTOCOL,
+  decodeAskerMessage,
+  encodeMessage,
+  type AskerMessage,
+  type Blocks,
+  type WireRefusal,
+} from './protocol/messages.ts';
 import { proves } from './protocol/proof.ts';
 import { checkRanges, countOf, indicesOf, rangesOf } from './protocol/ranges.ts';
 
@@ -100,7 +107,8 @@ export class Server {
     const first = await within(this.#deps.clock, HELLO_TIMEOUT_MS, frames.next());
     if (first.done === true) return;
     const hello = messageOf(first.value);
-    if (hello.type !== 'hello') throw new ShoalError('protocol', `cannot serve: the first message is "${hello.type}", not "hello"`);
+    if (hello.type !== 'hello')
+      throw new ShoalError('protocol', `cannot serve: the first message is "${hello.type}", not "hello"`);
     const id = this.#find(hello, channel.peer);
     const refusal = id === undefined ? undefined : this.#deps.refusals.for(id, this.#nowSeconds());
     if (id === undefined || refusal !== undefined) {
@@ -123,7 +131,9 @@ export class Server {
   #find(hello: { key: Uint8Array; proof: Uint8Array }, asker: string): BlockId | undefined {
     const day = dayOf(this.#nowSeconds());
     if (this.#keysOfDay !== day) {
-      const keys = [...this.#shares].flatMap(id => [day - 1, day, day + 1].map(on => [hex(rendezvous(id, on).bytes), id] as const));
+      const keys = [...this.#shares].flatMap(id =>
+        [day - 1, day, day + 1].map(on => [hex(rendezvous(id, on).bytes), id] as const),
+      );
       this.#byKey = new Map(keys);
       this.#keysOfDay = day;
     }
@@ -199,7 +209,8 @@ class Conversation {
   }
 
   #cancel(blocks: Blocks): void {
-    for (const wanted of this.#wanted(blocks)) if (this.#queue.delete(keyOf(wanted))) this.#owedBytes -= this.#lengthOf(wanted);
+    for (const wanted of this.#wanted(blocks))
+      if (this.#queue.delete(keyOf(wanted))) this.#owedBytes -= this.#lengthOf(wanted);
   }
 
   /** Sends what is queued, one block after the other; several of these run side by side. A failure ends the conversation. */
@@ -249,7 +260,8 @@ class Conversation {
     const { kind, stream } = blocks;
     const { size } = this.#block[stream];
     const ranges = checkRanges(blocks.ranges, kind === 'chunk' ? chunkCount(size) : indexCount(size));
-    if (countOf(ranges) > MAX_ASKED) throw new ShoalError('protocol', `cannot serve: ${countOf(ranges)} blocks in one message are too many`);
+    if (countOf(ranges) > MAX_ASKED)
+      throw new ShoalError('protocol', `cannot serve: ${countOf(ranges)} blocks in one message are too many`);
     return [...indicesOf(ranges)].map(index => ({ kind, stream, index }));
   }
 

@@ -66,7 +66,12 @@ const OWNER_SALT_BYTES = 32;
  * @throws ShoalError `not-shareable` naming everything that can't be shared, `changed` naming a file that changed while it
  *   was read, `bad-name`, `denied`, `io`, `disk-full`, `interrupted`. Nothing of an interrupted share is kept.
  */
-export async function share(deps: ShareDeps, request: ShareRequest, onEvent: (event: ShareEvent) => void, signal: AbortSignal): Promise<Shared> {
+export async function share(
+  deps: ShareDeps,
+  request: ShareRequest,
+  onEvent: (event: ShareEvent) => void,
+  signal: AbortSignal,
+): Promise<Shared> {
   const tree = await deps.walk(request.path, signal);
   settleProblems(tree, request.skip, onEvent);
   const known = request.anew ? undefined : sharedBefore(deps, tree, request);
@@ -107,21 +112,23 @@ export async function share(deps: ShareDeps, request: ShareRequest, onEvent: (ev
 function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) => void): void {
   if (tree.problems.length > 0 && !skip) {
     const list = tree.problems.map(({ path, why }) => `\n  ${path}: ${why}`).join('');
-    throw new ShoalError('not-shareable', `cannot share everything in "${tree.name}"; mend or remove what follows, or go on without it with --skip:${list}`);
+    throw new ShoalError(
+      'not-shareable',
+      `cannot share everything in "${tree.name}"; mend or remove what follows, or go on without it with --skip:${list}`,
+    );
   }
   for (const problem of tree.problems) onEvent({ event: 'skipped', ...problem });
-  if (tree.kind === 'file' && tree.entries.length === 0) throw new ShoalError('not-shareable', `cannot share "${tree.name}": there is nothing left to share`);
+  if (tree.kind === 'file' && tree.entries.length === 0)
+    throw new ShoalError('not-shareable', `cannot share "${tree.name}": there is nothing left to share`);
 }
 
 /** The newest share of the same files under the same name, if they are as they were then and it is still good. */
 function sharedBefore(deps: ShareDeps, tree: Tree, request: ShareRequest): Shared | undefined {
   const fingerprint = deps.fingerprint(tree).join();
-  const record = deps.catalog
-    .findByRoot(tree.root)
-    .findLast(({ state, source, name, ...old }) => {
-      const isSame = old.fingerprint?.join() === fingerprint && name === (request.name ?? tree.name);
-      return isSame && state === 'ready' && source === (request.copy ? 'copy' : 'original');
-    });
+  const record = deps.catalog.findByRoot(tree.root).findLast(({ state, source, name, ...old }) => {
+    const isSame = old.fingerprint?.join() === fingerprint && name === (request.name ?? tree.name);
+    return isSame && state === 'ready' && source === (request.copy ? 'copy' : 'original');
+  });
   const key = record === undefined ? undefined : deps.catalog.keyOf(record.id);
   if (record === undefined || key === undefined) return undefined;
   const { id, name, kind, sizeBytes, files } = record;
@@ -131,7 +138,8 @@ function sharedBefore(deps: ShareDeps, tree: Tree, request: ShareRequest): Share
 function manifestOf(tree: Tree, wantedName: string | undefined): Manifest {
   const name = wantedName ?? tree.name;
   const problem = segmentProblem(name);
-  if (problem !== undefined) throw new ShoalError('bad-name', `cannot share under this name: it ${problem}; give another with --name`);
+  if (problem !== undefined)
+    throw new ShoalError('bad-name', `cannot share under this name: it ${problem}; give another with --name`);
   const entries = tree.entries.map(entry => ({
     path: tree.kind === 'file' ? name : entry.path,
     size: entry.sizeBytes,
@@ -185,7 +193,12 @@ function pieceOf(tree: Tree, layout: Layout, index: number, size: number): Piece
   const content = runs.map(({ entry, offset, length }) => {
     const source = tree.entries[entry];
     if (source === undefined) throw new Error('the layout is of another tree');
-    return { path: tree.kind === 'file' ? tree.root : `${tree.root}/${source.path}`, offset, length, expect: source.stat };
+    return {
+      path: tree.kind === 'file' ? tree.root : `${tree.root}/${source.path}`,
+      offset,
+      length,
+      expect: source.stat,
+    };
   });
   return { index, content, zeros };
 }
@@ -207,15 +220,22 @@ async function sealManifest(deps: ShareDeps, key: FileKey, plaintext: Uint8Array
 }
 
 /** What is referred to is there before what refers to it, and all of it is durable when this returns. */
-async function keep(store: ChunkStore, block: { id: BlockId; bytes: Uint8Array }, dataIndex: readonly Uint8Array[], names: SealedManifest): Promise<void> {
+async function keep(
+  store: ChunkStore,
+  block: { id: BlockId; bytes: Uint8Array },
+  dataIndex: readonly Uint8Array[],
+  names: SealedManifest,
+): Promise<void> {
   const indexes: [StreamName, readonly Uint8Array[]][] = [
     ['manifest', names.blocks],
     ['data', dataIndex],
   ];
   try {
-    for (const [index, chunk] of names.chunks.entries()) await store.write(block.id, { kind: 'chunk', stream: 'manifest', index }, chunk);
+    for (const [index, chunk] of names.chunks.entries())
+      await store.write(block.id, { kind: 'chunk', stream: 'manifest', index }, chunk);
     for (const [stream, blocks] of indexes) {
-      for (const [index, bytes] of blocks.entries()) await store.write(block.id, { kind: 'index', stream, index }, bytes);
+      for (const [index, bytes] of blocks.entries())
+        await store.write(block.id, { kind: 'index', stream, index }, bytes);
     }
     await store.write(block.id, { kind: 'share' }, block.bytes);
     await store.sync(block.id);
@@ -226,11 +246,21 @@ async function keep(store: ChunkStore, block: { id: BlockId; bytes: Uint8Array }
 }
 
 /** Copies all data chunks of a share that `store` knows already. */
-async function copyChunks(from: ChunkSource, store: ChunkStore, id: BlockId, size: number, signal: AbortSignal): Promise<void> {
+async function copyChunks(
+  from: ChunkSource,
+  store: ChunkStore,
+  id: BlockId,
+  size: number,
+  signal: AbortSignal,
+): Promise<void> {
   const indices = Array.from({ length: chunkCount(size) }, (_, index) => index);
   await inParallel(indices, TASKS_AHEAD, async index => {
     signal.throwIfAborted();
-    await store.write(id, { kind: 'chunk', stream: 'data', index }, await from.read(id, { kind: 'chunk', stream: 'data', index }, signal));
+    await store.write(
+      id,
+      { kind: 'chunk', stream: 'data', index },
+      await from.read(id, { kind: 'chunk', stream: 'data', index }, signal),
+    );
   });
   await store.sync(id);
 }

@@ -10,8 +10,16 @@ import { MAX_LINK_CHARS, MAX_LINK_HINTS, MAX_PATH_BYTES } from '../limits.ts';
 import type { ShareEvent } from '../share.ts';
 
 const path = z.string().min(1).max(MAX_PATH_BYTES).describe('An absolute path.');
-const link = z.string().min(1).max(2 * MAX_LINK_CHARS).describe('A link, as pasted.');
-const idOrLink = z.string().min(1).max(2 * MAX_LINK_CHARS).describe('A share id, a link, or an unambiguous beginning of the id of a share in this home.');
+const link = z
+  .string()
+  .min(1)
+  .max(2 * MAX_LINK_CHARS)
+  .describe('A link, as pasted.');
+const idOrLink = z
+  .string()
+  .min(1)
+  .max(2 * MAX_LINK_CHARS)
+  .describe('A share id, a link, or an unambiguous beginning of the id of a share in this home.');
 const timeoutMs = z.number().int().positive().optional().describe('Give up when nothing has moved for so long.');
 
 /** The parameters of each action. */
@@ -23,7 +31,11 @@ export const PARAMETERS = {
     copy: z.boolean().default(false),
     pad: z.boolean().default(true),
     anew: z.boolean().default(false),
-    hints: z.array(z.string()).max(MAX_LINK_HINTS).default([]).describe('Multiaddrs or relays for the link; "self" stands for the addresses of this node.'),
+    hints: z
+      .array(z.string())
+      .max(MAX_LINK_HINTS)
+      .default([])
+      .describe('Multiaddrs or relays for the link; "self" stands for the addresses of this node.'),
   }),
   serve: z.strictObject({ id: idOrLink }),
   fetch: z.strictObject({
@@ -82,13 +94,25 @@ export interface Results {
     readonly name: string;
     readonly kind: 'file' | 'folder';
     readonly note?: string;
-    readonly entries: readonly { readonly path: string; readonly size: number; readonly executable?: true; readonly modified?: number; readonly directory?: true }[];
+    readonly entries: readonly {
+      readonly path: string;
+      readonly size: number;
+      readonly executable?: true;
+      readonly modified?: number;
+      readonly directory?: true;
+    }[];
   };
   shares: { readonly shares: readonly ShareView[] };
   forget: ShareView;
   export: { readonly id: string; readonly path: string; readonly bytes: number; readonly blocks: number };
   import: { readonly id: string; readonly blocks: number; readonly bytes: number; readonly complete: boolean };
-  status: { readonly version: string; readonly api: number; readonly pid: number; readonly peer: string; readonly addresses: readonly string[] };
+  status: {
+    readonly version: string;
+    readonly api: number;
+    readonly pid: number;
+    readonly peer: string;
+    readonly addresses: readonly string[];
+  };
 }
 
 /** What an action tells while it goes on. */
@@ -97,19 +121,38 @@ export type ActionEvent =
   | FetchEvent
   | DownloadEvent
   /** The share is complete and served from now on. `link` holds its key. */
-  | { readonly event: 'shared'; readonly share: ShareView; readonly link: string; readonly again: boolean; readonly addresses: readonly string[] }
+  | {
+      readonly event: 'shared';
+      readonly share: ShareView;
+      readonly link: string;
+      readonly again: boolean;
+      readonly addresses: readonly string[];
+    }
   /** A peer of a share that is served: `joined`, `sent` bytes, has it `complete`, `left`. */
-  | { readonly event: 'served'; readonly id: string; readonly peer: string; readonly what: 'joined' | 'sent' | 'complete' | 'left'; readonly bytes: number }
+  | {
+      readonly event: 'served';
+      readonly id: string;
+      readonly peer: string;
+      readonly what: 'joined' | 'sent' | 'complete' | 'left';
+      readonly bytes: number;
+    }
   | { readonly event: 'changed'; readonly id: string; readonly why: string }
   /** After a fetch with `keep`: the output is served from now on. */
   | { readonly event: 'keeping'; readonly fetched: Results['fetch']; readonly share: ShareView }
   | { readonly event: 'blocks'; readonly blocks: number; readonly bytes: number };
 
 /** The last line of an answer over the socket. */
-export type Ending<A extends ActionName> = { readonly event: 'done'; readonly result: Results[A] } | { readonly event: 'failed'; readonly code: ErrorCode; readonly message: string };
+export type Ending<A extends ActionName> =
+  | { readonly event: 'done'; readonly result: Results[A] }
+  | { readonly event: 'failed'; readonly code: ErrorCode; readonly message: string };
 
 /** Something that can be asked to do an action: a node in this process, or one behind a socket. */
 export interface Actor {
   /** @throws ShoalError; `interrupted` when the signal ended it */
-  run<A extends ActionName>(action: A, parameters: Parameters<A>, onEvent: (event: ActionEvent) => void, signal: AbortSignal): Promise<Results[A]>;
+  run<A extends ActionName>(
+    action: A,
+    parameters: Parameters<A>,
+    onEvent: (event: ActionEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Results[A]>;
 }

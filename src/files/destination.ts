@@ -2,9 +2,11 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileError, isShoalError, ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Manifest } from '../format/manifest.ts';
+import { PART_PATIENCE_MS } from '../limits.ts';
 import { inParallel } from '../parallel.ts';
 import type { ChunkStore, Destination, Directory, Sink, SinkContent, Standing } from '../ports.ts';
 import { openDirectory } from './directory.ts';
@@ -32,6 +34,7 @@ export interface ClosableDestination extends Destination {
 
 const BLOCKS = 'blocks';
 const STATS_AT_ONCE = 8;
+const PART_RETRY_MS = 100;
 
 /**
  * Prepares the part folder of a fetch, which one process at a time can use.
@@ -74,7 +77,11 @@ async function placeOf(output: string): Promise<Place> {
   }
   if (await isFolder(path)) return { parent: path };
   const parent = dirname(path);
-  if (!(await isFolder(parent))) throw new ShoalError('io', `cannot fetch to "${showName(path)}": the folder "${showName(parent)}" does not exist; make it first, or choose another place with --output`);
+  if (!(await isFolder(parent)))
+    throw new ShoalError(
+      'io',
+      `cannot fetch to "${showName(path)}": the folder "${showName(parent)}" does not exist; make it first, or choose another place with --output`,
+    );
   return { parent, name: basename(path) };
 }
 
@@ -88,7 +95,10 @@ async function isFolder(path: string): Promise<boolean> {
 
 /** The same share to the same place has the same part folder. The id itself does not show in its name. */
 function tagOf(id: BlockId, name: string | undefined): string {
-  return createHash('sha256').update(`shoal/part\0${id}\0${name ?? ''}`).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update(`shoal/part\0${id}\0${name ?? ''}`)
+    .digest('hex')
+    .slice(0, 16);
 }
 
 async function enterOrMake(parent: Directory, name: string): Promise<Directory> {
@@ -99,9 +109,16 @@ async function enterOrMake(parent: Directory, name: string): Promise<Directory> 
 }
 
 async function lockPart(path: string, parent: string): Promise<Lock> {
-  const held = await lock(join(path, 'lock'));
-  if (held !== undefined) return held;
-  throw new ShoalError('in-use', `cannot fetch to "${showName(parent)}": another process is fetching the same share there; wait for it, or choose another place with --output`);
+  const until = performance.now() + PART_PATIENCE_MS;
+  do {
+    const held = await lock(join(path, 'lock'));
+    if (held !== undefined) return held;
+    await sleep(PART_RETRY_MS);
+  } while (performance.now() < until);
+  throw new ShoalError(
+    'in-use',
+    `cannot fetch to "${showName(parent)}": another process is fetching the same share there; wait for it, or choose another place with --output`,
+  );
 }
 
 class FolderDestination implements ClosableDestination {
@@ -150,7 +167,12 @@ class FolderDestination implements ClosableDestination {
 
   async open(content: SinkContent): Promise<Sink> {
     this.#hasOutput = true;
-    return await openSink({ parent: this.#parent, tag: this.#tag, finalName: this.#place.name ?? content.manifest.name, ...content });
+    return await openSink({
+      parent: this.#parent,
+      tag: this.#tag,
+      finalName: this.#place.name ?? content.manifest.name,
+      ...content,
+    });
   }
 
   async discard(): Promise<void> {
@@ -198,7 +220,15 @@ async function isPlausible(root: string, manifest: Manifest): Promise<boolean> {
   if (manifest.kind === 'folder' && !(await isRight(root, 'isDirectory'))) return false;
   await inParallel(manifest.entries, STATS_AT_ONCE, async entry => {
     const path = manifest.kind === 'file' ? root : `${root}/${entry.path}`;
-    if (plausible && !(await isRight(path, entry.directory === true ? 'isDirectory' : 'isFile', entry.directory === true ? undefined : entry.size))) plausible = false;
+    if (
+      plausible &&
+      !(await isRight(
+        path,
+        entry.directory === true ? 'isDirectory' : 'isFile',
+        entry.directory === true ? undefined : entry.size,
+      ))
+    )
+      plausible = false;
   });
   return plausible;
 }

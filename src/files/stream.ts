@@ -17,7 +17,8 @@ export function streamDestination(output: NodeJS.WritableStream, store: ChunkSto
 }
 
 function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSize }: SinkContent): Sink {
-  if (manifest.kind !== 'file') throw new ShoalError('usage', 'cannot write a folder to a stream; give a folder with --output instead of "-"');
+  if (manifest.kind !== 'file')
+    throw new ShoalError('usage', 'cannot write a folder to a stream; give a folder with --output instead of "-"');
   let next = 0;
   let failure: unknown;
   const waiting = new Map<number, () => void>();
@@ -27,7 +28,8 @@ function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSiz
   };
   output.on('error', onError);
   const check = (): void => {
-    if (failure !== undefined) throw new ShoalError('io', 'cannot write the output: who reads it has gone', { cause: failure });
+    if (failure !== undefined)
+      throw new ShoalError('io', 'cannot write the output: who reads it has gone', { cause: failure });
   };
   return {
     renamed: [],
@@ -39,9 +41,11 @@ function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSiz
       check();
       const { zeros } = layout.piece(index, streamSize);
       const content = plaintext.subarray(0, plaintext.length - zeros);
-      if (plaintext.subarray(content.length).some(byte => byte !== 0)) throw new ShoalError('malformed', `cannot write piece ${index} of the data: its padding is not zero`);
+      if (plaintext.subarray(content.length).some(byte => byte !== 0))
+        throw new ShoalError('malformed', `cannot write piece ${index} of the data: its padding is not zero`);
       // The stream may keep what it is given for a while; the piece's memory is used again.
-      if (content.length > 0 && !output.write(Buffer.from(content))) await Promise.race([once(output, 'drain'), once(output, 'error')]);
+      if (content.length > 0 && !output.write(Buffer.from(content)))
+        await Promise.race([once(output, 'drain'), once(output, 'error')]);
       check();
       next++;
       waiting.get(next)?.();

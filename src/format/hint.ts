@@ -1,5 +1,7 @@
 /** Where a link says to look first (format.md §8). Hints are never trusted for content. */
 import { multiaddr, type Component } from '@multiformats/multiaddr';
+import { base58btc } from 'multiformats/bases/base58';
+import { decode as decodeMultihash } from 'multiformats/hashes/digest';
 import { ShoalError } from '../errors.ts';
 import { quoted } from './quoted.ts';
 
@@ -22,11 +24,14 @@ export function parseHint(text: string): Hint {
 function parseMultiaddr(text: string): Hint {
   let last: Component | undefined;
   try {
-    last = multiaddr(text).getComponents().at(-1);
+    const address = multiaddr(multiaddr(text).bytes);
+    last = address.getComponents().at(-1);
+    // The library takes any base58 for a peer id.
+    if (last?.name === 'p2p' && last.value !== undefined) decodeMultihash(base58btc.baseDecode(last.value));
   } catch (cause) {
     throw badHint(`${quoted(text)} is not a multiaddr`, cause);
   }
-  if (last?.name !== 'p2p' || last.value === undefined || !text.endsWith(`/p2p/${last.value}`)) {
+  if (last?.name !== 'p2p' || last.value === undefined) {
     throw badHint(`${quoted(text)} does not end in /p2p/ and a peer id`);
   }
   return { kind: 'multiaddr', text, peer: last.value };

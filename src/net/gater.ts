@@ -5,16 +5,13 @@
  */
 import type { ConnectionGater } from '@libp2p/interface';
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
-import { MAX_LAN_PEERS } from '../limits.ts';
+import { MAX_LAN_ADDRESSES } from '../limits.ts';
 
 /** How far an address reaches. */
 export type Scope = 'loopback' | 'link-local' | 'private' | 'public';
 
 /** `name`: where it leads is only known when it is dialled. `never`: nothing that can be dialled. */
 export type Place = Scope | 'name' | 'never';
-
-/** Addresses that one peer of the local network may have told and that are remembered. */
-const MAX_NEIGHBOUR_ADDRESSES = 8 * MAX_LAN_PEERS;
 
 export class Gater {
   readonly #given = new Set<string>();
@@ -41,7 +38,7 @@ export class Gater {
     this.#neighbours.delete(key);
     this.#neighbours.add(key);
     for (const oldest of this.#neighbours) {
-      if (this.#neighbours.size <= MAX_NEIGHBOUR_ADDRESSES) break;
+      if (this.#neighbours.size <= MAX_LAN_ADDRESSES) break;
       this.#neighbours.delete(oldest);
     }
   }

@@ -15,6 +15,7 @@ import type { BlockId } from '../format/ids.ts';
 import type { Hint } from '../format/hint.ts';
 import {
   DIAL_TIMEOUT_MS,
+  HANG_UP_MS,
   MAX_CHANNELS,
   MAX_CHANNELS_PER_PEER,
   MAX_CONNECTIONS,
@@ -61,8 +62,6 @@ export interface NetworkOptions {
 }
 
 const DEFAULT_LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'];
-/** What was written gets so much time to leave when a node stops. */
-const HANG_UP_MS = 1_000;
 const DHT_PROTOCOL = '/shoal/kad/1.0.0';
 
 /**

@@ -17,6 +17,7 @@ import {
   MAX_HEADER_BYTES,
   MAX_READ_BUFFER_BYTES,
   MAX_UNREAD_BYTES,
+  MAX_UNSENT_BYTES,
   STALLED_WRITE_TIMEOUT_MS,
 } from '../limits.ts';
 import type { Channel, Clock, Frame } from '../ports.ts';
@@ -38,8 +39,6 @@ export function channelOf(stream: Stream, remote: Remote, clock: Clock): Channel
 const PREFIX_BYTES = 8;
 /** Below this, one copy is cheaper than a second packet: each costs an encryption and several system calls. */
 const MAX_JOINED_BYTES = 32 * 1024;
-/** What a stream may hold back from the connection when send() resolves. */
-const MAX_UNSENT_BYTES = MAX_BLOCK_BYTES / 2;
 const NOTHING = new Uint8Array(0);
 
 class StreamChannel implements Channel {
@@ -116,7 +115,6 @@ class StreamChannel implements Channel {
     } catch (error) {
       throw this.#error('send to', (error as Error).message, error);
     }
-    // What the stream still holds keeps the line busy until the next message comes.
     while (this.#stream.writableNeedsDrain && this.#stream.writeBufferLength > MAX_UNSENT_BYTES) {
       this.#watch();
       await this.#drain();

@@ -5,7 +5,17 @@
  * Non-goals: extension in place; what is not listed here ends the channel, and a newer protocol has a newer name.
  */
 import { ShoalError } from '../errors.ts';
-import { arrayField, bytesField, decode, encode, fieldsOf, flagField, textField, uintField, type Fields } from '../format/canonical.ts';
+import {
+  arrayField,
+  bytesField,
+  decode,
+  encode,
+  fieldsOf,
+  flagField,
+  textField,
+  uintField,
+  type Fields,
+} from '../format/canonical.ts';
 import { CID_BYTES, DIGEST_BYTES } from '../format/ids.ts';
 import { MAX_BLOCK_BYTES, MAX_NOTE_BYTES } from '../limits.ts';
 import type { Refusal, StreamName } from '../ports.ts';
@@ -52,7 +62,15 @@ export interface WireRefusal {
   readonly retryAfter?: number;
 }
 
-const REFUSALS: readonly WireRefusal['reason'][] = ['unknown', 'blocked', 'withdrawn', 'expired', 'changed', 'busy', 'over-quota'];
+const REFUSALS: readonly WireRefusal['reason'][] = [
+  'unknown',
+  'blocked',
+  'withdrawn',
+  'expired',
+  'changed',
+  'busy',
+  'over-quota',
+];
 
 /** A header; undefined entries are left out. */
 export function encodeMessage(message: AskerMessage | ServerMessage): Uint8Array {
@@ -67,7 +85,11 @@ export function decodeAskerMessage(header: Uint8Array, bodyBytes: number): Asker
     switch (typeOf(value)) {
       case 'hello': {
         const fields = fieldsOf(value, 'hello', ['type', 'key', 'proof']);
-        return { type: 'hello', key: bytesField(fields, 'key', 'hello', CID_BYTES), proof: bytesField(fields, 'proof', 'hello', DIGEST_BYTES) };
+        return {
+          type: 'hello',
+          key: bytesField(fields, 'key', 'hello', CID_BYTES),
+          proof: bytesField(fields, 'proof', 'hello', DIGEST_BYTES),
+        };
       }
       case 'get':
         return { type: 'get', ...blocksOf(value, 'get') };
@@ -102,7 +124,12 @@ export function decodeServerMessage(header: Uint8Array, bodyBytes: number): Serv
       }
       case 'block': {
         const fields = fieldsOf(value, 'block', ['type', 'kind', 'stream', 'index']);
-        return { type: 'block', kind: kindOf(fields), stream: streamOf(fields), index: uintField(fields, 'index', 'block') };
+        return {
+          type: 'block',
+          kind: kindOf(fields),
+          stream: streamOf(fields),
+          index: uintField(fields, 'index', 'block'),
+        };
       }
       case 'lacks':
         return { type: 'lacks', ...blocksOf(value, 'lacks') };
@@ -121,7 +148,8 @@ function guarded<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (error instanceof ShoalError && error.code === 'malformed') throw new ShoalError('protocol', error.message, { cause: error });
+    if (error instanceof ShoalError && error.code === 'malformed')
+      throw new ShoalError('protocol', error.message, { cause: error });
     throw error;
   }
 }
@@ -141,13 +169,15 @@ function blocksOf(value: unknown, what: string): Blocks {
 
 function kindOf(fields: Fields): 'chunk' | 'index' {
   const kind = textField(fields, 'kind', 'message');
-  if (kind !== 'chunk' && kind !== 'index') throw new ShoalError('protocol', 'cannot read message: it asks for an unknown kind of block');
+  if (kind !== 'chunk' && kind !== 'index')
+    throw new ShoalError('protocol', 'cannot read message: it asks for an unknown kind of block');
   return kind;
 }
 
 function streamOf(fields: Fields): StreamName {
   const stream = textField(fields, 'stream', 'message');
-  if (stream !== 'manifest' && stream !== 'data') throw new ShoalError('protocol', 'cannot read message: it names an unknown stream');
+  if (stream !== 'manifest' && stream !== 'data')
+    throw new ShoalError('protocol', 'cannot read message: it names an unknown stream');
   return stream;
 }
 
@@ -159,17 +189,20 @@ function rangesField(fields: Fields): Ranges {
 function haveOf(value: unknown): Have {
   if (value === 'all') return 'all';
   const fields = fieldsOf(value, 'hello', ['manifest', 'data']);
-  const rangesOf = (stream: StreamName): Ranges => checkRanges(arrayField(fields, stream, 'hello'), Number.MAX_SAFE_INTEGER);
+  const rangesOf = (stream: StreamName): Ranges =>
+    checkRanges(arrayField(fields, stream, 'hello'), Number.MAX_SAFE_INTEGER);
   return { manifest: rangesOf('manifest'), data: rangesOf('data') };
 }
 
 function refusalOf(fields: Fields): WireRefusal {
   const reason = REFUSALS.find(known => known === fields['reason']);
-  if (reason === undefined) throw new ShoalError('protocol', 'cannot read message: the reason of the refusal is unknown');
+  if (reason === undefined)
+    throw new ShoalError('protocol', 'cannot read message: the reason of the refusal is unknown');
   const refusal: { -readonly [key in keyof WireRefusal]: WireRefusal[key] } = { reason };
   if ('detail' in fields) {
     refusal.detail = textField(fields, 'detail', 'refuse');
-    if (refusal.detail.length > MAX_NOTE_BYTES) throw new ShoalError('protocol', 'cannot read message: the detail of the refusal is too long');
+    if (refusal.detail.length > MAX_NOTE_BYTES)
+      throw new ShoalError('protocol', 'cannot read message: the detail of the refusal is too long');
   }
   if ('until' in fields) refusal.until = uintField(fields, 'until', 'refuse');
   if ('retryAfter' in fields) refusal.retryAfter = uintField(fields, 'retryAfter', 'refuse');

@@ -18,7 +18,8 @@ export function checkRanges(value: unknown, limit: number): Ranges {
     if (!Number.isSafeInteger(start) || !Number.isSafeInteger(count)) throw bad('a start or count is not an integer');
     const [first, length] = [start as number, count as number];
     if (first <= end) throw bad('they are not in order, or touch');
-    if (length <= 0 || first < 0 || first > limit || length > limit - first) throw bad(`${first}+${length} is outside 0…${limit}`);
+    if (length <= 0 || first < 0 || first > limit || length > limit - first)
+      throw bad(`${first}+${length} is outside 0…${limit}`);
     end = first + length;
   }
   return value as number[];

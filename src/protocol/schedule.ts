@@ -148,7 +148,8 @@ export class Schedule {
     state.asked.delete(index);
     state.askedBytes -= length;
     const msPerByte = Math.max(0.001, nowMs - Math.max(askedAt, state.lastArrivalMs)) / length;
-    state.msPerByte = state.msPerByte === undefined ? msPerByte : state.msPerByte + SMOOTHING * (msPerByte - state.msPerByte);
+    state.msPerByte =
+      state.msPerByte === undefined ? msPerByte : state.msPerByte + SMOOTHING * (msPerByte - state.msPerByte);
     state.lastArrivalMs = nowMs;
     state.lastHeardMs = nowMs;
     const peers = this.#underWay.get(index);
@@ -252,7 +253,8 @@ export class Schedule {
       const askedAt = other?.asked.get(index);
       if (other === undefined || askedAt === undefined) continue;
       const hereMs = (state.msPerByte ?? Infinity) * this.#options.lengthOf(index);
-      if (this.#isStalled(other, nowMs) || nowMs - askedAt > Math.max(MIN_STALL_MS / 4, PATIENCE * hereMs)) return index;
+      if (this.#isStalled(other, nowMs) || nowMs - askedAt > Math.max(MIN_STALL_MS / 4, PATIENCE * hereMs))
+        return index;
     }
     return undefined;
   }
@@ -260,7 +262,8 @@ export class Schedule {
   /** One more than the highest index that may be asked for now. */
   #windowEnd(): number {
     if (this.#options.window === undefined) return this.#options.count;
-    while (this.#lowestUnsettled < this.#options.count && !this.#unsettled.has(this.#lowestUnsettled)) this.#lowestUnsettled++;
+    while (this.#lowestUnsettled < this.#options.count && !this.#unsettled.has(this.#lowestUnsettled))
+      this.#lowestUnsettled++;
     return Math.min(this.#options.count, this.#lowestUnsettled + this.#options.window);
   }
 

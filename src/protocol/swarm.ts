@@ -43,7 +43,9 @@ export class Swarm {
     const counts = this.counts();
     let room = Math.min(MAX_PARALLEL_DIALS - counts.dialling, 2 * MAX_ACTIVE_PEERS - counts.dialling - counts.active);
     if (counts.active >= MAX_ACTIVE_PEERS) room = 0;
-    const ready = [...this.#peers.values()].filter(known => known.state === 'new' || (known.state === 'waiting' && known.retryAtMs <= nowMs));
+    const ready = [...this.#peers.values()].filter(
+      known => known.state === 'new' || (known.state === 'waiting' && known.retryAtMs <= nowMs),
+    );
     // Who failed least first: a flood of dead providers does not keep the live one waiting.
     ready.sort((a, b) => a.failures - b.failures);
     const chosen = ready.slice(0, Math.max(0, room));
@@ -89,7 +91,9 @@ export class Swarm {
 
   /** How every peer that is not used ended, for the report at the end. */
   endings(): { readonly peer: string; readonly ending: Ending }[] {
-    return [...this.#peers].flatMap(([peer, known]) => (known.ending === undefined ? [] : [{ peer, ending: known.ending }]));
+    return [...this.#peers].flatMap(([peer, known]) =>
+      known.ending === undefined ? [] : [{ peer, ending: known.ending }],
+    );
   }
 
   /** Makes room by forgetting one that is of no use; a liar is remembered as long as possible. */

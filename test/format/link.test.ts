@@ -139,6 +139,7 @@ describe('hints', () => {
       text: `/ip4/192.0.2.7/tcp/4001/p2p/${PEER}`,
       peer: PEER,
     });
+    expect(parseHint('/ip4/192.0.2.7/tcp/1/p2p/bafzaajaiaejcbhjtkzxl44qzvvbifdz3i4u5utabsx5ebl47uy44ak2ioio7ccoo')).to.have.property('peer', PEER);
     expect(parseHint('Relay.Example:8443')).to.deep.equal({ kind: 'relay', text: 'Relay.Example:8443', host: 'relay.example', port: 8443 });
     expect(parseHint('192.0.2.1')).to.deep.equal({ kind: 'relay', text: '192.0.2.1', host: '192.0.2.1' });
     expect(parseHint(`/dns4/r.example/tcp/443/p2p/${PEER}/p2p-circuit/p2p/${PEER}`)).to.have.property('peer', PEER);
@@ -150,6 +151,9 @@ describe('hints', () => {
     '/ip4/192.0.2.7/tcp/4001/p2p',
     '/ip4/192.0.2.7/tcp/4001/p2p/',
     '/ip4/192.0.2.7/tcp/4001/p2p/nobody',
+    '/ip4/192.0.2.7/tcp/4001/p2p/1234567',
+    `/ip4/192.0.2.7/tcp/4001/p2p/${PEER.slice(0, -1)}`,
+    `/ip4/192.0.2.7/tcp/4001/p2p/${PEER}/`,
     `/ip4/192.0.2.7/tcp/4001/p2p/${PEER}/p2p-circuit`,
     `/ip4/300.0.2.7/tcp/4001/p2p/${PEER}`,
     `/nothing/p2p/${PEER}`,

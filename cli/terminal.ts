@@ -1,0 +1,101 @@
+/**
+ * The rules for what is printed:
+ *
+ * - stdout is data: results, and with --json nothing but JSON. stderr is talk.
+ * - Everything goes through this file, which escapes it: names, notes, reasons and addresses come from others, and what is
+ *   stored in a log is shown on a terminal some day. No text of ours has a control character, so nothing is exempt.
+ *   The one thing that goes past it is the content of a file that is fetched to stdout.
+ * - The only control codes are those of the live line. It is drawn on a terminal that understands them, and never with
+ *   NO_COLOR; everywhere else there are plain lines. We use no colours.
+ * - --quiet silences talk, but neither results nor warnings and errors.
+ */
+import { escaped, escapedJson } from '../src/format/quoted.ts';
+import { fit } from './columns.ts';
+
+/** A standard stream, as far as it is needed here. */
+export interface Output {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface TerminalOptions {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+const RETURN_AND_CLEAR = '\r\u001b[K';
+const USUAL_COLUMNS = 80;
+
+/** The two streams, and the live line at the end of stderr, which goes out of the way of all other lines. */
+export class Terminal {
+  readonly isJson: boolean;
+  /** Whether there is talk at all. */
+  readonly isTalking: boolean;
+  /** Whether a person sits in front of it. */
+  readonly isInteractive: boolean;
+  /** Whether there is a live line. */
+  readonly isLive: boolean;
+  readonly #stdout: Output;
+  readonly #stderr: Output;
+  #live = '';
+
+  constructor(options: TerminalOptions) {
+    const { stdout, stderr, env, json, quiet } = options;
+    this.#stdout = stdout;
+    this.#stderr = stderr;
+    this.isJson = json;
+    this.isTalking = !quiet && !json;
+    this.isInteractive = stderr.isTTY === true;
+    this.isLive = this.isTalking && this.isInteractive && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
+  }
+
+  /** Columns for a result; no end where it does not go to a terminal. */
+  get columns(): number {
+    return this.#stdout.isTTY === true ? (this.#stdout.columns ?? USUAL_COLUMNS) : Infinity;
+  }
+
+  /** Columns for the live line: the last is left free, since some terminals wrap there. */
+  get liveColumns(): number {
+    return this.isLive ? (this.#stderr.columns ?? USUAL_COLUMNS) - 1 : Infinity;
+  }
+
+  /** Lines of a result, to stdout. */
+  result(...lines: string[]): void {
+    if (lines.length > 0) this.#print(this.#stdout, lines.map(line => `${escaped(line)}\n`).join(''));
+  }
+
+  /** One JSON value on a line of stdout. */
+  json(value: unknown): void {
+    this.#print(this.#stdout, `${escapedJson(value)}\n`);
+  }
+
+  /** A line of talk. */
+  say(line: string): void {
+    if (this.isTalking) this.#print(this.#stderr, `${escaped(line)}\n`);
+  }
+
+  /** Something that people must know. Lines of `message` after its first are kept where they are indented, as no line of ours is. */
+  warn(message: string): void {
+    const lines = `shoal: ${message}`.split('\n  ').map(escaped);
+    this.#print(this.#stderr, `${lines.join('\n  ')}\n`);
+  }
+
+  /** Draws the live line, or takes it away where `line` is empty. Nothing where there is none. */
+  live(line: string): void {
+    if (!this.isLive) return;
+    const shown = fit(escaped(line), this.liveColumns);
+    if (shown === this.#live) return;
+    this.#live = shown;
+    this.#stderr.write(RETURN_AND_CLEAR + shown);
+  }
+
+  #print(stream: Output, text: string): void {
+    if (this.#live !== '') this.#stderr.write(RETURN_AND_CLEAR);
+    stream.write(text);
+    if (this.#live !== '') this.#stderr.write(this.#live);
+  }
+}

@@ -1,0 +1,90 @@
+/** Asks the process that holds a home to do something. */
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { ShoalError } from '../errors.ts';
+import { API_VERSION, VERSION } from '../version.ts';
+import type { ActionEvent, ActionName, Actor, Ending, Parameters, Results } from './actions.ts';
+
+/** The holder went away in the middle of an action. */
+export class HolderGone extends Error {
+  constructor() {
+    super('the process that held the home has ended');
+  }
+}
+
+/**
+ * The holder of the home behind a socket, if there is one that answers.
+ * @param onNotice told when the holder is of another version
+ * @throws ShoalError `skew` when it is so different that they can't work together
+ */
+export async function attach(
+  path: string,
+  onNotice: (text: string) => void,
+  signal: AbortSignal,
+): Promise<Actor | undefined> {
+  const actor: Actor = { run: (action, parameters, onEvent, stop) => runOver(path, action, parameters, onEvent, stop) };
+  let status;
+  try {
+    status = await actor.run('status', {}, () => undefined, signal);
+  } catch (error) {
+    if (error instanceof HolderGone) return undefined;
+    throw error;
+  }
+  const remedy = `stop it (process ${status.pid}) and run this again, or use the same version`;
+  if (status.api !== API_VERSION) {
+    throw new ShoalError(
+      'skew',
+      `cannot work with the process that holds this home: it is shoal ${status.version}, this is ${VERSION}; ${remedy}`,
+    );
+  }
+  if (status.version !== VERSION)
+    onNotice(
+      `the process that holds this home is shoal ${status.version}, this is ${VERSION}; should anything fail, ${remedy}`,
+    );
+  return actor;
+}
+
+async function runOver<A extends ActionName>(
+  path: string,
+  action: A,
+  parameters: Parameters<A>,
+  onEvent: (event: ActionEvent) => void,
+  signal: AbortSignal,
+): Promise<Results[A]> {
+  const interrupted = (): ShoalError =>
+    new ShoalError('interrupted', 'stopped on request; the same command goes on where this one stopped');
+  if (signal.aborted) throw interrupted();
+  let response: IncomingMessage;
+  try {
+    response = await post(path, `/v1/${action}`, JSON.stringify(parameters), signal);
+    for await (const line of linesOf(response)) {
+      const event = JSON.parse(line) as ActionEvent | Ending<A>;
+      if (event.event === 'done') return event.result;
+      if (event.event === 'failed') throw new ShoalError(event.code, event.message);
+      onEvent(event);
+    }
+  } catch (error) {
+    if (error instanceof ShoalError) throw error;
+    if (signal.aborted) throw interrupted();
+    throw new HolderGone();
+  }
+  throw signal.aborted ? interrupted() : new HolderGone();
+}
+
+function post(socketPath: string, path: string, body: string, signal: AbortSignal): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const request = httpRequest({ socketPath, path, method: 'POST', headers, agent: false, signal }, resolve);
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+  response.setEncoding('utf8');
+  let rest = '';
+  for await (const text of response) {
+    const lines = (rest + (text as string)).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+}

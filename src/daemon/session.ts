@@ -1,0 +1,208 @@
+/**
+ * Runs an action in the right place. Whoever holds a home is its node: the first command that serves becomes the holder,
+ * every other one attaches to it, and when it ends, one that still serves takes over.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileError, isShoalError, ShoalError } from '../errors.ts';
+import { lock, type Lock } from '../files/lock.ts';
+import { parseLink } from '../format/link.ts';
+import { isHome } from '../home.ts';
+import { HOLDER_PATIENCE_MS, HOLDER_RETRY_MS } from '../limits.ts';
+import { ShoalNode, type Log, type NetworkSettings, type NodeOptions } from '../node.ts';
+import { actorOf, fetchedView } from './actor.ts';
+import { serveApi } from './api.ts';
+import type { ActionEvent, ActionName, Actor, Parameters, Results } from './actions.ts';
+import { attach, HolderGone } from './client.ts';
+import { socketPath } from './socket.ts';
+
+export { homeFolder } from './socket.ts';
+
+export interface SessionOptions {
+  /** The home's folder. */
+  readonly home: string;
+  readonly network: NetworkSettings;
+  readonly log: Log;
+  /** Something the user should know that is no event of the action. */
+  readonly onNotice: (text: string) => void;
+}
+
+type OnEvent = (event: ActionEvent) => void;
+
+/**
+ * Runs one action, here or by the process that holds the home. What serves goes on until the signal, also when the process
+ * that it was attached to ends.
+ * @throws ShoalError; `interrupted` when the signal ended it
+ */
+export async function perform<A extends ActionName>(
+  options: SessionOptions,
+  action: A,
+  parameters: Parameters<A>,
+  onEvent: OnEvent,
+  signal: AbortSignal,
+): Promise<Results[A]> {
+  const socket = await socketPath(options.home, process.env);
+  let serves: string | undefined;
+  const watch: OnEvent = event => {
+    if (event.event === 'shared' || event.event === 'keeping') serves = event.share.id;
+    onEvent(event);
+  };
+  const waitUntil = Date.now() + HOLDER_PATIENCE_MS;
+  for (;;) {
+    if (signal.aborted) throw new ShoalError('interrupted', 'stopped on request');
+    try {
+      const actor = await attach(socket, options.onNotice, signal);
+      if (actor !== undefined) return await runOn(actor, action, parameters, serves, watch, signal);
+      const done = await runHere(options, socket, action, parameters, serves, watch, signal);
+      if (done !== undefined) return done.result;
+    } catch (error) {
+      if (!(error instanceof HolderGone)) throw error;
+      if (serves !== undefined) options.onNotice('the process that served for this home has ended; going on');
+      continue;
+    }
+    if (Date.now() > waitUntil)
+      throw new ShoalError(
+        'in-use',
+        `cannot use the home "${options.home}": another process holds it and does not answer; end that one and try again`,
+      );
+    await sleep(HOLDER_RETRY_MS);
+  }
+}
+
+/** After a takeover the share is served on; it is not made a second time. */
+async function runOn<A extends ActionName>(
+  actor: Actor,
+  action: A,
+  parameters: Parameters<A>,
+  serves: string | undefined,
+  onEvent: OnEvent,
+  signal: AbortSignal,
+): Promise<Results[A]> {
+  if (serves === undefined) return await actor.run(action, parameters, onEvent, signal);
+  return (await actor.run('serve', { id: serves }, onEvent, signal)) as Results[A];
+}
+
+/** In this process; undefined when another holds the home after all. */
+async function runHere<A extends ActionName>(
+  options: SessionOptions,
+  socket: string,
+  action: A,
+  parameters: Parameters<A>,
+  serves: string | undefined,
+  onEvent: OnEvent,
+  signal: AbortSignal,
+): Promise<{ result: Results[A] } | undefined> {
+  const needs = needsOf(action, parameters);
+  if (needs === 'holder') throw new ShoalError('usage', 'no process holds this home at the moment');
+  const held = needs === 'peers' || needs === 'catalog' ? undefined : await lockHome(options.home);
+  if (held === undefined && (needs === 'serving' || needs === 'changing')) return undefined;
+  try {
+    if (needs === 'serving')
+      return { result: await runHolding(options, socket, action, parameters, serves, onEvent, signal) };
+    const known = needs === 'changing' || (await isHome(options.home));
+    const node = await ShoalNode.start({
+      log: options.log,
+      holds: needs === 'changing',
+      ...(known ? { home: options.home } : {}),
+      ...(needs === 'peers' ? { network: options.network } : {}),
+    });
+    try {
+      return { result: await actorOf(node).run(action, parameters, onEvent, signal) };
+    } finally {
+      await node.stop();
+    }
+  } finally {
+    held?.release();
+  }
+}
+
+/** As the holder of the home, with a socket for others, until the action ends. */
+async function runHolding<A extends ActionName>(
+  options: SessionOptions,
+  socket: string,
+  action: A,
+  parameters: Parameters<A>,
+  serves: string | undefined,
+  onEvent: OnEvent,
+  signal: AbortSignal,
+): Promise<Results[A]> {
+  const node = await ShoalNode.start({ home: options.home, network: options.network, holds: true, log: options.log });
+  try {
+    const actor = actorOf(node);
+    const api = await serveApi(actor, socket, options.log);
+    try {
+      return await runOn(actor, action, parameters, serves, onEvent, signal);
+    } finally {
+      await api.close();
+    }
+  } finally {
+    await node.stop();
+  }
+}
+
+/** What an action needs of the home when nobody holds it. */
+function needsOf<A extends ActionName>(
+  action: A,
+  parameters: Parameters<A>,
+): 'serving' | 'changing' | 'catalog' | 'peers' | 'holder' {
+  switch (action) {
+    case 'share':
+    case 'serve':
+      return 'serving';
+    case 'fetch':
+      return (parameters as Parameters<'fetch'>).keep === true ? 'serving' : 'peers';
+    case 'list':
+      return 'peers';
+    case 'shares':
+    case 'export':
+      return 'catalog';
+    case 'forget':
+    case 'import':
+      return 'changing';
+    default:
+      return 'holder';
+  }
+}
+
+async function lockHome(home: string): Promise<Lock | undefined> {
+  await mkdir(home, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw fileError(error, `make the home folder "${home}" (SHOAL_HOME chooses another)`);
+  });
+  return await lock(join(home, 'lock'));
+}
+
+/** Gets a share of one file to a stream, always in this process; a process that holds the home is one of the peers to ask. */
+export async function fetchTo(
+  options: SessionOptions,
+  parameters: { readonly link: string; readonly timeoutMs?: number },
+  output: NodeJS.WritableStream,
+  onEvent: OnEvent,
+  signal: AbortSignal,
+): Promise<Results['fetch']> {
+  const link = parseLink(parameters.link);
+  const start: NodeOptions = {
+    holds: false,
+    network: options.network,
+    log: options.log,
+    ...((await isHome(options.home)) ? { home: options.home } : {}),
+  };
+  const node = await ShoalNode.start(start);
+  try {
+    const { timeoutMs } = parameters;
+    return fetchedView(
+      await node.fetchTo(
+        { link, force: false, ...(timeoutMs === undefined ? {} : { timeoutMs }) },
+        output,
+        onEvent,
+        signal,
+      ),
+    );
+  } catch (error) {
+    if (signal.aborted && !isShoalError(error))
+      throw new ShoalError('interrupted', 'stopped on request', { cause: error });
+    throw error;
+  } finally {
+    await node.stop();
+  }
+}
