@@ -19,7 +19,11 @@ const SMOOTHING_MS = 4_000;
 const STANDSTILL_MS = 3_000;
 
 /** Shows what `line` returns, again and again, until it is stopped. Nothing where there is no talk. */
-export function showLine(terminal: Terminal, line: Line, clock: () => number = () => performance.now()): { stop(): void } {
+export function showLine(
+  terminal: Terminal,
+  line: Line,
+  clock: () => number = () => performance.now(),
+): { stop(): void } {
   if (!terminal.isTalking) return { stop: () => undefined };
   const drawing = new Drawing(terminal, line, clock());
   const timer = setInterval(() => drawing.tick(clock()), LIVE_MS);

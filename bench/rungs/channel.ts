@@ -33,7 +33,9 @@ await network.stop();
 
 async function receive(): Promise<void> {
   const channels = Promise.withResolvers<Channel>();
-  await network.serve(PROTOCOL, channel => Promise.resolve(channels.resolve(channel)));
+  await network.serve(PROTOCOL, async channel => {
+    channels.resolve(channel);
+  });
   console.log(network.addresses()[0]);
   const channel = await channels.promise;
   await measureSelf('channel/receive', size, async () => {

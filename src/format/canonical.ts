@@ -7,7 +7,7 @@
 import { encode as encodeDagCbor } from '@ipld/dag-cbor';
 import { ShoalError } from '../errors.ts';
 import { MAX_CBOR_DEPTH } from '../limits.ts';
-import { CID_BYTES, readCid, type Codec, type Digest } from './ids.ts';
+import { readCid, type Codec, type Digest } from './ids.ts';
 import { quoted } from './quoted.ts';
 
 /** A CID as it comes out of `decode`. */
@@ -34,7 +34,7 @@ export interface DecodeOptions {
 }
 
 /**
- * Decodes canonical dag-cbor. Maps become objects without a prototype, CIDs `Link`s; byte strings are copies.
+ * Decodes canonical dag-cbor. Maps become plain objects, CIDs `Link`s; byte strings are copies.
  * @param what names the bytes in errors, as in `cannot decode share block: …`
  * @throws ShoalError `malformed` for anything not canonical, nested deeper than 8, integers beyond ±(2^53 − 1), floats,
  *   tags but 42, CIDs but those of format.md §2
@@ -55,7 +55,7 @@ export function peekHeader(bytes: Uint8Array): { type?: string; version?: number
   try {
     const decoder = new Decoder(bytes, 'block', {});
     for (let left = decoder.mapLength(); left > 0; left--) {
-      const key = decoder.text();
+      const key = decoder.key();
       const at = decoder.position;
       decoder.pass();
       if (key !== 'type' && key !== 'version') continue;
@@ -110,7 +110,7 @@ const TRUE = 21;
 const NULL = 22;
 const FLOAT64 = 27;
 
-/** A position in bytes, moved forward by reading. */
+/** A position in bytes, moved forward by reading. Works on positions: a manifest has millions of items to make views of. */
 class Decoder {
   readonly #bytes: Uint8Array;
   readonly #what: string;
@@ -127,16 +127,17 @@ class Decoder {
 
   value(depth: number): unknown {
     if (--this.#valuesLeft < 0) throw this.#error('it holds too many values');
-    const [major, minor] = this.#initial();
-    switch (major) {
+    const initial = this.#initial();
+    const minor = initial & 31;
+    switch (initial >> 5) {
       case UINT:
         return this.#argument(minor);
       case NEGATIVE:
         return this.#negative(minor);
       case BYTES:
-        return this.#take(this.#argument(minor)).slice();
+        return this.#bytes.slice(this.#over(this.#argument(minor)), this.position);
       case TEXT:
-        return this.#textOf(this.#argument(minor));
+        return this.#textFrom(this.#over(this.#argument(minor)));
       case ARRAY:
         return this.#array(this.#argument(minor), depth + 1);
       case MAP:
@@ -148,10 +149,11 @@ class Decoder {
     }
   }
 
-  /** Checks a value like `value` does, and builds nothing. */
+  /** Checks a value like `value` does, and keeps nothing. Here floats are allowed. */
   #skip(depth: number): void {
-    const [major, minor] = this.#initial();
-    switch (major) {
+    const initial = this.#initial();
+    const minor = initial & 31;
+    switch (initial >> 5) {
       case UINT:
         this.#argument(minor);
         return;
@@ -159,10 +161,10 @@ class Decoder {
         this.#negative(minor);
         return;
       case BYTES:
-        this.#take(this.#argument(minor));
+        this.#over(this.#argument(minor));
         return;
       case TEXT:
-        this.#textOf(this.#argument(minor));
+        this.#textFrom(this.#over(this.#argument(minor)));
         return;
       case ARRAY: {
         const length = this.#enter(this.#argument(minor), depth + 1);
@@ -170,11 +172,10 @@ class Decoder {
         return;
       }
       case MAP: {
-        const length = this.#enter(this.#argument(minor), depth + 1);
-        let previous: Uint8Array | undefined;
-        for (let i = 0; i < length; i++) {
+        let previous: Place | undefined;
+        for (let left = this.#enter(this.#argument(minor), depth + 1); left > 0; left--) {
           previous = this.#key(previous);
-          this.#textFrom(previous);
+          this.#textFrom(previous.start);
           this.#skip(depth + 1);
         }
         return;
@@ -191,27 +192,37 @@ class Decoder {
   /** Goes past a value of any kind that CBOR has, however deep; only lengths are checked, and none may be indefinite. */
   pass(): void {
     for (let left = 1; left > 0; left--) {
-      const [major, minor] = this.#initial();
-      if (major === BYTES || major === TEXT) this.#take(this.#argument(minor));
-      else if (major === ARRAY) left += this.#enter(this.#argument(minor), 0);
-      else if (major === MAP) left += 2 * this.#enter(this.#argument(minor), 0);
-      else {
-        if (minor > 27) throw this.#error('it has an item of indefinite length');
-        if (minor >= 24) this.#take(2 ** (minor - 24));
-        if (major === TAG) left++;
+      const initial = this.#initial();
+      const minor = initial & 31;
+      switch (initial >> 5) {
+        case BYTES:
+        case TEXT:
+          this.#over(this.#argument(minor));
+          break;
+        case ARRAY:
+          left += this.#enter(this.#argument(minor), 0);
+          break;
+        case MAP:
+          left += 2 * this.#enter(this.#argument(minor), 0);
+          break;
+        default:
+          if (minor > 27) throw this.#error('it has an item of indefinite length');
+          if (minor >= 24) this.#over(2 ** (minor - 24));
+          if (initial >> 5 === TAG) left++;
       }
     }
   }
 
   /** Reads a map's head: the number of its entries. */
   mapLength(): number {
-    const [major, minor] = this.#initial();
-    if (major !== MAP) throw this.#error('it is not a map');
-    return this.#enter(this.#argument(minor), 1);
+    const initial = this.#initial();
+    if (initial >> 5 !== MAP) throw this.#error('it is not a map');
+    return this.#enter(this.#argument(initial & 31), 1);
   }
 
-  text(): string {
-    return this.#textFrom(this.#key(undefined));
+  /** Reads a key by itself. */
+  key(): string {
+    return this.#textFrom(this.#key(undefined).start);
   }
 
   end(): void {
@@ -219,11 +230,11 @@ class Decoder {
     if (left > 0) throw this.#error(`${left} bytes follow its end`);
   }
 
-  #initial(): [major: number, minor: number] {
+  #initial(): number {
     const byte = this.#bytes[this.position];
     if (byte === undefined) throw this.#error('it is cut short');
     this.position++;
-    return [byte >> 5, byte & 31];
+    return byte;
   }
 
   /** The number in or behind an initial byte: in its shortest form, at most 2^53 − 1. */
@@ -231,10 +242,8 @@ class Decoder {
     if (minor < 24) return minor;
     if (minor > 27) throw this.#error('it has an item of indefinite length');
     const length = 2 ** (minor - 24);
-    const end = this.position + length;
-    if (end > this.#bytes.length) throw this.#error('it is cut short');
     let value = 0;
-    while (this.position < end) value = value * 256 + (this.#bytes[this.position++] as number);
+    for (let at = this.#over(length); at < this.position; at++) value = value * 256 + (this.#bytes[at]!);
     if (value > Number.MAX_SAFE_INTEGER) throw this.#error('a number is larger than 2^53 − 1');
     const least = length === 1 ? 24 : 2 ** (length * 4);
     if (value < least) throw this.#error('a number is not in its shortest form');
@@ -247,23 +256,34 @@ class Decoder {
     return value;
   }
 
-  #take(length: number): Uint8Array {
-    if (length > this.#bytes.length - this.position) throw this.#error('it is cut short');
-    return this.#bytes.subarray(this.position, (this.position += length));
+  /** Moves over `length` bytes, and returns where they begin. */
+  #over(length: number): number {
+    const start = this.position;
+    if (length > this.#bytes.length - start) throw this.#error('it is cut short');
+    this.position = start + length;
+    return start;
   }
 
-  #textOf(length: number): string {
-    return this.#textFrom(this.#take(length));
-  }
-
-  #textFrom(bytes: Uint8Array): string {
-    const short = bytes.length <= SHORT_TEXT_BYTES ? asciiText(bytes) : undefined;
+  /** The text from `start` to the present position. */
+  #textFrom(start: number): string {
+    const short = this.position - start <= SHORT_TEXT_BYTES ? this.#asciiFrom(start) : undefined;
     if (short !== undefined) return short;
     try {
-      return utf8.decode(bytes);
+      return utf8.decode(this.#bytes.subarray(start, this.position));
     } catch (cause) {
       throw this.#error('a text is not valid UTF-8', cause);
     }
+  }
+
+  /** The text, when all of it is ASCII: spares the cost of a call to TextDecoder. */
+  #asciiFrom(start: number): string | undefined {
+    let text = '';
+    for (let at = start; at < this.position; at++) {
+      const byte = this.#bytes[at]!;
+      if (byte >= 0x80) return undefined;
+      text += String.fromCharCode(byte);
+    }
+    return text;
   }
 
   #array(claimed: number, depth: number): unknown[] {
@@ -274,14 +294,14 @@ class Decoder {
   }
 
   #map(claimed: number, depth: number): Record<string, unknown> {
-    const length = this.#enter(claimed, depth);
-    const fields = Object.create(null) as Record<string, unknown>;
-    let previous: Uint8Array | undefined;
-    for (let i = 0; i < length; i++) {
+    const fields: Record<string, unknown> = {};
+    let previous: Place | undefined;
+    for (let left = this.#enter(claimed, depth); left > 0; left--) {
       previous = this.#key(previous);
-      const key = this.#textFrom(previous);
+      const key = this.#textFrom(previous.start);
       if (key === this.#skipKey) this.#skipMap(key, depth);
-      else fields[key] = this.value(depth);
+      else if (key !== '__proto__') fields[key] = this.value(depth);
+      else Object.defineProperty(fields, key, { value: this.value(depth), enumerable: true });
     }
     return fields;
   }
@@ -292,15 +312,25 @@ class Decoder {
     this.#skip(depth);
   }
 
-  /** The bytes of the next key, which comes behind `previous` in canonical order: shorter first, then by bytes. */
-  #key(previous: Uint8Array | undefined): Uint8Array {
-    const [major, minor] = this.#initial();
-    if (major !== TEXT) throw this.#error('a key is not text');
-    const key = this.#take(this.#argument(minor));
-    if (previous !== undefined && compareKeys(previous, key) >= 0) {
+  /** Where the next key is, which comes behind `previous` in canonical order: shorter first, then by bytes. */
+  #key(previous: Place | undefined): Place {
+    const initial = this.#initial();
+    if (initial >> 5 !== TEXT) throw this.#error('a key is not text');
+    const start = this.#over(this.#argument(initial & 31));
+    const key = { start, length: this.position - start };
+    if (previous !== undefined && this.#compare(previous, key) >= 0) {
       throw this.#error('the keys of a map are not in canonical order, or one is there twice');
     }
     return key;
+  }
+
+  #compare(a: Place, b: Place): number {
+    if (a.length !== b.length) return a.length - b.length;
+    for (let i = 0; i < a.length; i++) {
+      const difference = (this.#bytes[a.start + i]!) - (this.#bytes[b.start + i]!);
+      if (difference !== 0) return difference;
+    }
+    return 0;
   }
 
   /** Checks depth, and that as many items as claimed can be there at all (each takes a byte). */
@@ -312,12 +342,12 @@ class Decoder {
 
   #link(minor: number): Link {
     if (this.#argument(minor) !== CID_TAG) throw this.#error('it has a tag that is not 42');
-    const [major, lengthMinor] = this.#initial();
+    const initial = this.#initial();
+    const length = this.#argument(initial & 31);
+    const start = this.#over(length);
     // A zero byte stands before the CID in dag-cbor.
-    if (major !== BYTES || this.#argument(lengthMinor) !== CID_BYTES + 1 || this.#take(1)[0] !== 0) {
-      throw this.#error('a CID is of a kind that the format does not have');
-    }
-    const cid = readCid(this.#take(CID_BYTES));
+    const isCid = initial >> 5 === BYTES && length > 0 && this.#bytes[start] === 0;
+    const cid = isCid ? readCid(this.#bytes.subarray(start + 1, this.position)) : undefined;
     if (cid === undefined) throw this.#error('a CID is of a kind that the format does not have');
     return new Link(cid.codec, cid.digest);
   }
@@ -330,8 +360,8 @@ class Decoder {
   }
 
   #float(): void {
-    const bytes = this.#take(8);
-    const value = new DataView(bytes.buffer, bytes.byteOffset, 8).getFloat64(0);
+    const start = this.#over(8);
+    const value = new DataView(this.#bytes.buffer, this.#bytes.byteOffset + start, 8).getFloat64(0);
     if (!Number.isFinite(value)) throw this.#error('a number is not finite');
   }
 
@@ -340,23 +370,9 @@ class Decoder {
   }
 }
 
-/** The text, when all of it is ASCII; spares TextDecoder's overhead for keys and short names. */
-function asciiText(bytes: Uint8Array): string | undefined {
-  let text = '';
-  for (const byte of bytes) {
-    if (byte >= 0x80) return undefined;
-    text += String.fromCharCode(byte);
-  }
-  return text;
-}
-
-function compareKeys(a: Uint8Array, b: Uint8Array): number {
-  if (a.length !== b.length) return a.length - b.length;
-  for (let i = 0; i < a.length; i++) {
-    const difference = (a[i] as number) - (b[i] as number);
-    if (difference !== 0) return difference;
-  }
-  return 0;
+interface Place {
+  readonly start: number;
+  readonly length: number;
 }
 
 /** A decoded map whose keys have been checked. */
@@ -385,7 +401,7 @@ export function fieldsOf(
 }
 
 function mapOf(value: unknown, what: string): Fields {
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== null) {
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) {
     throw malformed(what, 'it is not a map');
   }
   return value as Fields;

@@ -122,7 +122,7 @@ class Input {
         if (factor === 1) return undefined;
         throw this.#cutShort();
       }
-      const byte = this.#rest[0] as number;
+      const byte = this.#rest[0]!;
       this.#advance(1);
       value += (byte % 128) * factor;
       if (value > limit) throw malformed(WHAT, `the ${what} at byte ${start} is larger than ${limit} bytes`);

@@ -31,7 +31,7 @@ function parseMultiaddr(text: string): Hint {
   } catch (cause) {
     throw badHint(`${quoted(text)} is not a multiaddr`, cause);
   }
-  if (last?.name !== 'p2p' || last.value === undefined) {
+  if (last?.name !== 'p2p' || last.value === undefined || text.endsWith('/')) {
     throw badHint(`${quoted(text)} does not end in /p2p/ and a peer id`);
   }
   return { kind: 'multiaddr', text, peer: last.value };

@@ -47,7 +47,7 @@ export function idProblem(text: string, offset = 0): string | undefined {
   }
   if (text.length < ID_CHARS) return `the id is cut short: it has ${text.length} of ${ID_CHARS} characters`;
   if (text.length > ID_CHARS) return `the id is too long: it has ${text.length} characters instead of ${ID_CHARS}`;
-  if (text[0] !== 'b') return 'the id does not begin with "b"';
+  if (!text.startsWith('b')) return 'the id does not begin with "b"';
   const bytes = decodeBase32(text.slice(1));
   if (bytes === undefined) return 'the last character of the id is wrong';
   const link = readCid(bytes);
@@ -88,7 +88,7 @@ export function sha256(bytes: Uint8Array): Digest {
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   let difference = 0;
-  for (let i = 0; i < a.length; i++) difference |= (a[i] as number) ^ (b[i] as number);
+  for (let i = 0; i < a.length; i++) difference |= (a[i]!) ^ (b[i]!);
   return difference === 0;
 }
 

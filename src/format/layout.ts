@@ -69,6 +69,6 @@ export class Layout {
   }
 
   #start(entry: number): number {
-    return this.#starts[entry] as number;
+    return this.#starts[entry]!;
   }
 }

@@ -1,5 +1,5 @@
 /** The manifest: names, sizes and order of what a share holds (format.md §6). */
-import { ShoalError, isShoalError } from '../errors.ts';
+import { ShoalError } from '../errors.ts';
 import {
   MAX_ENTRIES,
   MAX_MANIFEST_BYTES,
@@ -53,19 +53,13 @@ const utf8 = new TextEncoder();
  * @throws ShoalError `not-shareable` when a reader would reject it
  */
 export function encodeManifest(manifest: Manifest): Uint8Array {
+  const problem = manifestProblem(manifest);
+  if (problem !== undefined) throw new ShoalError('not-shareable', `cannot encode manifest: ${problem}`);
   const { kind, name, entries, note } = manifest;
   const cbor = encode({ kind, name, entries: entries.map(defined), ...(note === undefined ? {} : { note }) });
-  try {
-    if (cbor.length > MAX_MANIFEST_BYTES) {
-      throw malformed(
-        WHAT,
-        `its names take ${cbor.length} bytes, at most ${MAX_MANIFEST_BYTES} are allowed; share fewer files at once`,
-      );
-    }
-    decodeCbor(cbor);
-  } catch (cause) {
-    if (!isShoalError(cause, 'malformed')) throw cause;
-    throw new ShoalError('not-shareable', cause.message.replace('cannot decode', 'cannot encode'), { cause });
+  if (cbor.length > MAX_MANIFEST_BYTES) {
+    const why = `its names take ${cbor.length} bytes, at most ${MAX_MANIFEST_BYTES} are allowed; share fewer files at once`;
+    throw new ShoalError('not-shareable', `cannot encode manifest: ${why}`);
   }
   const stream = new Uint8Array(pad(LENGTH_BYTES + cbor.length));
   new DataView(stream.buffer).setUint32(0, cbor.length);
@@ -84,95 +78,108 @@ function defined(entry: ManifestEntry): Record<string, unknown> {
 export function decodeManifest(stream: Uint8Array, block: ShareBlock): Manifest {
   if (stream.length < LENGTH_BYTES) throw malformed(WHAT, `its stream has only ${stream.length} bytes`);
   const length = new DataView(stream.buffer, stream.byteOffset).getUint32(0);
-  if (length > MAX_MANIFEST_BYTES || LENGTH_BYTES + length > stream.length)
+  if (length > MAX_MANIFEST_BYTES || LENGTH_BYTES + length > stream.length) {
     throw malformed(WHAT, `its length of ${length} bytes goes beyond its stream`);
+  }
   if (stream.length !== block.manifest.size || stream.length !== pad(LENGTH_BYTES + length)) {
     throw malformed(WHAT, `its stream of ${stream.length} bytes is not what ${length} bytes are padded to`);
   }
-  if (stream.subarray(LENGTH_BYTES + length).some(byte => byte !== 0)) throw malformed(WHAT, 'its padding is not zero');
+  if (!isZero(stream.subarray(LENGTH_BYTES + length))) throw malformed(WHAT, 'its padding is not zero');
   const manifest = decodeCbor(stream.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
+  const problem = manifestProblem(manifest);
+  if (problem !== undefined) throw malformed(WHAT, problem);
   const total = manifest.entries.reduce((sum, entry) => sum + entry.size, 0);
-  if (!Number.isSafeInteger(total)) throw malformed(WHAT, 'its sizes add up to more than can be counted');
   if (block.data.size !== total && block.data.size !== pad(total)) {
     throw malformed(WHAT, `its entries have ${total} bytes, the data stream ${block.data.size}`);
   }
   return manifest;
 }
 
+function isZero(bytes: Uint8Array): boolean {
+  for (const byte of bytes) if (byte !== 0) return false;
+  return true;
+}
+
+/** Checks keys and types; what the values say is `manifestProblem`'s matter. */
 function decodeCbor(cbor: Uint8Array): Manifest {
   const value = decode(cbor, WHAT, { skip: 'extra', maxValues: MAX_VALUES });
   const fields = fieldsOf(value, WHAT, ['kind', 'name', 'entries'], ['note']);
   const kind = textField(fields, 'kind', WHAT);
   if (kind !== 'file' && kind !== 'folder') throw malformed(WHAT, `its kind is ${quoted(kind)}`);
-  const name = textField(fields, 'name', WHAT);
-  const problem = segmentProblem(name);
-  if (problem !== undefined) throw malformed(WHAT, `its name ${quoted(name)} ${problem}`);
-  const list = arrayField(fields, 'entries', WHAT);
-  if (list.length > MAX_ENTRIES)
-    throw malformed(WHAT, `it has ${list.length} entries, at most ${MAX_ENTRIES} are allowed`);
-  const entries = list.map(decodeEntry);
-  if (kind === 'file') checkFile(name, entries);
-  else checkFolder(entries);
-  const manifest = { kind, name, entries } as const;
-  if (!('note' in fields)) return manifest;
-  const note = textField(fields, 'note', WHAT);
-  if (isLonger(note, MAX_NOTE_BYTES)) throw malformed(WHAT, `its note is longer than ${MAX_NOTE_BYTES} bytes`);
-  return { ...manifest, note };
+  return {
+    kind,
+    name: textField(fields, 'name', WHAT),
+    entries: arrayField(fields, 'entries', WHAT).map(decodeEntry),
+    ...('note' in fields ? { note: textField(fields, 'note', WHAT) } : {}),
+  };
 }
 
 function decodeEntry(value: unknown, n: number): ManifestEntry {
   const what = `${WHAT}, entry ${n}`;
   const fields = fieldsOf(value, what, ['path', 'size'], ['executable', 'modified', 'directory']);
-  const path = textField(fields, 'path', what);
-  const problem = pathProblem(path);
-  if (problem !== undefined) throw malformed(what, `its path ${quoted(path)} ${problem}`);
   const entry: { -readonly [key in keyof ManifestEntry]: ManifestEntry[key] } = {
-    path,
+    path: textField(fields, 'path', what),
     size: uintField(fields, 'size', what),
   };
   if (flagField(fields, 'executable', what) === true) entry.executable = true;
-  if (flagField(fields, 'directory', what) === true) {
-    entry.directory = true;
-    if (entry.size !== 0) throw malformed(what, 'it is a folder with a size');
-  }
-  if ('modified' in fields) {
-    entry.modified = intField(fields, 'modified', what);
-    if (Math.abs(entry.modified) > MAX_MODIFIED_SECONDS)
-      throw malformed(what, `its time ${entry.modified} is out of range`);
-  }
+  if (flagField(fields, 'directory', what) === true) entry.directory = true;
+  if ('modified' in fields) entry.modified = intField(fields, 'modified', what);
   return entry;
 }
 
-function checkFile(name: string, entries: readonly ManifestEntry[]): void {
+/** The first rule of format.md §6 that a manifest breaks, as a sentence; undefined when it keeps them all. */
+function manifestProblem({ kind, name, entries, note }: Manifest): string | undefined {
+  const nameProblem = segmentProblem(name);
+  if (nameProblem !== undefined) return `its name ${quoted(name)} ${nameProblem}`;
+  if (note !== undefined && isLonger(note, MAX_NOTE_BYTES)) return `its note is longer than ${MAX_NOTE_BYTES} bytes`;
+  if (entries.length > MAX_ENTRIES) return `it has ${entries.length} entries, at most ${MAX_ENTRIES} are allowed`;
+  let total = 0;
+  for (const [n, entry] of entries.entries()) {
+    const problem = entryProblem(entry);
+    if (problem !== undefined) return `entry ${n}, ${quoted(entry.path)}, ${problem}`;
+    total += entry.size;
+  }
+  if (!Number.isSafeInteger(total)) return 'its sizes add up to more than can be counted';
+  return kind === 'file' ? fileProblem(name, entries) : orderProblem(entries);
+}
+
+function entryProblem({ path, size, directory, modified }: ManifestEntry): string | undefined {
+  if (directory === true && size !== 0) return 'is a folder with a size';
+  if (modified !== undefined && Math.abs(modified) > MAX_MODIFIED_SECONDS)
+    return `has a time out of range, ${modified}`;
+  return pathProblem(path);
+}
+
+function fileProblem(name: string, entries: readonly ManifestEntry[]): string | undefined {
   const [entry] = entries;
-  if (entry === undefined || entries.length !== 1)
-    throw malformed(WHAT, `it is of a file and has ${entries.length} entries`);
-  if (entry.path !== name)
-    throw malformed(WHAT, `it is of a file ${quoted(name)} and its entry is ${quoted(entry.path)}`);
-  if (entry.directory === true) throw malformed(WHAT, 'it is of a file and its entry is a folder');
+  if (entry === undefined || entries.length !== 1) return `it is of a file and has ${entries.length} entries`;
+  if (entry.path !== name) return `it is of a file ${quoted(name)} and its entry is ${quoted(entry.path)}`;
+  if (entry.directory === true) return 'it is of a file and its entry is a folder';
+  return undefined;
 }
 
 /**
- * Sorted by the bytes of the paths, no path twice, none below another. One pass: in this order everything that begins with a
- * path follows it, though not at once ("a", "a.b", "a/c"). So those that the present one begins with are kept, each a
- * beginning of the next. Only the last can be a parent unnoticed: where a shorter one ends, the present path goes on as the
- * last one does, and that has been checked.
+ * What breaks the order of a folder: sorted by the bytes of the paths, no path twice, none below another. One pass: in this
+ * order everything that begins with a path follows it, though not at once ("a", "a.b", "a/c"). So those that the present one
+ * begins with are kept, each a beginning of the next. Only the last can be a parent unnoticed: where a shorter one ends, the
+ * present path goes on as the last one does, and that has been checked.
  */
-function checkFolder(entries: readonly ManifestEntry[]): void {
+function orderProblem(entries: readonly ManifestEntry[]): string | undefined {
   const beginnings: string[] = [];
   let previous: string | undefined;
-  entries.forEach(({ path }, n) => {
+  for (const [n, { path }] of entries.entries()) {
     const order = previous === undefined ? -1 : comparePaths(previous, path);
-    if (order === 0) throw malformed(WHAT, `entries ${n - 1} and ${n} have the same path ${quoted(path)}`);
-    if (order > 0) throw malformed(WHAT, `entry ${n}, ${quoted(path)}, is not in order`);
+    if (order === 0) return `entries ${n - 1} and ${n} have the same path ${quoted(path)}`;
+    if (order > 0) return `entry ${n}, ${quoted(path)}, is not in order`;
     previous = path;
-    while (beginnings.length > 0 && !path.startsWith(beginnings.at(-1) as string)) beginnings.pop();
+    while (beginnings.length > 0 && !path.startsWith(beginnings.at(-1)!)) beginnings.pop();
     const last = beginnings.at(-1);
     if (last !== undefined && path[last.length] === '/') {
-      throw malformed(WHAT, `${quoted(last)} is an entry and the parent of entry ${n}, ${quoted(path)}`);
+      return `${quoted(last)} is an entry and the parent of entry ${n}, ${quoted(path)}`;
     }
     beginnings.push(path);
-  });
+  }
+  return undefined;
 }
 
 /** The order of entries in a folder: by the bytes of their paths in UTF-8. */
@@ -190,7 +197,7 @@ function utf8Rank(unit: number): number {
   return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
 }
 
-// eslint-disable-next-line no-control-regex -- control characters are what is looked for
+ 
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** What is wrong with a path, to go behind it in a sentence; undefined when it is fine. */

@@ -138,8 +138,9 @@ function signedBytes(statement: Statement): Uint8Array {
 }
 
 function unsigned(statement: Statement): Record<string, unknown> {
-  const { signature: _, ...body } = statement as Statement & { signature?: Uint8Array };
-  return { ...body, version: 1, id: blockCid(digestOf(statement.id)) };
+  const body: Record<string, unknown> = { ...statement, version: 1, id: blockCid(digestOf(statement.id)) };
+  delete body['signature'];
+  return body;
 }
 
 /** The owner's public key in a share block or grant. @throws ShoalError `malformed`, `unsupported` */

@@ -222,7 +222,7 @@ export class Discovery {
 
   /** Work that ends with its signal, and that stop() waits for. */
   #run(signal: AbortSignal, work: () => Promise<void>): void {
-    const running = work().catch(error => {
+    const running = work().catch((error: unknown) => {
       if (signal.aborted) return;
       this.#around.log('warn', 'looking for peers or announcing ended early', { reason: (error as Error).message });
     });

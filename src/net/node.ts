@@ -220,7 +220,10 @@ class Libp2pNetwork implements Network {
 
   async serve(protocol: string, handler: (channel: Channel) => Promise<void>): Promise<void> {
     const answer = async (stream: Stream, connection: Connection): Promise<void> => {
-      if (this.#isFull(connection)) return stream.abort(new Error('too many channels are open'));
+      if (this.#isFull(connection)) {
+        stream.abort(new Error('too many channels are open'));
+        return;
+      }
       const channel = this.#channel(stream, connection);
       try {
         await handler(channel);

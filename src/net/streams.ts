@@ -148,7 +148,10 @@ class StreamChannel implements Channel {
     let changed = this.#clock.monotonic();
     while (this.#stream.writableNeedsDrain) {
       const left = changed + STALLED_WRITE_TIMEOUT_MS - this.#clock.monotonic();
-      if (left <= 0) return this.abort(this.#error('send to', 'it has stopped reading'));
+      if (left <= 0) {
+        this.abort(this.#error('send to', 'it has stopped reading'));
+        return;
+      }
       await this.#clock.sleep(left, this.#ended.signal);
       if (this.#stream.writeBufferLength === waiting) continue;
       waiting = this.#stream.writeBufferLength;

@@ -146,7 +146,9 @@ describe('CAR files', () => {
     expect(headless.closed).to.equal(true);
 
     const left = watched([...parts, ...parts.slice(1)]);
-    for await (const _ of (await readCar(left.source)).blocks) break;
+    const { blocks } = await readCar(left.source);
+    await blocks.next();
+    await blocks.return();
     expect(left.closed).to.equal(true);
   });
 

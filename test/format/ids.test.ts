@@ -55,7 +55,11 @@ describe('ids', () => {
     ['a longer one', `${ID}a`, /too long/],
     ['upper case', ID.toUpperCase(), /"B" at position 1/],
     ['a digit that base32 lacks', ID.replace('y', '1'), /"1" at position/],
-    ['unused bits that are not zero', `${ID.slice(0, -1)}${String.fromCharCode(ID.charCodeAt(58) + 1)}`, /last character/],
+    [
+      'unused bits that are not zero',
+      `${ID.slice(0, -1)}${String.fromCharCode(ID.charCodeAt(58) + 1)}`,
+      /last character/,
+    ],
     ['another multibase prefix', `a${ID.slice(1)}`, /begin with "b"/],
     ['the CID of a chunk', chunkCid(sha256(new Uint8Array())).toString(), /id of a chunk/],
     ['CIDv0', 'QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG', /does not belong/],
@@ -80,7 +84,16 @@ describe('ids', () => {
 describe('readCid', () => {
   it('knows no CIDs but those of the format', () => {
     const good = cidBytes(0x71, sha256(new Uint8Array()));
-    for (const [at, value] of [[0, 0], [0, 2], [1, 0x70], [1, 0x51], [2, 0x13], [2, 0x00], [3, 31], [3, 33]] as const) {
+    for (const [at, value] of [
+      [0, 0],
+      [0, 2],
+      [1, 0x70],
+      [1, 0x51],
+      [2, 0x13],
+      [2, 0x00],
+      [3, 31],
+      [3, 33],
+    ] as const) {
       const bytes = good.slice();
       bytes[at] = value;
       expect(readCid(bytes)).to.equal(undefined);
@@ -97,7 +110,7 @@ describe('sameBytes', () => {
         expect(sameBytes(bytes, bytes.slice())).to.equal(true);
         expect(sameBytes(bytes, bytes.subarray(1))).to.equal(false);
         const other = bytes.slice();
-        other[at % bytes.length] = (other[at % bytes.length] as number) ^ change;
+        other[at % bytes.length] = (other[at % bytes.length]!) ^ change;
         expect(sameBytes(bytes, other)).to.equal(false);
       }),
     );

@@ -16,24 +16,38 @@ import { MAX_ENTRIES, MAX_MANIFEST_BYTES } from '../../src/limits.ts';
 import { failureOf } from './failure.ts';
 
 const segments = fc
-  .oneof(fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }), fc.string({ unit: fc.constantFrom('a', '.', '-', '0', 'é', '\u{1f600}', '\uffff'), minLength: 1, maxLength: 4 }))
+  .oneof(
+    fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }),
+    fc.string({ unit: fc.constantFrom('a', '.', '-', '0', 'é', '\u{1f600}', '\uffff'), minLength: 1, maxLength: 4 }),
+  )
   .filter(segment => segmentProblem(segment) === undefined);
 const paths = fc.array(segments, { minLength: 1, maxLength: 4 }).map(list => list.join('/'));
 
 const entryValues = fc.record(
-  { size: fc.nat(), executable: fc.constant(true as const), modified: fc.integer({ min: -8.64e12, max: 8.64e12 }), directory: fc.constant(true as const) },
+  {
+    size: fc.nat(),
+    executable: fc.constant(true as const),
+    modified: fc.integer({ min: -8.64e12, max: 8.64e12 }),
+    directory: fc.constant(true as const),
+  },
   { requiredKeys: ['size'] },
 );
 
 const folders: fc.Arbitrary<Manifest> = fc
   .record(
-    { name: segments, note: fc.string({ unit: 'binary', maxLength: 100 }), tree: fc.array(fc.tuple(paths, entryValues), { maxLength: 12 }) },
+    {
+      name: segments,
+      note: fc.string({ unit: 'binary', maxLength: 100 }),
+      tree: fc.array(fc.tuple(paths, entryValues), { maxLength: 12 }),
+    },
     { requiredKeys: ['name', 'tree'] },
   )
   .map(({ tree, ...rest }) => {
     const entries: ManifestEntry[] = [];
     for (const [path, value] of tree) {
-      const clash = entries.some(other => other.path === path || other.path.startsWith(`${path}/`) || path.startsWith(`${other.path}/`));
+      const clash = entries.some(
+        other => other.path === path || other.path.startsWith(`${path}/`) || path.startsWith(`${other.path}/`),
+      );
       if (!clash) entries.push({ path, ...value, size: value.directory === true ? 0 : value.size });
     }
     entries.sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
@@ -107,8 +121,22 @@ describe('manifests', () => {
       ['of a file with two entries', { ...FILE, entries: [entry, { path: 'b', size: 0 }] }, /has 2 entries/],
       ['of a file with no entry', { ...FILE, entries: [] }, /has 0 entries/],
       ['of a file called otherwise', { ...FILE, name: 'b' }, /file "b" and its entry is "a"/],
-      ['of a file that is a folder', { ...FILE, entries: [{ path: 'a', size: 0, directory: true }] }, /entry is a folder/],
-      ['when sizes add up to what can not be counted', { ...folder, entries: [{ path: 'a', size: Number.MAX_SAFE_INTEGER }, { path: 'b', size: 2 }] }, /more than can be counted/],
+      [
+        'of a file that is a folder',
+        { ...FILE, entries: [{ path: 'a', size: 0, directory: true }] },
+        /entry is a folder/,
+      ],
+      [
+        'when sizes add up to what can not be counted',
+        {
+          ...folder,
+          entries: [
+            { path: 'a', size: Number.MAX_SAFE_INTEGER },
+            { path: 'b', size: 2 },
+          ],
+        },
+        /more than can be counted/,
+      ],
     ];
     for (const [why, manifest, says] of cases) {
       it(why, async () => {
@@ -125,7 +153,7 @@ describe('manifests', () => {
       ['with one path twice', ['a', 'a'], /same path "a"/],
       ['with a path and another below it', ['a', 'a/b'], /"a" is an entry and the parent of entry 1, "a\/b"/],
       ['with such a pair that is not adjacent', ['a', 'a.b', 'a/c'], /"a" is an entry and the parent of entry 2/],
-      ['with such a pair far apart', ['a/b', 'a/b!', 'a/b!/c', 'a/b-', 'a/b.x/y', 'a/b/c'], /"a\/b" is an entry/],
+      ['with such a pair far apart', ['a/b', 'a/b!', 'a/b!c', 'a/b-', 'a/b.x/y', 'a/b/c'], /"a\/b" is an entry/],
       ['with such a pair below others', ['x', 'x!', 'x!y', 'x!y.z', 'x!y/z'], /"x!y" is an entry/],
     ];
     for (const [why, list, says] of conflicts) {
@@ -138,16 +166,32 @@ describe('manifests', () => {
     }
 
     it('when an empty folder is the parent of another entry', async () => {
-      const stream = streamOf({ kind: 'folder', name: 'f', entries: [{ path: 'a', size: 0, directory: true }, { path: 'a/b', size: 0 }] });
-      expect((await failureOf(() => decodeManifest(stream, blockOf(stream, 0)))).message).to.include('is an entry and the parent');
+      const stream = streamOf({
+        kind: 'folder',
+        name: 'f',
+        entries: [
+          { path: 'a', size: 0, directory: true },
+          { path: 'a/b', size: 0 },
+        ],
+      });
+      expect((await failureOf(() => decodeManifest(stream, blockOf(stream, 0)))).message).to.include(
+        'is an entry and the parent',
+      );
     });
 
     it('exactly when paths conflict, among any that are sorted', () => {
-      const few = fc.array(fc.string({ unit: fc.constantFrom('a', '/', '.', '0'), minLength: 1, maxLength: 5 }).filter(path => pathProblem(path) === undefined), { maxLength: 8 });
+      const few = fc.array(
+        fc
+          .string({ unit: fc.constantFrom('a', '/', '.', '0'), minLength: 1, maxLength: 5 })
+          .filter(path => pathProblem(path) === undefined),
+        { maxLength: 8 },
+      );
       fc.assert(
         fc.property(few, list => {
           const sorted = [...list].sort(comparePaths);
-          const conflict = sorted.some((path, i) => sorted.some((other, j) => i !== j && (other === path || other.startsWith(`${path}/`))));
+          const conflict = sorted.some((path, i) =>
+            sorted.some((other, j) => i !== j && (other === path || other.startsWith(`${path}/`))),
+          );
           const stream = streamOf({ kind: 'folder', name: 'f', entries: sorted.map(path => ({ path, size: 0 })) });
           expect(refuses(stream, 0)).to.equal(conflict);
         }),
@@ -157,13 +201,21 @@ describe('manifests', () => {
 
     const lengths: [why: string, change: (stream: Uint8Array) => Uint8Array, says: RegExp][] = [
       ['when padding is not zero', stream => stream.fill(1, -1), /padding is not zero/],
-      ['when the first byte of padding is not zero', stream => stream.fill(1, 4 + lengthOf(stream), 5 + lengthOf(stream)), /padding is not zero/],
+      [
+        'when the first byte of padding is not zero',
+        stream => stream.fill(1, 4 + lengthOf(stream), 5 + lengthOf(stream)),
+        /padding is not zero/,
+      ],
       ['when they are longer than their stream', stream => withLength(stream, 4093), /goes beyond/],
       ['when they are longer than allowed', stream => withLength(stream, MAX_MANIFEST_BYTES + 1), /goes beyond/],
       ['when they are cut short', stream => withLength(stream, lengthOf(stream) - 1), /padding is not zero/],
       ['when they go on behind their end', stream => withLength(stream, lengthOf(stream) + 1), /follow its end/],
       ['when they are empty', stream => withLength(stream.fill(0), 0), /cut short/],
-      ['when their stream is padded too far', stream => Uint8Array.from({ length: 4352 }, (_, i) => stream[i] ?? 0), /padded/],
+      [
+        'when their stream is padded too far',
+        stream => Uint8Array.from({ length: 4352 }, (_, i) => stream[i] ?? 0),
+        /padded/,
+      ],
       ['when their stream is not padded', stream => stream.slice(0, 4 + lengthOf(stream)), /padded/],
       ['when their stream is too short for a length', () => new Uint8Array(3), /only 3 bytes/],
     ];
@@ -193,12 +245,16 @@ describe('manifests', () => {
     const failure = await failureOf(() => encodeManifest({ ...FILE, name: 'b' }));
     expect(failure.code).to.equal('not-shareable');
     expect(failure.message).to.equal('cannot encode manifest: it is of a file "b" and its entry is "a"');
-    expect((await failureOf(() => encodeManifest({ ...FILE, name: '\ud800', entries: [{ path: '\ud800', size: 5 }] }))).code).to.equal('not-shareable');
+    expect(
+      (await failureOf(() => encodeManifest({ ...FILE, name: '\ud800', entries: [{ path: '\ud800', size: 5 }] }))).code,
+    ).to.equal('not-shareable');
   });
 
   it('escape what they quote, so that a terminal can show it', async () => {
     const stream = streamOf({ kind: 'folder', name: 'f\u001b[2J\u009b\u202e', entries: [] });
-    expect((await failureOf(() => decodeManifest(stream, blockOf(stream, 0)))).message).to.include('"f\\u001b[2J\\u009b\\u202e"');
+    expect((await failureOf(() => decodeManifest(stream, blockOf(stream, 0)))).message).to.include(
+      '"f\\u001b[2J\\u009b\\u202e"',
+    );
   });
 
   describe('of the largest kind', function () {
@@ -206,7 +262,10 @@ describe('manifests', () => {
     this.slow(10_000);
 
     it('with 2^20 entries are written and read in seconds, and with one more refused', async () => {
-      const entries = Array.from({ length: MAX_ENTRIES }, (_, i) => ({ path: `folder/${String(i).padStart(8, '0')}`, size: i }));
+      const entries = Array.from({ length: MAX_ENTRIES }, (_, i) => ({
+        path: `folder/${String(i).padStart(8, '0')}`,
+        size: i,
+      }));
       const manifest: Manifest = { kind: 'folder', name: 'many', entries };
       const stream = encodeManifest(manifest);
       const read = decodeManifest(stream, blockOf(stream, totalOf(manifest)));
@@ -219,12 +278,16 @@ describe('manifests', () => {
     it('with very deep and very long paths take no longer', () => {
       // Each path begins with all those before it, then many that share a parent 2,000 segments deep.
       const chain = Array.from({ length: 250 }, (_, i) => 'a'.repeat(i + 1));
-      const deep = Array.from({ length: 15_000 }, (_, i) => `b${'/b'.repeat(2_000)}/${String(i).padStart(6, '0')}`);
-      const manifest: Manifest = { kind: 'folder', name: 'deep', entries: [...chain, ...deep].map(path => ({ path, size: 0 })) };
+      const deep = Array.from({ length: 4_000 }, (_, i) => `b${'/b'.repeat(2_000)}/${String(i).padStart(6, '0')}`);
+      const manifest: Manifest = {
+        kind: 'folder',
+        name: 'deep',
+        entries: [...chain, ...deep].map(path => ({ path, size: 0 })),
+      };
       const stream = encodeManifest(manifest);
       const begin = process.cpuUsage();
       decodeManifest(stream, blockOf(stream, 0));
-      expect(process.cpuUsage(begin).user).to.be.lessThan(15_000_000);
+      expect(process.cpuUsage(begin).user).to.be.lessThan(5_000_000);
     });
 
     it('do not make a reader build millions of values that are no entries', async () => {
@@ -236,8 +299,7 @@ describe('manifests', () => {
       const stream = new Uint8Array(pad(4 + cbor.length));
       new DataView(stream.buffer).setUint32(0, cbor.length);
       stream.set(cbor, 4);
-      // Keys are out of order here: what counts is that no more is built than is allowed before anything is refused.
-      expect((await failureOf(() => decodeManifest(stream, blockOf(stream, 0)))).code).to.equal('malformed');
+      expect((await failureOf(() => decodeManifest(stream, blockOf(stream, 0)))).message).to.include('too many values');
     });
   });
 });
@@ -273,14 +335,39 @@ describe('pathProblem', () => {
   }
 
   it('has nothing against names that only some systems can not hold', () => {
-    const fine = ['a', '...', '..a', 'a..', ' ', 'CON', 'a:b', 'a.', '\u00a0', '\ufeffa', '~', '-rf', 'a'.repeat(255), `${'é'.repeat(127)}a`, `${'a/'.repeat(2047)}aa`, '日本語/ümläut', 'e\u0301', '\u{10ffff}'];
+    const fine = [
+      'a',
+      '...',
+      '..a',
+      'a..',
+      ' ',
+      'CON',
+      'a:b',
+      'a.',
+      '\u00a0',
+      '\ufeffa',
+      '~',
+      '-rf',
+      'a'.repeat(255),
+      `${'é'.repeat(127)}a`,
+      `${'a/'.repeat(2047)}aa`,
+      '日本語/ümläut',
+      'e\u0301',
+      '\u{10ffff}',
+    ];
     for (const path of fine) expect(pathProblem(path), path.slice(0, 20)).to.equal(undefined);
   });
 });
 
 describe('comparePaths', () => {
   it('is the order of bytes in UTF-8', () => {
-    const texts = fc.string({ unit: fc.oneof(fc.constantFrom('a', '/', '\ud7ff', '\ue000', '\uffff', '\u{10000}', '\u{10ffff}'), fc.constantFrom('b')), maxLength: 4 });
+    const texts = fc.string({
+      unit: fc.oneof(
+        fc.constantFrom('a', '/', '\ud7ff', '\ue000', '\uffff', '\u{10000}', '\u{10ffff}'),
+        fc.constantFrom('b'),
+      ),
+      maxLength: 4,
+    });
     fc.assert(
       fc.property(texts, texts, (a, b) => {
         expect(Math.sign(comparePaths(a, b))).to.equal(Buffer.compare(Buffer.from(a), Buffer.from(b)));
@@ -308,7 +395,12 @@ function lengthOf(stream: Uint8Array): number {
 }
 
 function blockOf(manifest: Uint8Array, dataSize: number): ShareBlock {
-  return { owner: new Uint8Array(32), commitment: new Uint8Array(32), manifest: { size: manifest.length }, data: { size: dataSize } };
+  return {
+    owner: new Uint8Array(32),
+    commitment: new Uint8Array(32),
+    manifest: { size: manifest.length },
+    data: { size: dataSize },
+  };
 }
 
 function totalOf(manifest: Manifest): number {

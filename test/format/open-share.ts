@@ -29,7 +29,11 @@ export interface OpenedShare {
 }
 
 /** Opens what `link` names from nothing but the blocks given. @throws ShoalError as any reader would */
-export async function openShare(blocks: Blocks, link: string, identities: readonly string[] = []): Promise<OpenedShare> {
+export async function openShare(
+  blocks: Blocks,
+  link: string,
+  identities: readonly string[] = [],
+): Promise<OpenedShare> {
   const { id, key } = parseLink(link);
   const root = take(blocks, digestOf(id));
   if (peekHeader(root).type !== 'grant') {
@@ -44,7 +48,9 @@ export async function openShare(blocks: Blocks, link: string, identities: readon
 async function openRoot(blocks: Blocks, root: Uint8Array, key: FileKey): Promise<OpenedShare> {
   const block = decodeShareBlock(root);
   checkCommitment(key, block);
-  const listing: Listing = new Listing(block, (stream, n) => Promise.resolve(take(blocks, listing.indexDigest(stream, n))));
+  const listing: Listing = new Listing(block, (stream, n) =>
+    Promise.resolve(take(blocks, listing.indexDigest(stream, n))),
+  );
   const manifest = decodeManifest(await openStream(blocks, listing, 'manifest', key), block);
   const data = await openStream(blocks, listing, 'data', key);
   const contents = manifest.entries.map(({ size }) => new Uint8Array(size));
@@ -55,7 +61,8 @@ async function openRoot(blocks: Blocks, root: Uint8Array, key: FileKey): Promise
     for (const { entry, offset, length } of layout.piece(i, block.data.size).runs) {
       contents[entry]?.set(piece.subarray(position, (position += length)), offset);
     }
-    if (piece.subarray(position).some(byte => byte !== 0)) throw new ShoalError('malformed', 'cannot open the share: its padding is not zero');
+    if (piece.subarray(position).some(byte => byte !== 0))
+      throw new ShoalError('malformed', 'cannot open the share: its padding is not zero');
   }
   return { manifest, contents };
 }
@@ -64,7 +71,8 @@ async function openStream(blocks: Blocks, listing: Listing, stream: StreamName, 
   const plaintext = new Uint8Array(listing.size(stream));
   for (let i = 0; i < listing.count(stream); i++) {
     const chunk = take(blocks, await listing.digest(stream, i));
-    if (chunk.length !== listing.chunkLength(stream, i)) throw new ShoalError('malformed', `cannot open chunk ${i}: it has ${chunk.length} bytes`);
+    if (chunk.length !== listing.chunkLength(stream, i))
+      throw new ShoalError('malformed', `cannot open chunk ${i}: it has ${chunk.length} bytes`);
     plaintext.set(openChunk(streamKey(key, stream), i, chunk), i * PIECE_BYTES);
   }
   return plaintext;
@@ -72,8 +80,10 @@ async function openStream(blocks: Blocks, listing: Listing, stream: StreamName, 
 
 function take(blocks: Blocks, digest: Digest): Uint8Array {
   const bytes = blocks.get(hex(digest));
-  if (bytes === undefined) throw new ShoalError('unavailable', `cannot open the share: nobody has block ${hex(digest)}`);
-  if (!sameBytes(sha256(bytes), digest)) throw new ShoalError('mismatch', `cannot open the share: block ${hex(digest)} is another`);
+  if (bytes === undefined)
+    throw new ShoalError('unavailable', `cannot open the share: nobody has block ${hex(digest)}`);
+  if (!sameBytes(sha256(bytes), digest))
+    throw new ShoalError('mismatch', `cannot open the share: block ${hex(digest)} is another`);
   return bytes;
 }
 
@@ -88,7 +98,11 @@ export interface ShareOptions {
 }
 
 /** Makes a share. Its blocks, and its id. */
-export function makeShare(manifest: Omit<Manifest, 'entries'>, contents: readonly Content[], options: ShareOptions): { id: BlockId; blocks: Blocks } {
+export function makeShare(
+  manifest: Omit<Manifest, 'entries'>,
+  contents: readonly Content[],
+  options: ShareOptions,
+): { id: BlockId; blocks: Blocks } {
   const entries = contents.map(({ bytes, ...entry }) => ({ ...entry, size: bytes?.length ?? 0 }));
   const data = Buffer.concat(contents.map(({ bytes }) => bytes ?? new Uint8Array()));
   const padded = Buffer.alloc(options.padded === false ? data.length : pad(data.length));
@@ -97,12 +111,20 @@ export function makeShare(manifest: Omit<Manifest, 'entries'>, contents: readonl
 }
 
 /** Seals two streams of plaintext, whatever is in them. */
-export function sealShare(manifest: Uint8Array, data: Uint8Array, { key, owner, expires }: ShareOptions): { id: BlockId; blocks: Blocks } {
+export function sealShare(
+  manifest: Uint8Array,
+  data: Uint8Array,
+  { key, owner, expires }: ShareOptions,
+): { id: BlockId; blocks: Blocks } {
   const blocks: Blocks = new Map();
   const sealStream = (stream: StreamName, plaintext: Uint8Array): StreamList => {
     const digests = new Uint8Array(chunkCount(plaintext.length) * 32);
     for (let i = 0; i < chunkCount(plaintext.length); i++) {
-      const chunk = sealChunk(streamKey(key, stream), i, plaintext.subarray(i * PIECE_BYTES, i * PIECE_BYTES + pieceLength(plaintext.length, i)));
+      const chunk = sealChunk(
+        streamKey(key, stream),
+        i,
+        plaintext.subarray(i * PIECE_BYTES, i * PIECE_BYTES + pieceLength(plaintext.length, i)),
+      );
       digests.set(put(blocks, chunk), i * 32);
     }
     return listStream(plaintext.length, digests).list;

@@ -61,7 +61,9 @@ describe('pieces', () => {
 });
 
 describe('Layout', () => {
-  const entrySizes = fc.array(fc.oneof(fc.constant(0), fc.nat({ max: 100 }), fc.nat({ max: 3 * PIECE_BYTES })), { maxLength: 12 });
+  const entrySizes = fc.array(fc.oneof(fc.constant(0), fc.nat({ max: 100 }), fc.nat({ max: 3 * PIECE_BYTES })), {
+    maxLength: 12,
+  });
 
   it('gives every byte of every entry exactly once, in order, and the padding behind them', () => {
     fc.assert(

@@ -15,7 +15,7 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   sleep: (ms, signal) =>
-    sleepFor(ms, undefined, signal === undefined ? {} : { signal }).catch(error => {
+    sleepFor(ms, undefined, signal === undefined ? {} : { signal }).catch((error: unknown) => {
       throw signal?.reason ?? error;
     }),
 };
@@ -125,8 +125,11 @@ export class Wire {
   /** A new stream, seen from both ends. */
   async stream(): Promise<[Stream, Stream]> {
     const near = await this.connection.newStream(PROTOCOL, { maxOutboundStreams: 1000 });
-    while (this.#arrived.length === 0) await once(this.#events, 'stream');
-    return [near, this.#arrived.shift() as Stream];
+    for (;;) {
+      const far = this.#arrived.shift();
+      if (far !== undefined) return [near, far];
+      await once(this.#events, 'stream');
+    }
   }
 
   async stop(): Promise<void> {

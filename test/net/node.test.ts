@@ -67,7 +67,7 @@ describe('createNetwork', () => {
     const listen = first.addresses().map(text => text.replace(/\/p2p\/.*/, ''));
     await first.stop();
     await until(() => network.status().connections === 0);
-    const again = await start({ seed, listen });
+    await start({ seed, listen });
     await until(() => network.status().connections === 1);
   });
 

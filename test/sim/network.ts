@@ -126,7 +126,7 @@ class Node implements SimNode {
     const far = new SimChannel(other, this, this.#world);
     near.join(far);
     far.join(near);
-    void handler(far).catch((error: Error) => far.abort(error));
+    void handler(far).catch((error: unknown) => far.abort(error as Error));
     return near;
   }
 
@@ -214,7 +214,7 @@ class SimChannel implements Channel {
   #other: SimChannel | undefined;
   #closed = false;
   #over: ShoalError | undefined;
-  #changed = Promise.withResolvers<void>();
+  #changed = Promise.withResolvers<undefined>();
 
   constructor(node: Node, other: Node, world: World) {
     this.peer = other.self;
@@ -268,7 +268,10 @@ class SimChannel implements Channel {
         for (let turns = Math.floor(this.#world.random() * (maxDelayTurns + 1)); turns > 0; turns--) await turn();
         if (delayMs > 0) await this.#world.clock?.sleep(delayMs);
         const number = this.#delivered++;
-        if (number === dropAt) return this.abort(new Error('the connection was lost'));
+        if (number === dropAt) {
+          this.abort(new Error('the connection was lost'));
+          return;
+        }
         if (number === stallAt) return;
         if (number === corruptAt) corrupt(frame.body, this.#world.random());
         other.#receive(frame);
@@ -314,7 +317,7 @@ class SimChannel implements Channel {
   }
 
   #change(): void {
-    this.#changed.resolve();
+    this.#changed.resolve(undefined);
     this.#changed = Promise.withResolvers();
   }
 

@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+// Starts the program in this process, or, where this Node is too old, with the one that the package carries in a checkout.
+// What is here must run on Node 18.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+// A link on the command line is a secret, and a list of processes shows command lines to everyone.
+process.title = 'shoal';
+
+const NEEDED = [22, 13];
+const [major, minor] = process.versions.node.split('.').map(Number);
+
+if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) {
+  const { main } = await import('../dist/cli/main.js');
+  await main();
+} else {
+  const node = carriedNode();
+  if (node === undefined) {
+    console.error(`shoal: this is Node.js ${process.versions.node}, and ${NEEDED.join('.')} or newer is needed`);
+    process.exitCode = 1;
+  } else {
+    runWith(node);
+  }
+}
+
+function carriedNode() {
+  try {
+    const folder = dirname(createRequire(import.meta.url).resolve('node/package.json'));
+    const path = join(folder, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+    return existsSync(path) ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Becomes the other process as far as that is possible: same streams, signals handed on, same end. */
+function runWith(node) {
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  const handOn = signal => child.kill(signal);
+  for (const signal of signals) process.on(signal, handOn);
+  child.on('error', error => {
+    console.error(`shoal: cannot run ${node}: ${error.message}`);
+    process.exitCode = 1;
+  });
+  child.on('exit', (code, signal) => {
+    for (const one of signals) process.off(one, handOn);
+    if (signal === null) process.exitCode = code;
+    else process.kill(process.pid, signal);
+  });
+}

@@ -1,0 +1,54 @@
+/** `shoal export` and `shoal import`: a share's ciphertext as a CAR file. */
+import { resolve } from 'node:path';
+import type { ActionEvent } from '../../src/daemon/actions.ts';
+import type { Context } from '../context.ts';
+import { Rate, showLine } from '../progress.ts';
+import { count, formatBytes } from '../units.ts';
+
+/** Writes a share to a file. @throws ShoalError `unknown-share`, `exists` unless `force`, `unavailable`, by `fileError` */
+export async function exportCar(
+  context: Context,
+  id: string,
+  options: { readonly output: string; readonly force: boolean },
+): Promise<void> {
+  const { terminal, performer, signal, cwd } = context;
+  const request = { id, output: resolve(cwd, options.output), force: options.force };
+  const exported = await withProgress(context, 'exporting', onEvent =>
+    performer.run('export', request, onEvent, signal),
+  );
+  if (terminal.isJson) return void terminal.json(exported);
+  terminal.result(exported.path);
+  terminal.say(`exported ${contents(exported)}; who imports it still needs the link to read it`);
+}
+
+/** Takes in the blocks of a file. @throws ShoalError `malformed`, `mismatch`, by `fileError` */
+export async function importCar(context: Context, path: string): Promise<void> {
+  const { terminal, performer, signal, cwd } = context;
+  const imported = await withProgress(context, 'importing', onEvent =>
+    performer.run('import', { path: resolve(cwd, path) }, onEvent, signal),
+  );
+  if (terminal.isJson) return void terminal.json(imported);
+  terminal.result(imported.id);
+  const missing = imported.complete ? '' : '; some blocks are missing, which a fetch gets from peers';
+  terminal.say(`imported ${contents(imported)}${missing}; "shoal fetch LINK" now uses them`);
+}
+
+function contents({ blocks, bytes }: { readonly blocks: number; readonly bytes: number }): string {
+  return `${count(blocks, 'block')}, ${formatBytes(bytes)}`;
+}
+
+async function withProgress<T>(
+  { terminal }: Context,
+  doing: string,
+  work: (onEvent: (event: ActionEvent) => void) => Promise<T>,
+): Promise<T> {
+  const rate = new Rate();
+  let done = { blocks: 0, bytes: 0 };
+  const line = showLine(terminal, nowMs => {
+    rate.sample(done.bytes, nowMs);
+    return `${doing}  ${contents(done)}  ${formatBytes(rate.perSecond())}/s`;
+  });
+  return await work(event => {
+    if (event.event === 'blocks') done = event;
+  }).finally(() => line.stop());
+}

@@ -1,0 +1,45 @@
+/** `shoal shares` and `shoal forget`: the shares of this home. */
+import type { ShareView } from '../../src/daemon/actions.ts';
+import { table, type Column } from '../columns.ts';
+import type { Context } from '../context.ts';
+import { formatBytes } from '../units.ts';
+
+const HEADS: readonly Column[] = [
+  { title: 'ID', side: 'left' },
+  { title: 'NAME', side: 'left', shrinks: true },
+  { title: 'SIZE', side: 'right' },
+  { title: 'STATE', side: 'left' },
+  { title: 'PEERS', side: 'right' },
+  { title: 'UP', side: 'right' },
+];
+/** As much of an id as tells shares of one home apart; it can be typed in place of the whole. */
+const SHORT_ID_CHARS = 16;
+
+/** @throws ShoalError */
+export async function shares({ terminal, performer, signal }: Context): Promise<void> {
+  const result = await performer.run('shares', {}, () => undefined, signal);
+  if (terminal.isJson) return void terminal.json(result);
+  if (result.shares.length === 0) {
+    terminal.say('nothing is shared from this home yet; "shoal share PATH" shares a file or folder');
+    return;
+  }
+  terminal.result(...table(HEADS, result.shares.map(rowOf), terminal.columns));
+  for (const { id, state, detail } of result.shares) {
+    if (detail !== undefined) terminal.say(`${id.slice(0, SHORT_ID_CHARS)} is ${state}: ${detail}`);
+  }
+}
+
+function rowOf(share: ShareView): string[] {
+  const { id, name, kind, sizeBytes, state, peersServed, bytesUp } = share;
+  const shown = kind === 'folder' ? `${name}/` : name;
+  return [id.slice(0, SHORT_ID_CHARS), shown, formatBytes(sizeBytes), state, String(peersServed), formatBytes(bytesUp)];
+}
+
+/** @throws ShoalError `unknown-share` */
+export async function forget({ terminal, performer, signal }: Context, id: string): Promise<void> {
+  const forgotten = await performer.run('forget', { id }, () => undefined, signal);
+  if (terminal.isJson) return void terminal.json(forgotten);
+  const { name, source } = forgotten;
+  const kept = source === 'original' || source === 'fetched' ? '; your files stay where they are' : '';
+  terminal.say(`forgot ${name} (${forgotten.id}): this home does not serve it any more${kept}`);
+}

@@ -1,0 +1,72 @@
+/** What a command is given: where it prints, whom it asks, and when it has to stop. */
+import type { Readable } from 'node:stream';
+import type { ActionEvent, Actor, Results } from '../src/daemon/actions.ts';
+import { ShoalError } from '../src/errors.ts';
+import { DEFAULT_TIMEOUT_MS, MAX_LINK_CHARS } from '../src/limits.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Who carries out what a command asks for: this process, or the one that holds the home. */
+export interface Performer extends Actor {
+  /** Gets a share of one file to a stream, always in this process. */
+  fetchTo(
+    parameters: { readonly link: string; readonly timeoutMs?: number },
+    output: NodeJS.WritableStream,
+    onEvent: (event: ActionEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Results['fetch']>;
+}
+
+export interface Context {
+  readonly terminal: Terminal;
+  readonly performer: Performer;
+  readonly signal: AbortSignal;
+  /** What relative paths are relative to. */
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdin: Readable;
+  /** For the content of a file; all else goes through the terminal. */
+  readonly stdout: NodeJS.WritableStream;
+}
+
+/**
+ * The link that a command is about: its argument, the first line of stdin where that is `-`, or SHOAL_LINK.
+ * @throws ShoalError `usage` when there is none, `bad-link` when stdin holds something else, `interrupted`
+ */
+export async function linkOf({ env, stdin, terminal, signal }: Context, argument: string | undefined): Promise<string> {
+  if (argument === '-') {
+    if ('isTTY' in stdin && stdin.isTTY === true) terminal.say('paste the link and press Enter');
+    return await firstLine(stdin, signal);
+  }
+  const link = argument ?? env['SHOAL_LINK'];
+  if (!link) throw new ShoalError('usage', 'no link: give one, or "-" to read it from stdin, or set SHOAL_LINK');
+  return link;
+}
+
+async function firstLine(input: Readable, signal: AbortSignal): Promise<string> {
+  let text = '';
+  // A read of a terminal can't be cancelled; the stream can be ended, and nobody else reads it.
+  const stop = (): unknown => input.destroy();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    for await (const chunk of input) {
+      text = (text + String(chunk)).trimStart();
+      if (text.includes('\n')) break;
+      if (text.length > 2 * MAX_LINK_CHARS) throw new ShoalError('bad-link', 'cannot read link: stdin holds no link');
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+  signal.throwIfAborted();
+  const [line = ''] = text.split('\n');
+  if (line.trim() === '') throw new ShoalError('usage', 'no link: nothing was given on stdin');
+  return line;
+}
+
+/** When to give up: as asked for (`null` for never), else never for a person who watches, and after a while for a script. */
+export function timeoutOf(terminal: Terminal, asked: number | null | undefined): { timeoutMs?: number } {
+  const timeoutMs = asked === undefined ? (terminal.isInteractive ? null : DEFAULT_TIMEOUT_MS) : asked;
+  return timeoutMs === null ? {} : { timeoutMs };
+}

@@ -1,0 +1,123 @@
+/** What people see of a fetch: looking for peers, the transfer, what came of it, and serving it on. */
+import type { ActionEvent, Results } from '../src/daemon/actions.ts';
+import { Rate, transferLine } from './progress.ts';
+import { Serving } from './serving.ts';
+import type { Terminal } from './terminal.ts';
+import { count, formatBytes, formatSeconds } from './units.ts';
+
+export class FetchView {
+  readonly #terminal: Terminal;
+  readonly #isQuietAboutPath: boolean;
+  readonly #serving: Serving;
+  readonly #rate = new Rate();
+  readonly #clock: () => number;
+  #beganMs: number;
+  #opened: { readonly name: string; readonly sizeBytes: number } | undefined;
+  #resumedBytes = 0;
+  #progress: { readonly doneBytes: number; readonly totalBytes: number; readonly peers: number } | undefined;
+  #waitingFor: string | undefined;
+  #isFinishing = false;
+  #isKeeping = false;
+
+  /** @param toStdout the content goes to stdout, so nothing else may */
+  constructor(terminal: Terminal, toStdout: boolean, clock: () => number = () => performance.now()) {
+    this.#terminal = terminal;
+    this.#isQuietAboutPath = toStdout;
+    this.#serving = new Serving(terminal);
+    this.#clock = clock;
+    this.#beganMs = clock();
+  }
+
+  /** Whether the fetch is done and told of, and what it got is served on. */
+  get isKeeping(): boolean {
+    return this.#isKeeping;
+  }
+
+  tell(event: ActionEvent): void {
+    switch (event.event) {
+      case 'waiting':
+        this.#waitingFor = event.why;
+        break;
+      case 'opened':
+        this.#opened = event;
+        this.#waitingFor = undefined;
+        this.#beganMs = this.#clock();
+        this.#terminal.say(`${event.name}: ${contents(event)}`);
+        if (event.note !== undefined) this.#terminal.say(`note: ${event.note}`);
+        break;
+      case 'resumed':
+        this.#resumedBytes = event.bytes;
+        this.#terminal.say(`going on where it stopped: ${formatBytes(event.bytes)} are here already`);
+        break;
+      case 'renamed':
+        this.#terminal.say(`this file system can not hold ${event.path}, or keep it apart; it becomes ${event.as}`);
+        break;
+      case 'progress':
+        this.#progress = event;
+        this.#waitingFor = undefined;
+        break;
+      case 'finishing':
+        this.#isFinishing = true;
+        break;
+      case 'keeping':
+        this.done(event.fetched);
+        this.#isKeeping = true;
+        this.#terminal.say('serving it on until Ctrl-C');
+        break;
+      case 'served':
+        this.#serving.add(event);
+        break;
+    }
+  }
+
+  line(nowMs: number, columns: number): string {
+    if (this.#isKeeping) return this.#serving.line(nowMs);
+    if (this.#opened === undefined) return this.#waitingFor ?? (this.#terminal.isLive ? 'looking for peers' : '');
+    const { name, sizeBytes } = this.#opened;
+    if (this.#isFinishing) return `${name}: writing it to disk`;
+    const progress = this.#progress ?? { doneBytes: this.#resumedBytes, totalBytes: sizeBytes, peers: 0 };
+    this.#rate.sample(progress.doneBytes, nowMs);
+    const isWaiting = this.#waitingFor !== undefined || this.#rate.stands(nowMs);
+    const waiting = this.#waitingFor === undefined ? {} : { waitingFor: this.#waitingFor };
+    const bytesPerSecond = this.#rate.perSecond();
+    return transferLine({ name, ...progress, ...waiting, stands: isWaiting, bytesPerSecond }, columns);
+  }
+
+  /** Tells of a fetch that is complete; where it is goes to stdout. */
+  done(fetched: Results['fetch']): void {
+    const { path, alreadyThere, sizeBytes, sources } = fetched;
+    if (!this.#isQuietAboutPath) this.#terminal.result(path);
+    if (alreadyThere) {
+      this.#terminal.say(`already there, verified: ${contents(fetched)}`);
+      return;
+    }
+    const seconds = (this.#clock() - this.#beganMs) / 1000;
+    const came = sources.reduce((sum, { bytes }) => sum + bytes, 0) || sizeBytes;
+    const speed = seconds > 0.5 ? ` in ${formatSeconds(seconds)} (${formatBytes(came / seconds)}/s)` : '';
+    const vias = [...new Set(sources.map(({ via }) => VIA[via] ?? via))].join(', ');
+    const from = sources.length === 0 ? '' : `, from ${count(sources.length, 'peer')} found by ${vias}`;
+    this.#terminal.say(`done: ${contents(fetched)}${speed}${from}`);
+  }
+
+  /** What to say when it was interrupted. */
+  stopped(): string {
+    if (this.#isKeeping) return this.#serving.summary();
+    return this.#isQuietAboutPath ? 'stopped' : 'stopped; the same command goes on from here';
+  }
+}
+
+const VIA: Readonly<Record<string, string>> = {
+  local: 'this home',
+  hint: "the link's hints",
+  mdns: 'the local network (mdns)',
+  dht: 'the DHT',
+};
+
+function contents(what: {
+  readonly kind: 'file' | 'folder';
+  readonly files: number;
+  readonly sizeBytes: number;
+}): string {
+  const size = formatBytes(what.sizeBytes);
+  return what.kind === 'file' ? size : `${count(what.files, 'file')}, ${size}`;
+}

@@ -1,0 +1,167 @@
+/** The command line: from arguments to an exit code. */
+import { format } from 'node:util';
+import type { Readable } from 'node:stream';
+import { CommanderError } from 'commander';
+import { exitCodeOf, fileError, isShoalError, ShoalError } from '../src/errors.ts';
+import { VERSION } from '../src/version.ts';
+import type { Performer } from './context.ts';
+import { programOf } from './program.ts';
+import { networkOf, type GlobalOptions } from './settings.ts';
+import { Terminal, type Output } from './terminal.ts';
+
+/** What a run of the program meets. */
+export interface World {
+  /** Without the program's own name. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly stdin: Readable;
+  readonly stdout: NodeJS.WritableStream;
+  readonly terminal: Terminal;
+  /** Aborted with a ShoalError that says why. */
+  readonly signal: AbortSignal;
+  readonly performerOf: (options: GlobalOptions, terminal: Terminal) => Promise<Performer>;
+}
+
+/** Runs one command. Whatever goes wrong is printed; the exit code says what it was. */
+export async function run(world: World): Promise<number> {
+  const { args, terminal, signal, performerOf, ...others } = world;
+  const print = (text: string): void => terminal.result(...text.trimEnd().split('\n'));
+  const program = programOf(VERSION, print, async options => {
+    return { ...others, terminal, signal, performer: await performerOf(options, terminal) };
+  });
+  try {
+    if (args.length === 0) throw new ShoalError('usage', 'no command is given; "shoal --help" lists them');
+    await program.parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    if (signal.reason instanceof ReaderGone) return 1;
+    // What was aborted says only that; the reason of the signal says why.
+    const why: unknown = isShoalError(error, 'interrupted') && signal.aborted ? signal.reason : error;
+    return report(why instanceof CommanderError ? usageError(why, args) : why, terminal, isSet(args, '--debug'));
+  } finally {
+    terminal.live('');
+  }
+}
+
+/** The terminal as the options want it, which must be known before they are parsed, as that may fail. */
+export function terminalOf(args: readonly string[], env: World['env'], stdout: Output, stderr: Output): Terminal {
+  const quiet = isSet(args, '--quiet') || isSet(args, '-q');
+  return new Terminal({ stdout, stderr, env, json: isSet(args, '--json'), quiet });
+}
+
+function isSet(args: readonly string[], option: string): boolean {
+  const end = args.indexOf('--');
+  return (end < 0 ? args : args.slice(0, end)).includes(option);
+}
+
+/** What commander says of a wrong command line, in our words. */
+function usageError(error: CommanderError, args: readonly string[]): ShoalError {
+  const [first = ''] = args;
+  if (error.code === 'commander.unknownCommand' && SECRET.test(first)) {
+    return new ShoalError(
+      'usage',
+      'a link alone is no command: "shoal fetch LINK" gets it, "shoal ls LINK" looks at it',
+    );
+  }
+  const said = error.message
+    .replace(/^error: /, '')
+    .replaceAll(new RegExp(SECRET, 'g'), 'LINK')
+    .trim()
+    .split('\n');
+  const suggestion = said.slice(1).join(' ') || '"shoal --help" says more';
+  return new ShoalError('usage', `${said[0]?.replace(/\.$/, '') ?? ''}; ${suggestion}`, { cause: error });
+}
+
+/** What may hold a key. */
+const SECRET = /(?:shoal:|https?:\/\/)[^\s']*/;
+
+/** Prints an error and returns its exit code. An interruption is what the user wanted; what it left, its command has said. */
+function report(error: unknown, terminal: Terminal, debug: boolean): number {
+  if (!isShoalError(error)) {
+    const message = `internal error: ${error instanceof Error ? error.message : format(error)}`;
+    if (terminal.isJson) terminal.json({ event: 'error', code: 'internal', message, exitCode: 1 });
+    if (!terminal.isJson)
+      terminal.warn(debug ? message : `${message}; this is a bug, run it again with --debug for its trace`);
+    if (debug) terminal.warn(traceOf(error));
+    return 1;
+  }
+  const { code, message } = error;
+  const exitCode = exitCodeOf(code);
+  if (terminal.isJson) terminal.json({ event: 'error', code, message, exitCode });
+  else if (code !== 'interrupted') terminal.warn(message);
+  if (debug) terminal.warn(traceOf(error));
+  return exitCode;
+}
+
+/** Stacks only: other properties of an error might hold what is secret. */
+function traceOf(error: unknown): string {
+  const stacks: string[] = [];
+  for (let one = error; one instanceof Error; one = one.cause) stacks.push(one.stack ?? one.message);
+  return stacks.join('\ncaused by ').replaceAll(/\n\s*/g, '\n  ');
+}
+
+/** Whoever read stdout has gone, as `head` does: there is nothing to tell, and nobody to tell it. */
+class ReaderGone extends Error {}
+
+/** Signals closer together than this are one press of Ctrl-C that came both from the terminal and through a parent. */
+const SAME_PRESS_MS = 300;
+/** A process that has nothing left to do and does not end by itself is ended after this time. */
+const LINGER_MS = 3_000;
+
+/** Runs the program in this process. */
+export async function main(): Promise<void> {
+  const { stdin, stdout, stderr, env } = process;
+  const args = process.argv.slice(2);
+  const terminal = terminalOf(args, env, stdout, stderr);
+  const stop = new AbortController();
+  stopOnSignals(stop);
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    stop.abort(error.code === 'EPIPE' ? new ReaderGone() : fileError(error, 'write to stdout'));
+  });
+  // Where nobody listens to the talk, it is not missed.
+  stderr.on('error', () => undefined);
+  process.on('exit', () => terminal.live(''));
+  process.on('uncaughtException', error => {
+    terminal.live('');
+    process.exit(report(error, terminal, isSet(args, '--debug')));
+  });
+  const cwd = process.cwd();
+  const { signal } = stop;
+  process.exitCode = await run({ args, env, cwd, stdin, stdout, terminal, signal, performerOf: sessionPerformer });
+  setTimeout(() => process.exit(), LINGER_MS).unref();
+}
+
+/** The first signal stops the work, which tidies up; a second one of Ctrl-C ends the process at once. */
+function stopOnSignals(stop: AbortController): void {
+  let pressedMs = -Infinity;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      const now = performance.now();
+      const isSamePress = now - pressedMs < SAME_PRESS_MS;
+      if (signal === 'SIGINT' && stop.signal.aborted && !isSamePress) process.exit(exitCodeOf('interrupted'));
+      pressedMs = now;
+      stop.abort(new ShoalError('interrupted', 'stopped on request'));
+    });
+  }
+}
+
+async function sessionPerformer(options: GlobalOptions, terminal: Terminal): Promise<Performer> {
+  const network = networkOf(options, process.env);
+  const { fetchTo, homeFolder, perform } = await import('../src/daemon/session.ts');
+  const session = {
+    home: homeFolder(process.env),
+    network,
+    log: (level: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
+      if (options.debug === true)
+        terminal.warn(`${level}: ${message}${fields === undefined ? '' : ` ${format('%j', fields)}`}`);
+      else if (level === 'error') terminal.warn(message);
+    },
+    onNotice: (text: string): void => terminal.say(text),
+  };
+  return {
+    run: (action, parameters, onEvent, signal) => perform(session, action, parameters, onEvent, signal),
+    fetchTo: (parameters, output, onEvent, signal) => fetchTo(session, parameters, output, onEvent, signal),
+  };
+}

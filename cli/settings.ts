@@ -1,0 +1,66 @@
+/** Options that all commands have: how to print, and how this node meets others. */
+import { ShoalError } from '../src/errors.ts';
+import { quoted } from '../src/format/quoted.ts';
+
+/** How a node meets others. */
+export interface NetworkChoice {
+  /** Multiaddrs; all interfaces where there are none. */
+  readonly listen: string[];
+  readonly bootstrap: string[];
+  readonly mdns: boolean;
+  readonly dht: (typeof DHT_MODES)[number];
+}
+
+export const DHT_MODES = ['auto', 'client', 'server', 'off'] as const;
+
+/** As commander gives them; absent where they were not on the command line. */
+export interface GlobalOptions {
+  readonly json?: true;
+  readonly quiet?: true;
+  readonly debug?: true;
+  readonly listen?: readonly string[];
+  readonly bootstrap?: readonly string[];
+  readonly mdns?: boolean;
+  readonly dht?: string;
+}
+
+/**
+ * The command line first, then the environment.
+ * @throws ShoalError `usage`
+ */
+export function networkOf(options: GlobalOptions, env: Readonly<Record<string, string | undefined>>): NetworkChoice {
+  return {
+    listen: addresses('--listen', options.listen, 'SHOAL_LISTEN', env),
+    bootstrap: addresses('--bootstrap', options.bootstrap, 'SHOAL_BOOTSTRAP', env),
+    mdns: options.mdns ?? onOrOff('SHOAL_MDNS', env),
+    dht: mode(options.dht, env),
+  };
+}
+
+function addresses(
+  option: string,
+  given: readonly string[] | undefined,
+  variable: string,
+  env: Readonly<Record<string, string | undefined>>,
+): string[] {
+  const listed = env[variable]?.split(',').map(text => text.trim());
+  const texts = given ?? listed?.filter(text => text !== '') ?? [];
+  const wrong = texts.find(text => !text.startsWith('/'));
+  if (wrong === undefined) return [...texts];
+  const from = given === undefined ? variable : option;
+  throw new ShoalError('usage', `${from}: ${quoted(wrong)} is not a multiaddr like /ip4/192.0.2.1/tcp/4001`);
+}
+
+function onOrOff(variable: string, env: Readonly<Record<string, string | undefined>>): boolean {
+  const text = env[variable] || 'on';
+  if (text === 'on' || text === 'off') return text === 'on';
+  throw new ShoalError('usage', `${variable}: ${quoted(text)} is neither "on" nor "off"`);
+}
+
+function mode(given: string | undefined, env: Readonly<Record<string, string | undefined>>): NetworkChoice['dht'] {
+  const text = given ?? (env['SHOAL_DHT'] || 'auto');
+  const found = DHT_MODES.find(known => known === text);
+  if (found !== undefined) return found;
+  const from = given === undefined ? 'SHOAL_DHT' : '--dht';
+  throw new ShoalError('usage', `${from}: ${quoted(text)} is none of ${DHT_MODES.join(', ')}`);
+}
