@@ -67,6 +67,9 @@ export class FetchView {
       case 'served':
         this.#serving.add(event);
         break;
+      default:
+        // Who was found and lost is to be seen in the number of peers.
+        break;
     }
   }
 

@@ -39,7 +39,9 @@ export async function run(world: World): Promise<number> {
     if (signal.reason instanceof ReaderGone) return 1;
     // What was aborted says only that; the reason of the signal says why.
     const why: unknown = isShoalError(error, 'interrupted') && signal.aborted ? signal.reason : error;
-    return report(why instanceof CommanderError ? usageError(why, args) : why, terminal, isSet(args, '--debug'));
+    const commands = program.commands.map(command => command.name());
+    const told = why instanceof CommanderError ? usageError(why, args, commands) : why;
+    return report(told, terminal, isSet(args, '--debug'));
   } finally {
     terminal.live('');
   }
@@ -57,21 +59,17 @@ function isSet(args: readonly string[], option: string): boolean {
 }
 
 /** What commander says of a wrong command line, in our words. */
-function usageError(error: CommanderError, args: readonly string[]): ShoalError {
+function usageError(error: CommanderError, args: readonly string[], commands: readonly string[]): ShoalError {
   const [first = ''] = args;
   if (error.code === 'commander.unknownCommand' && SECRET.test(first)) {
-    return new ShoalError(
-      'usage',
-      'a link alone is no command: "shoal fetch LINK" gets it, "shoal ls LINK" looks at it',
-    );
+    return new ShoalError('usage', 'a link is no command: "shoal fetch LINK" gets it, "shoal ls LINK" looks at it');
   }
-  const said = error.message
-    .replace(/^error: /, '')
-    .replaceAll(new RegExp(SECRET, 'g'), 'LINK')
-    .trim()
-    .split('\n');
-  const suggestion = said.slice(1).join(' ') || '"shoal --help" says more';
-  return new ShoalError('usage', `${said[0]?.replace(/\.$/, '') ?? ''}; ${suggestion}`, { cause: error });
+  const [said = '', suggestion] = error.message.replaceAll(new RegExp(SECRET, 'g'), 'LINK').split('\n');
+  const named = args.find(argument => commands.includes(argument));
+  const help = `"shoal ${named === undefined ? '' : `${named} `}--help" says more`;
+  const next = /Did you mean (.*)\?/.exec(suggestion ?? '')?.[1];
+  const what = said.replace(/^error: /, '').replace(/\.$/, '');
+  return new ShoalError('usage', `${what}; ${next === undefined ? help : `did you mean "${next}"?`}`, { cause: error });
 }
 
 /** What may hold a key. */

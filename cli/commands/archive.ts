@@ -16,7 +16,10 @@ export async function exportCar(
   const exported = await withProgress(context, 'exporting', onEvent =>
     performer.run('export', request, onEvent, signal),
   );
-  if (terminal.isJson) return void terminal.json(exported);
+  if (terminal.isJson) {
+    terminal.json(exported);
+    return;
+  }
   terminal.result(exported.path);
   terminal.say(`exported ${contents(exported)}; who imports it still needs the link to read it`);
 }
@@ -27,7 +30,10 @@ export async function importCar(context: Context, path: string): Promise<void> {
   const imported = await withProgress(context, 'importing', onEvent =>
     performer.run('import', { path: resolve(cwd, path) }, onEvent, signal),
   );
-  if (terminal.isJson) return void terminal.json(imported);
+  if (terminal.isJson) {
+    terminal.json(imported);
+    return;
+  }
   terminal.result(imported.id);
   const missing = imported.complete ? '' : '; some blocks are missing, which a fetch gets from peers';
   terminal.say(`imported ${contents(imported)}${missing}; "shoal fetch LINK" now uses them`);

@@ -25,7 +25,10 @@ export async function ls(
 
   const sizeBytes = listing.entries.reduce((sum, { size }) => sum + size, 0);
   const files = listing.entries.filter(({ directory }) => directory !== true).length;
-  if (terminal.isJson) return void terminal.json({ ...listing, sizeBytes, files });
+  if (terminal.isJson) {
+    terminal.json({ ...listing, sizeBytes, files });
+    return;
+  }
   const sizes = listing.entries.map(({ size, directory }) => (directory === true ? '-' : formatBytes(size)));
   const widest = sizes.reduce((most, text) => Math.max(most, text.length), 0);
   terminal.result(

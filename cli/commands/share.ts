@@ -76,6 +76,9 @@ class ShareView {
       case 'served':
         this.#serving.add(event);
         break;
+      default:
+        // That the files changed is what the command then fails with.
+        break;
     }
   }
 

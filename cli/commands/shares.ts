@@ -18,7 +18,10 @@ const SHORT_ID_CHARS = 16;
 /** @throws ShoalError */
 export async function shares({ terminal, performer, signal }: Context): Promise<void> {
   const result = await performer.run('shares', {}, () => undefined, signal);
-  if (terminal.isJson) return void terminal.json(result);
+  if (terminal.isJson) {
+    terminal.json(result);
+    return;
+  }
   if (result.shares.length === 0) {
     terminal.say('nothing is shared from this home yet; "shoal share PATH" shares a file or folder');
     return;
@@ -38,7 +41,10 @@ function rowOf(share: ShareView): string[] {
 /** @throws ShoalError `unknown-share` */
 export async function forget({ terminal, performer, signal }: Context, id: string): Promise<void> {
   const forgotten = await performer.run('forget', { id }, () => undefined, signal);
-  if (terminal.isJson) return void terminal.json(forgotten);
+  if (terminal.isJson) {
+    terminal.json(forgotten);
+    return;
+  }
   const { name, source } = forgotten;
   const kept = source === 'original' || source === 'fetched' ? '; your files stay where they are' : '';
   terminal.say(`forgot ${name} (${forgotten.id}): this home does not serve it any more${kept}`);

@@ -243,7 +243,7 @@ class Decoder {
     if (minor > 27) throw this.#error('it has an item of indefinite length');
     const length = 2 ** (minor - 24);
     let value = 0;
-    for (let at = this.#over(length); at < this.position; at++) value = value * 256 + (this.#bytes[at]!);
+    for (let at = this.#over(length); at < this.position; at++) value = value * 256 + this.#bytes[at]!;
     if (value > Number.MAX_SAFE_INTEGER) throw this.#error('a number is larger than 2^53 − 1');
     const least = length === 1 ? 24 : 2 ** (length * 4);
     if (value < least) throw this.#error('a number is not in its shortest form');
@@ -327,7 +327,7 @@ class Decoder {
   #compare(a: Place, b: Place): number {
     if (a.length !== b.length) return a.length - b.length;
     for (let i = 0; i < a.length; i++) {
-      const difference = (this.#bytes[a.start + i]!) - (this.#bytes[b.start + i]!);
+      const difference = this.#bytes[a.start + i]! - this.#bytes[b.start + i]!;
       if (difference !== 0) return difference;
     }
     return 0;

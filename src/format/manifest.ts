@@ -197,7 +197,6 @@ function utf8Rank(unit: number): number {
   return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
 }
 
- 
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** What is wrong with a path, to go behind it in a sentence; undefined when it is fine. */

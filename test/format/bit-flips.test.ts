@@ -30,7 +30,7 @@ function blockOf(digest: Uint8Array): Uint8Array {
 }
 
 function chunkOf(stream: StreamName): { digest: Uint8Array; chunk: Uint8Array } {
-  const digest = digestAt(share[stream].chunks as Uint8Array, 0);
+  const digest = digestAt(share[stream].chunks!, 0);
   return { digest, chunk: blockOf(digest) };
 }
 
@@ -38,7 +38,7 @@ function chunkOf(stream: StreamName): { digest: Uint8Array; chunk: Uint8Array } 
 function* flips(bytes: Uint8Array): Generator<[flipped: Uint8Array, bit: number]> {
   for (let bit = 0; bit < bytes.length * 8; bit++) {
     const flipped = Uint8Array.from(bytes);
-    flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
+    flipped[bit >> 3] = flipped[bit >> 3]! ^ (1 << (bit & 7));
     yield [flipped, bit];
   }
 }
@@ -79,7 +79,7 @@ describe('a share of which one bit is flipped', () => {
       const digest = sha256(bytes);
       for (const byte of [0, bytes.length >> 1, bytes.length - 1]) {
         const flipped = Uint8Array.from(bytes);
-        flipped[byte] = (flipped[byte] as number) ^ 1;
+        flipped[byte] = flipped[byte]! ^ 1;
         expect((await failureOf(() => openShare(exchanged(digest, flipped), link))).code).to.equal('mismatch');
       }
     }

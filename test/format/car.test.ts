@@ -189,7 +189,7 @@ describe('CAR files', () => {
     const seen = new Set<string>();
     for (let bit = 0; bit < car.length * 8; bit++) {
       const flipped = Uint8Array.from(car);
-      flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
+      flipped[bit >> 3] = flipped[bit >> 3]! ^ (1 << (bit & 7));
       try {
         const [root, blocks] = await readAll(flipped);
         // The codec and the root's digest are all that nothing in the file tells against.

@@ -110,7 +110,7 @@ describe('sameBytes', () => {
         expect(sameBytes(bytes, bytes.slice())).to.equal(true);
         expect(sameBytes(bytes, bytes.subarray(1))).to.equal(false);
         const other = bytes.slice();
-        other[at % bytes.length] = (other[at % bytes.length]!) ^ change;
+        other[at % bytes.length] = other[at % bytes.length]! ^ change;
         expect(sameBytes(bytes, other)).to.equal(false);
       }),
     );

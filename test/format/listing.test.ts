@@ -32,7 +32,7 @@ function listingOf(chunks: number, answer?: (right: Uint8Array, n: number) => Pr
   const asked: [StreamName, number][] = [];
   const listing = new Listing(block, async (stream, n) => {
     asked.push([stream, n]);
-    const right = blocks[n] as Uint8Array;
+    const right = blocks[n]!;
     return answer === undefined ? right : answer(right, n);
   });
   return { listing, digests, blocks, asked };
@@ -53,7 +53,7 @@ describe('the listing of a share', () => {
   it('finds the others in the right index block', async () => {
     const { listing, digests, blocks, asked } = listingOf(CHUNKS_PER_INDEX + 3);
     expect(blocks).to.have.lengthOf(2);
-    expect(listing.indexDigest('data', 1)).to.deep.equal(sha256(blocks[1] as Uint8Array));
+    expect(listing.indexDigest('data', 1)).to.deep.equal(sha256(blocks[1]!));
     for (const i of [0, CHUNKS_PER_INDEX - 1, CHUNKS_PER_INDEX, CHUNKS_PER_INDEX + 2]) {
       expect(await listing.digest('data', i), `chunk ${i}`).to.deep.equal(digest(digests, i));
     }
@@ -104,7 +104,7 @@ describe('the listing of a share', () => {
   it('refuses an index block whose bytes are others than those listed', async () => {
     const { listing, digests } = listingOf(MAX_DIRECT_CHUNKS + 1, async right => {
       const wrong = Uint8Array.from(right);
-      wrong[wrong.length - 1] = (wrong.at(-1) as number) ^ 1;
+      wrong[wrong.length - 1] = wrong.at(-1)! ^ 1;
       return wrong;
     });
     const failure = await failureOf(() => listing.digest('data', 0));
@@ -122,9 +122,9 @@ describe('the listing of a share', () => {
       [long, short.list.size],
     ];
     for (const [{ list, blocks }, size] of swapped) {
-      const data = { size, index: list.index as Uint8Array };
+      const data = { size, index: list.index! };
       const block: ShareBlock = { owner: OWNER, commitment: new Uint8Array(32), manifest: MANIFEST, data };
-      const listing = new Listing(block, async () => blocks[0] as Uint8Array);
+      const listing = new Listing(block, async () => blocks[0]!);
       expect((await failureOf(() => listing.digest('data', 0))).code).to.equal('malformed');
     }
   });

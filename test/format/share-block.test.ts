@@ -33,13 +33,13 @@ function digests(count: number): Uint8Array {
   return all;
 }
 
-const block: ShareBlock = {
+const unsealed = {
   owner: OWNER,
-  commitment: new Uint8Array(32).fill(1),
   manifest: { size: 4096, chunks: DIGEST },
   data: { size: PIECE_BYTES + 1, chunks: digests(2) },
-  expires: 3600 * 500_000,
 };
+const endless: ShareBlock = { ...unsealed, commitment: new Uint8Array(32).fill(1) };
+const block: ShareBlock = { ...endless, expires: 3600 * 500_000 };
 
 /** A share block as its canonical bytes say it, for tests to spoil. */
 const good = {
@@ -55,7 +55,6 @@ const codeOf = async (value: unknown): Promise<string> => (await failureOf(() =>
 
 describe('a share block', () => {
   it('reads back as it was written', () => {
-    const { expires: _, ...endless } = block;
     const empty = { ...endless, data: { size: 0, chunks: new Uint8Array() } };
     for (const one of [block, endless, empty]) expect(decodeShareBlock(encodeShareBlock(one))).to.deep.equal(one);
     expect(decodeShareBlock(encode(good))).to.deep.equal({ ...empty });
@@ -72,7 +71,7 @@ describe('a share block', () => {
       expect(indexCount(size)).to.equal(blocks.length);
       const listed = blocks.map((bytes, n) => {
         expect(bytes.length).to.be.at.most(MAX_BLOCK_BYTES);
-        expect(digestAt(list.index as Uint8Array, n)).to.deep.equal(sha256(bytes));
+        expect(digestAt(list.index!, n)).to.deep.equal(sha256(bytes));
         return decodeIndex(bytes, size, n);
       });
       if (listed.length > 0) expect(Buffer.concat(listed)).to.deep.equal(Buffer.from(digests(count)));
@@ -200,19 +199,17 @@ describe('an index block', () => {
 
 describe('the commitment', () => {
   const KEY = fileKey(new Uint8Array(32).fill(7));
-  const { commitment: _, ...rest } = block;
 
   it('ties a share block to its key and to each of its entries', async () => {
-    const { id, bytes } = sealShareBlock(KEY, rest);
+    const { id, bytes } = sealShareBlock(KEY, { ...unsealed, expires: 3600 });
     const sealed = decodeShareBlock(bytes);
     expect(id).to.equal(idOf(sha256(bytes)));
     checkCommitment(KEY, sealed);
 
-    const { expires: _end, ...endless } = sealed;
     const changed: ShareBlock[] = [
       { ...sealed, owner: ownerOf(new Uint8Array(32).fill(4)) },
-      { ...sealed, expires: (sealed.expires ?? 0) + 3600 },
-      endless,
+      { ...sealed, expires: 7200 },
+      { ...unsealed, commitment: sealed.commitment },
       { ...sealed, manifest: { ...sealed.manifest, size: 4352 } },
       { ...sealed, manifest: sealed.data, data: sealed.manifest },
       { ...sealed, data: { size: PIECE_BYTES + 1, chunks: digests(3).subarray(DIGEST_BYTES) } },

@@ -47,7 +47,7 @@ const receipt: Receipt = { type: 'receipt', id: ID, size: 5, at: 1, until: 2, re
 
 function flipped(bytes: Uint8Array, bit: number): Uint8Array {
   const copy = Uint8Array.from(bytes);
-  copy[bit >> 3] = (copy[bit >> 3] as number) ^ (1 << (bit & 7));
+  copy[bit >> 3] = copy[bit >> 3]! ^ (1 << (bit & 7));
   return copy;
 }
 
