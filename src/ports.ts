@@ -114,11 +114,12 @@ export interface Channel {
   readonly address: string;
   /** Bytes that arrived so far, of incomplete messages too: shows that a slow peer is not a dead one. */
   readonly receivedBytes: number;
-  /** Resolves when the message was taken by the stream, whose buffer is bounded. @throws ShoalError `protocol` when the channel has ended. */
+  /** Resolves when the message was taken by the stream, whose buffer is bounded. @throws ShoalError `unavailable` when the channel has ended. */
   send(header: Uint8Array, body?: Uint8Array): Promise<void>;
   /**
    * The messages that arrive, until the other side closes; can be iterated once. What arrives and is not taken is bounded
-   * by MAX_UNREAD_BYTES, beyond which the channel is aborted. @throws ShoalError `protocol` when it ends otherwise.
+   * by MAX_UNREAD_BYTES, beyond which the channel is aborted. @throws ShoalError `unavailable` when it ends otherwise,
+   * `protocol` when the other side broke the rules.
    */
   frames(): AsyncIterable<Frame>;
   /** Says that nothing more will be sent, waits until all is written, and ends the channel. */

@@ -222,7 +222,7 @@ class StreamChannel implements Channel {
 
   #error(verb: string, what: string, cause?: unknown): ShoalError {
     if (cause instanceof ShoalError && cause.code === 'protocol') return cause;
-    return new ShoalError('protocol', `cannot ${verb} peer ${this.peer}: ${what}`, { cause });
+    return new ShoalError('unavailable', `cannot ${verb} peer ${this.peer}: ${what}`, { cause });
   }
 }
 

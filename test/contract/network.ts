@@ -86,21 +86,21 @@ export function networkContract(name: string, make: () => Promise<readonly [Netw
     it('sends nothing on a channel that it has closed', async () => {
       const [there] = await channels();
       await there.close();
-      await expectRejection(there.send(bytes(1)), 'protocol');
+      await expectRejection(there.send(bytes(1)), 'unavailable');
     });
 
     it('fails both sides of a channel that one of them aborts', async () => {
       const [there, here] = await channels();
       const reading = [collect(there), collect(here)];
       there.abort(new Error('enough'));
-      await Promise.all(reading.map(side => expectRejection(side, 'protocol')));
-      await expectRejection(there.send(bytes(1)), 'protocol');
-      await expectRejection(here.send(bytes(1)), 'protocol');
+      await Promise.all(reading.map(side => expectRejection(side, 'unavailable')));
+      await expectRejection(there.send(bytes(1)), 'unavailable');
+      await expectRejection(here.send(bytes(1)), 'unavailable');
     });
 
     it('aborts a channel whose handler throws', async () => {
       await far.serve(PROTOCOL, () => Promise.reject(new Error('broken handler')));
-      await expectRejection(collect(await connect()), 'protocol');
+      await expectRejection(collect(await connect()), 'unavailable');
     });
 
     it('aborts a channel on which more arrives than is taken', async () => {
@@ -109,7 +109,7 @@ export function networkContract(name: string, make: () => Promise<readonly [Netw
         for (let sent = 0; sent <= 3 * MAX_UNREAD_BYTES; sent += MAX_BLOCK_BYTES)
           await there.send(bytes(1), bytes(MAX_BLOCK_BYTES));
       };
-      await expectRejection(flood(), 'protocol');
+      await expectRejection(flood(), 'unavailable');
       await expectRejection(collect(here), 'protocol');
     });
 
@@ -143,7 +143,7 @@ export function networkContract(name: string, make: () => Promise<readonly [Netw
 
     it('fails, and does not just end, the channels of a node that stops', async () => {
       const [there, here] = await channels();
-      const failing = [there, here].map(side => expectRejection(collect(side), 'protocol'));
+      const failing = [there, here].map(side => expectRejection(collect(side), 'unavailable'));
       await far.stop();
       await Promise.all(failing);
     });

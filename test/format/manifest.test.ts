@@ -258,7 +258,7 @@ describe('manifests', () => {
   });
 
   describe('of the largest kind', function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     this.slow(10_000);
 
     it('with 2^20 entries are written and read in seconds, and with one more refused', async () => {
@@ -287,7 +287,7 @@ describe('manifests', () => {
       const stream = encodeManifest(manifest);
       const begin = process.cpuUsage();
       decodeManifest(stream, blockOf(stream, 0));
-      expect(process.cpuUsage(begin).user).to.be.lessThan(5_000_000);
+      expect(process.cpuUsage(begin).user).to.be.lessThan(15_000_000);
     });
 
     it('do not make a reader build millions of values that are no entries', async () => {

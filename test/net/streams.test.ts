@@ -118,9 +118,9 @@ describe('A channel over a libp2p stream', () => {
       for (let i = 0; i <= MAX_UNREAD_BYTES / MAX_BLOCK_BYTES + 8; i++)
         await near.send(numbered(i), new Uint8Array(MAX_BLOCK_BYTES));
     })();
-    await expectRejection(sending, 'protocol');
+    await expectRejection(sending, 'unavailable');
     await expectRejection(collect(far), 'protocol', /nobody has asked for or taken/);
-    await expectRejection(collect(near), 'protocol');
+    await expectRejection(collect(near), 'unavailable');
   });
 
   it('ends when a flood of empty messages arrives', async () => {
@@ -151,7 +151,7 @@ describe('A channel over a libp2p stream', () => {
       const [channel, raw] = await channelAndStream();
       raw.send(encoded(2, 17, new Uint8Array(2), new Uint8Array(17)).subarray(0, cut));
       await raw.close();
-      await expectRejection(collect(channel), 'protocol', /in the middle of a message/);
+      await expectRejection(collect(channel), 'unavailable', /in the middle of a message/);
     });
   }
 
@@ -163,8 +163,8 @@ describe('A channel over a libp2p stream', () => {
     const received = [await frames.next(), await frames.next()].map(({ value }) => (value as Frame).header);
     expect(received).to.deep.equal([numbered(1), numbered(2)]);
     near.abort(new Error('enough'));
-    await expectRejection(frames.next(), 'protocol');
-    await expectRejection(far.send(numbered(3)), 'protocol');
+    await expectRejection(frames.next(), 'unavailable');
+    await expectRejection(far.send(numbered(3)), 'unavailable');
   });
 
   it('fails, and does not just end, when the connection is lost', async () => {
@@ -174,7 +174,7 @@ describe('A channel over a libp2p stream', () => {
       const [near, far] = [channelOf(nearStream, REMOTE, systemClock), channelOf(farStream, REMOTE, systemClock)];
       const [nearReading, farReading] = [collect(near), collect(far)];
       lossy.connection.abort(new Error('pulled the plug'));
-      await Promise.all([expectRejection(nearReading, 'protocol'), expectRejection(farReading, 'protocol')]);
+      await Promise.all([expectRejection(nearReading, 'unavailable'), expectRejection(farReading, 'unavailable')]);
     } finally {
       await lossy.stop();
     }
@@ -185,9 +185,9 @@ describe('A channel over a libp2p stream', () => {
     const reading = collect(channel);
     const reason = new Error('enough');
     channel.abort(reason);
-    const error = await expectRejection(reading, 'protocol', /enough/);
+    const error = await expectRejection(reading, 'unavailable', /enough/);
     expect(error.cause).to.equal(reason);
-    await expectRejection(channel.send(numbered(1)), 'protocol', /enough/);
+    await expectRejection(channel.send(numbered(1)), 'unavailable', /enough/);
     await channel.close();
   });
 
@@ -197,7 +197,7 @@ describe('A channel over a libp2p stream', () => {
     const sending = fill(channel);
     await blocked(channel, sending);
     channel.abort(new Error('enough'));
-    await expectRejection(sending, 'protocol', /enough/);
+    await expectRejection(sending, 'unavailable', /enough/);
   });
 
   it('gives up a peer that has stopped reading, and not one that is slow', async () => {
@@ -219,7 +219,7 @@ describe('A channel over a libp2p stream', () => {
     expect(await Promise.race([sending.catch(() => 'failed'), Promise.resolve('waits')])).to.equal('waits');
     await clock.until(1);
     clock.advance(STALLED_WRITE_TIMEOUT_MS);
-    await expectRejection(sending, 'protocol', /stopped reading/);
+    await expectRejection(sending, 'unavailable', /stopped reading/);
   });
 
   it('can still read after it has closed, until the other side closes', async () => {
@@ -237,7 +237,7 @@ describe('A channel over a libp2p stream', () => {
     const received = collect(far);
     for (let i = 0; i < 20; i++) void near.send(numbered(i), new Uint8Array(MAX_BLOCK_BYTES / 2));
     const closing = near.close();
-    await expectRejection(near.send(numbered(99)), 'protocol', /closed on this side/);
+    await expectRejection(near.send(numbered(99)), 'unavailable', /closed on this side/);
     await closing;
     expect((await received).length).to.equal(20);
     await near.close();

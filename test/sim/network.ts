@@ -323,7 +323,7 @@ class SimChannel implements Channel {
 
   #error(what: string, cause?: Error): ShoalError {
     if (cause instanceof ShoalError && cause.code === 'protocol') return cause;
-    return new ShoalError('protocol', `cannot talk to peer ${this.peer}: ${what}`, { cause });
+    return new ShoalError('unavailable', `cannot talk to peer ${this.peer}: ${what}`, { cause });
   }
 }
 
