@@ -1,12 +1,6 @@
 #!/usr/bin/env node
 // Starts the program in this process, or, where this Node is too old, with the one that the package carries in a checkout.
 // What is here must run on Node 18.
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
 // A link on the command line is a secret, and a list of processes shows command lines to everyone.
 process.title = 'shoal';
 
@@ -17,16 +11,19 @@ if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) {
   const { main } = await import('../dist/cli/main.js');
   await main();
 } else {
-  const node = carriedNode();
+  const node = await carriedNode();
   if (node === undefined) {
     console.error(`shoal: this is Node.js ${process.versions.node}, and ${NEEDED.join('.')} or newer is needed`);
     process.exitCode = 1;
   } else {
-    runWith(node);
+    await runWith(node);
   }
 }
 
-function carriedNode() {
+async function carriedNode() {
+  const { existsSync } = await import('node:fs');
+  const { createRequire } = await import('node:module');
+  const { dirname, join } = await import('node:path');
   try {
     const folder = dirname(createRequire(import.meta.url).resolve('node/package.json'));
     const path = join(folder, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
@@ -37,7 +34,9 @@ function carriedNode() {
 }
 
 /** Becomes the other process as far as that is possible: same streams, signals handed on, same end. */
-function runWith(node) {
+async function runWith(node) {
+  const { spawn } = await import('node:child_process');
+  const { fileURLToPath } = await import('node:url');
   const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const handOn = signal => child.kill(signal);

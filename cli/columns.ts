@@ -5,14 +5,19 @@ import { escaped } from '../src/format/quoted.ts';
 const WIDE =
   /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{16fe0}-\u{18cff}\u{1aff0}-\u{1b2ff}\u{20000}-\u{3fffd}]|^\p{Emoji_Presentation}|^\p{Extended_Pictographic}\ufe0f/u;
 const NOTHING = /^[\p{M}\p{Default_Ignorable_Code_Point}]/u;
-const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
+
+let segmenter: Intl.Segmenter | undefined;
+
+/** What is read as one character. Making the segmenter takes as long as printing the help does, and most text is ASCII. */
+function graphemesOf(text: string): string[] {
+  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
+  return Array.from(segmenter.segment(text), ({ segment }) => segment);
+}
 
 /** How many columns `text`, which has no controls, takes. Terminals differ where several characters join into one; this is the most. */
 export function widthOf(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
-  let width = 0;
-  for (const { segment } of graphemes.segment(text)) width += graphemeWidth(segment);
-  return width;
+  return graphemesOf(text).reduce((width, grapheme) => width + graphemeWidth(grapheme), 0);
 }
 
 function graphemeWidth(grapheme: string): number {
@@ -24,7 +29,7 @@ function graphemeWidth(grapheme: string): number {
 export function fit(text: string, columns: number, cut: 'middle' | 'end' = 'middle'): string {
   if (widthOf(text) <= columns) return text;
   if (columns < 1) return '';
-  const parts = Array.from(graphemes.segment(text), ({ segment }) => segment);
+  const parts = graphemesOf(text);
   const head = taken(parts, cut === 'end' ? columns - 1 : Math.ceil((columns - 1) / 2));
   if (cut === 'end') return `${head.join('')}…`;
   const tail = taken(parts.toReversed(), columns - 1 - widthOf(head.join('')));

@@ -65,8 +65,8 @@ async function firstLine(input: Readable, signal: AbortSignal): Promise<string> 
   return line;
 }
 
-/** When to give up: as asked for (`null` for never), else never for a person who watches, and after a while for a script. */
-export function timeoutOf(terminal: Terminal, asked: number | null | undefined): { timeoutMs?: number } {
-  const timeoutMs = asked === undefined ? (terminal.isInteractive ? null : DEFAULT_TIMEOUT_MS) : asked;
-  return timeoutMs === null ? {} : { timeoutMs };
+/** When to give up: as asked for (Infinity for never), else never for a person who watches, and after a while for a script. */
+export function timeoutOf(terminal: Terminal, asked: number | undefined): { timeoutMs?: number } {
+  const timeoutMs = asked ?? (terminal.isInteractive ? Infinity : DEFAULT_TIMEOUT_MS);
+  return timeoutMs === Infinity ? {} : { timeoutMs };
 }

@@ -78,7 +78,7 @@ export class FetchView {
     if (this.#opened === undefined) return this.#waitingFor ?? (this.#terminal.isLive ? 'looking for peers' : '');
     const { name, sizeBytes } = this.#opened;
     if (this.#isFinishing) return `${name}: writing it to disk`;
-    const progress = this.#progress ?? { doneBytes: this.#resumedBytes, totalBytes: sizeBytes, peers: 0 };
+    const progress = this.#progress ?? { doneBytes: this.#resumedBytes, totalBytes: sizeBytes };
     this.#rate.sample(progress.doneBytes, nowMs);
     const isWaiting = this.#waitingFor !== undefined || this.#rate.stands(nowMs);
     const waiting = this.#waitingFor === undefined ? {} : { waitingFor: this.#waitingFor };
@@ -97,9 +97,7 @@ export class FetchView {
     const seconds = (this.#clock() - this.#beganMs) / 1000;
     const came = sources.reduce((sum, { bytes }) => sum + bytes, 0) || sizeBytes;
     const speed = seconds > 0.5 ? ` in ${formatSeconds(seconds)} (${formatBytes(came / seconds)}/s)` : '';
-    const vias = [...new Set(sources.map(({ via }) => VIA[via] ?? via))].join(', ');
-    const from = sources.length === 0 ? '' : `, from ${count(sources.length, 'peer')} found by ${vias}`;
-    this.#terminal.say(`done: ${contents(fetched)}${speed}${from}`);
+    this.#terminal.say(`done: ${contents(fetched)}${speed}${originOf(sources)}`);
   }
 
   /** What to say when it was interrupted. */
@@ -109,12 +107,17 @@ export class FetchView {
   }
 }
 
-const VIA: Readonly<Record<string, string>> = {
-  local: 'this home',
-  hint: "the link's hints",
-  mdns: 'the local network (mdns)',
-  dht: 'the DHT',
-};
+const VIA: Readonly<Record<string, string>> = { hint: 'the link', mdns: 'mdns', dht: 'the DHT' };
+
+function originOf(sources: Results['fetch']['sources']): string {
+  const peers = sources.filter(({ via }) => via !== 'local');
+  const vias = [...new Set(peers.map(({ via }) => VIA[via] ?? via))].join(', ');
+  const parts = [
+    ...(peers.length < sources.length ? ['this home'] : []),
+    ...(peers.length > 0 ? [`${count(peers.length, 'peer')} found by ${vias}`] : []),
+  ];
+  return parts.length === 0 ? '' : `, from ${parts.join(' and ')}`;
+}
 
 function contents(what: {
   readonly kind: 'file' | 'folder';

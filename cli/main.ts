@@ -64,7 +64,7 @@ function usageError(error: CommanderError, args: readonly string[], commands: re
   if (error.code === 'commander.unknownCommand' && SECRET.test(first)) {
     return new ShoalError('usage', 'a link is no command: "shoal fetch LINK" gets it, "shoal ls LINK" looks at it');
   }
-  const [said = '', suggestion] = error.message.replaceAll(new RegExp(SECRET, 'g'), 'LINK').split('\n');
+  const [said = '', suggestion] = error.message.split('\n');
   const named = args.find(argument => commands.includes(argument));
   const help = `"shoal ${named === undefined ? '' : `${named} `}--help" says more`;
   const next = /Did you mean (.*)\?/.exec(suggestion ?? '')?.[1];
@@ -72,20 +72,25 @@ function usageError(error: CommanderError, args: readonly string[], commands: re
   return new ShoalError('usage', `${what}; ${next === undefined ? help : `did you mean "${next}"?`}`, { cause: error });
 }
 
-/** What may hold a key. */
-const SECRET = /(?:shoal:|https?:\/\/)[^\s']*/;
+/** What may hold a key: messages quote arguments, and a link may stand in the wrong place. */
+const SECRET = /(?:shoal:[a-z2-7]|https?:\/\/[^\s'"]*#)[^\s'"]*/;
+
+function withoutLinks(text: string): string {
+  return text.replaceAll(new RegExp(SECRET, 'g'), 'LINK');
+}
 
 /** Prints an error and returns its exit code. An interruption is what the user wanted; what it left, its command has said. */
 function report(error: unknown, terminal: Terminal, debug: boolean): number {
   if (!isShoalError(error)) {
-    const message = `internal error: ${error instanceof Error ? error.message : format(error)}`;
+    const message = withoutLinks(`internal error: ${error instanceof Error ? error.message : format(error)}`);
     if (terminal.isJson) terminal.json({ event: 'error', code: 'internal', message, exitCode: 1 });
     if (!terminal.isJson)
       terminal.warn(debug ? message : `${message}; this is a bug, run it again with --debug for its trace`);
     if (debug) terminal.warn(traceOf(error));
     return 1;
   }
-  const { code, message } = error;
+  const { code } = error;
+  const message = withoutLinks(error.message);
   const exitCode = exitCodeOf(code);
   if (terminal.isJson) terminal.json({ event: 'error', code, message, exitCode });
   else if (code !== 'interrupted') terminal.warn(message);
@@ -97,7 +102,7 @@ function report(error: unknown, terminal: Terminal, debug: boolean): number {
 function traceOf(error: unknown): string {
   const stacks: string[] = [];
   for (let one = error; one instanceof Error; one = one.cause) stacks.push(one.stack ?? one.message);
-  return stacks.join('\ncaused by ').replaceAll(/\n\s*/g, '\n  ');
+  return withoutLinks(stacks.join('\ncaused by ')).replaceAll(/\n\s*/g, '\n  ');
 }
 
 /** Whoever read stdout has gone, as `head` does: there is nothing to tell, and nobody to tell it. */

@@ -96,7 +96,7 @@ interface FetchFlags {
   readonly only?: readonly string[];
   readonly keep?: true;
   readonly force?: true;
-  readonly timeout?: number | null;
+  readonly timeout?: number;
 }
 
 function addFetching(program: Command, contextOf: ContextFor): void {
@@ -125,7 +125,7 @@ function addFetching(program: Command, contextOf: ContextFor): void {
     .description('names and sizes, without downloading the data')
     .argument('[link]', 'a link, or "-" to read it from stdin (default: SHOAL_LINK)')
     .addOption(timeout())
-    .action(async (link: string | undefined, flags: { readonly timeout?: number | null }, command: Command) => {
+    .action(async (link: string | undefined, flags: { readonly timeout?: number }, command: Command) => {
       const context = await contextOf(command);
       const { ls } = await import('./commands/ls.ts');
       await ls(context, link, flags);

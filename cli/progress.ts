@@ -111,35 +111,36 @@ export interface Transfer {
   readonly peers?: number;
 }
 
-/** A transfer as a line of at most `columns`: parts of little weight go first where it is too narrow, and the name gives way. */
+/** A transfer as a line of at most `columns`. Where it is too narrow, the peers go first, then the name, then time and speed. */
 export function transferLine(transfer: Transfer, columns: number): string {
   const { name, doneBytes, totalBytes, bytesPerSecond, peers } = transfer;
   const percent = `${totalBytes === 0 ? 100 : Math.floor((doneBytes / totalBytes) * 100)}%`;
   const bytes = `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
   if (transfer.stands) {
-    const reason = escaped(transfer.waitingFor ?? 'waiting');
-    return joined(name, [percent, fit(reason, columns - percent.length - GAP.length, 'end'), bytes], columns);
+    const reason = fit(escaped(transfer.waitingFor ?? 'waiting'), columns - percent.length - GAP.length, 'end');
+    return joined(name, [percent, reason], bytes, columns);
   }
   const left = formatSeconds((totalBytes - doneBytes) / bytesPerSecond);
   const pace = bytesPerSecond >= 1 ? [`${formatBytes(bytesPerSecond)}/s`, `${left} left`] : [];
-  const from = peers === undefined ? [] : [`from ${count(peers, 'peer')}`];
-  return joined(name, [percent, bytes, ...pace, ...from], columns);
+  return joined(name, [percent, bytes, ...pace], peers === undefined ? '' : `from ${count(peers, 'peer')}`, columns);
 }
 
 const GAP = '  ';
 /** Cut to fewer columns than this, a name says nothing any more. */
 const MIN_NAME_COLUMNS = 8;
 
-/** As many of the parts, the most important first, as fit; and in front of them the name, cut to the room that is left. */
-function joined(name: string, parts: readonly string[], columns: number): string {
-  const [first = '', ...others] = parts;
-  const roomFor = (text: string): number => columns - widthOf(text) - GAP.length;
-  let line = first;
-  for (const part of others) {
-    if (widthOf(part) > roomFor(line)) break;
-    line += GAP + part;
-  }
+/** As many of the parts as fit; if all do, the name in front of them, cut to the room that is left; and the rest if that fits too. */
+function joined(name: string, parts: readonly string[], rest: string, columns: number): string {
+  const whole = parts.join(GAP);
+  if (widthOf(whole) > columns) return fitting(parts, columns);
   const shown = escaped(name);
-  if (roomFor(line) < Math.min(MIN_NAME_COLUMNS, widthOf(shown))) return fit(line, columns);
-  return fit(shown, roomFor(line)) + GAP + line;
+  const room = columns - widthOf(whole) - GAP.length;
+  if (room < Math.min(MIN_NAME_COLUMNS, widthOf(shown))) return whole;
+  const line = fit(shown, room) + GAP + whole;
+  return rest === '' || widthOf(line) + GAP.length + widthOf(rest) > columns ? line : line + GAP + rest;
+}
+
+function fitting(parts: readonly string[], columns: number): string {
+  const lines = parts.map((_, n) => parts.slice(0, n + 1).join(GAP));
+  return lines.findLast(line => widthOf(line) <= columns) ?? fit(lines[0] ?? '', columns);
 }

@@ -43,13 +43,14 @@ export class Serving {
     }
   }
 
-  /** Empty as long as nobody came. */
+  /** Plain lines only tell when something moves. */
   line(nowMs: number): string {
     this.#rate.sample(this.#bytes, nowMs);
-    const perSecond = this.#rate.stands(nowMs) ? 0 : this.#rate.perSecond();
+    const stands = this.#rate.stands(nowMs);
+    if (stands && !this.#terminal.isLive) return '';
     if (this.#served.size === 0 && this.#present.size === 0) return this.#terminal.isLive ? 'waiting for peers' : '';
     const parts = [`serving ${count(this.#present.size, 'peer')}`, `${formatBytes(this.#bytes)} up`];
-    if (perSecond >= 1) parts.push(`${formatBytes(perSecond)}/s`);
+    if (!stands) parts.push(`${formatBytes(this.#rate.perSecond())}/s`);
     if (this.#complete.size > 0) parts.push(`${this.#complete.size} got it all`);
     return parts.join('  ');
   }

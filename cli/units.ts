@@ -38,11 +38,11 @@ export function count(n: number, noun: string): string {
 const MS_PER_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /**
- * A duration as it is typed, in milliseconds: `30s`, `1.5h`, `1h30m`; null for `never`.
+ * A duration as it is typed, in milliseconds: `30s`, `1.5h`, `1h30m`; Infinity for `never`.
  * @throws ShoalError `usage`
  */
-export function parseDuration(text: string): number | null {
-  if (text === 'never') return null;
+export function parseDuration(text: string): number {
+  if (text === 'never') return Infinity;
   const parts = [...text.matchAll(/([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)/gy)];
   const ms = parts.reduce((sum, [, value, unit]) => sum + Number(value) * (MS_PER_UNIT[unit ?? ''] ?? 0), 0);
   if (parts.map(([part]) => part).join('') !== text || !(ms >= 1) || !Number.isSafeInteger(Math.round(ms))) {

@@ -10,6 +10,7 @@ import { chunkCount, chunkLength } from './format/pieces.ts';
 import {
   CREDIT_BYTES,
   DIAL_TIMEOUT_MS,
+  HANG_UP_MS,
   HELLO_TIMEOUT_MS,
   MAX_BLOCK_BYTES,
   MAX_CHUNKS_IN_WORK,
@@ -37,7 +38,7 @@ import {
   type ServerMessage,
 } from './protocol/messages.ts';
 import { proofOf } from './protocol/proof.ts';
-import { checkRanges, indicesOf, rangesOf } from './protocol/ranges.ts';
+import { checkRanges, IndexSet, indicesOf, rangesOf } from './protocol/ranges.ts';
 import { Schedule } from './protocol/schedule.ts';
 import { Swarm, type Ending } from './protocol/swarm.ts';
 
@@ -82,17 +83,21 @@ export interface Wanted {
 
 /**
  * Checks and keeps a block. Throws `mismatch` when its bytes are not those that were asked for: the peer is not used any
- * more and the block is asked elsewhere. Anything else that it throws ends the download.
+ * more and the block is asked elsewhere. Anything else that it throws ends the call of `blocks`. The signal tells that the
+ * call has failed, and that it waits only for this to end.
  */
-export type Accept = (index: number, bytes: Uint8Array) => Promise<void>;
+export type Accept = (index: number, bytes: Uint8Array, signal: AbortSignal) => Promise<void>;
 
 /** Somebody who gives blocks. */
 interface Source {
   readonly peer: string;
   readonly via: FoundVia;
-  have: Have;
+  readonly has: 'all' | Readonly<Record<StreamName, IndexSet>>;
   readonly creditBytes: number;
+  /** Of blocks that were right. */
   bytes: number;
+  /** Blocks that were cancelled and may be on their way all the same. */
+  readonly late: Set<string>;
   get(kind: Wanted['kind'], stream: StreamName, indices: number[]): void;
   cancel(kind: Wanted['kind'], stream: StreamName, indices: number[]): void;
   receivedBytes(): number;
@@ -104,7 +109,9 @@ interface Phase {
   readonly wanted: Wanted;
   readonly schedule: Schedule;
   readonly accept: Accept;
-  inWork: number;
+  readonly inWork: Set<Promise<void>>;
+  /** Aborted when the phase fails. */
+  readonly failed: AbortController;
   readonly finished: PromiseWithResolvers<void>;
 }
 
@@ -116,7 +123,6 @@ export class Download {
   readonly #left: SourceSummary[] = [];
   readonly #stop = new AbortController();
   readonly #shareBlock = Promise.withResolvers<{ bytes: Uint8Array; block: ShareBlock }>();
-  readonly #vias = new Map<string, FoundVia>();
   readonly #tasks = new Set<Promise<void>>();
   #block: ShareBlock | undefined;
   #phase: Phase | undefined;
@@ -124,12 +130,12 @@ export class Download {
   #farewell: { readonly complete: boolean } | undefined;
   #lastMovedMs: number;
   #lastNoticeMs: number;
-  #lastChangeMs: number;
+  #lastRefusedMs: number;
 
   constructor(deps: DownloadDeps, options: DownloadOptions) {
     this.#deps = deps;
     this.#options = options;
-    this.#lastMovedMs = this.#lastNoticeMs = this.#lastChangeMs = deps.clock.monotonic();
+    this.#lastMovedMs = this.#lastNoticeMs = this.#lastRefusedMs = deps.clock.monotonic();
     this.#shareBlock.promise.catch(() => undefined);
     const onAbort = (): void =>
       this.#fail(new ShoalError('interrupted', 'stopped on request; the same command goes on where this one stopped'));
@@ -151,7 +157,8 @@ export class Download {
   }
 
   /**
-   * Gets blocks and gives each to `accept`, several at once, in any order. One call at a time.
+   * Gets blocks and gives each to `accept`, several at once, in any order. One call at a time. No `accept` runs any more
+   * when it returns or throws.
    * @throws what `accept` throws but for `mismatch`; ShoalError `not-found`, `unavailable`, `refused`, `changed`, `interrupted`
    */
   async blocks(wanted: Wanted, accept: Accept): Promise<void> {
@@ -163,7 +170,8 @@ export class Download {
     const phase: Phase = {
       wanted,
       accept,
-      inWork: 0,
+      inWork: new Set(),
+      failed: new AbortController(),
       finished: Promise.withResolvers(),
       schedule: new Schedule({
         count: isChunk ? chunkCount(size) : indexCount(size),
@@ -179,6 +187,7 @@ export class Download {
     try {
       await phase.finished.promise;
     } finally {
+      await Promise.all(phase.inWork);
       this.#phase = undefined;
     }
   }
@@ -200,14 +209,13 @@ export class Download {
   async close(complete: boolean): Promise<void> {
     if (!this.#stop.signal.aborted) this.#farewell = { complete };
     this.#fail(new ShoalError('interrupted', 'the download was closed'));
-    await Promise.allSettled([...this.#tasks]);
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
   }
 
   async #discover(network: Network): Promise<void> {
     const { id, hints } = this.#options;
     for await (const candidate of network.find(id, hints, this.#stop.signal)) {
       if (candidate.peer === network.self) continue;
-      this.#vias.set(candidate.peer, this.#vias.get(candidate.peer) ?? candidate.via);
       this.#swarm.found(candidate);
       this.#dialMore(network);
     }
@@ -222,11 +230,7 @@ export class Download {
     let channel: Channel | undefined;
     let ending: Ending;
     try {
-      channel = await network.connect(
-        candidate,
-        CHUNKS_PROTOCOL,
-        AbortSignal.any([this.#stop.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]),
-      );
+      channel = await this.#dial(network, candidate);
       ending = await this.#talk(network, candidate, channel);
     } catch (error) {
       ending = endingOf(error, channel !== undefined);
@@ -234,8 +238,8 @@ export class Download {
     }
     this.#leave(peer);
     this.#swarm.left(peer, ending, this.#now());
-    this.#lastChangeMs = this.#now();
     const isStranger = ending.why === 'refused' && ending.refusal.reason === 'unknown';
+    if (ending.why === 'refused' && !isStranger) this.#lastRefusedMs = this.#now();
     if (channel !== undefined && !isStranger && !this.#stop.signal.aborted)
       this.#options.onEvent({
         event: 'lost',
@@ -245,44 +249,63 @@ export class Download {
     if (!this.#stop.signal.aborted) this.#dialMore(network);
   }
 
+  async #dial(network: Network, candidate: Candidate): Promise<Channel> {
+    const [late, timer] = [new AbortController(), new AbortController()];
+    this.#deps.clock.sleep(DIAL_TIMEOUT_MS, timer.signal).then(
+      () => late.abort(new ShoalError('not-found', 'did not answer')),
+      () => undefined,
+    );
+    try {
+      return await network.connect(candidate, CHUNKS_PROTOCOL, AbortSignal.any([this.#stop.signal, late.signal]));
+    } finally {
+      timer.abort();
+    }
+  }
+
   /** One conversation, until it ends. */
-  async #talk(network: Network, { peer }: Candidate, channel: Channel): Promise<Ending> {
+  async #talk(network: Network, { peer, via }: Candidate, channel: Channel): Promise<Ending> {
     const { id } = this.#options;
-    const end = (): void => this.#endChannel(channel);
+    this.#stop.signal.throwIfAborted();
+    const over = Promise.withResolvers<undefined>();
+    const end = (): void => this.#run(this.#hangUp(channel, over.promise));
     this.#stop.signal.addEventListener('abort', end, { once: true });
     let source: (Source & { endedBy?: Error }) | undefined;
     try {
       const key = rendezvous(id, dayOf(this.#deps.clock.now() / 1000)).bytes;
-      await channel.send(encodeMessage({ type: 'hello', key, proof: proofOf(id, network.self, peer) }));
+      const proof = proofOf(id, network.self, peer);
+      await channel.send(encodeMessage({ type: 'hello', key, proof })).catch(lostConnection);
       const frames = channel.frames()[Symbol.asyncIterator]();
       const first = await this.#firstFrame(frames);
       const hello = decodeServerMessage(first.header, first.body.length);
-      if (hello.type === 'refuse') {
-        await channel.close();
-        return { why: 'refused', refusal: hello };
-      }
+      if (hello.type === 'refuse') return this.#part(channel, { why: 'refused', refusal: hello });
       if (hello.type !== 'hello') throw new ShoalError('protocol', `the answer to hello is "${hello.type}"`);
+      // Nothing could ever be asked within it, and the peer's place would be taken for nothing.
+      if (hello.credit < MAX_BLOCK_BYTES) throw new ShoalError('protocol', 'gives less credit than a block needs');
       await this.#deps.crypto.verify(first.body, digestOf(id));
-      source = channelSource(
-        channel,
-        this.#vias.get(peer) ?? 'hint',
-        this.#checkedHave(hello.have, first.body),
-        hello.credit,
-      );
-      this.#swarm.joined(peer);
+      this.#learn(first.body);
+      source = channelSource(channel, via, this.#checkedHave(hello.have), hello.credit);
+      if (!this.#swarm.joined(peer))
+        return this.#part(channel, { why: 'vanished', detail: 'were not needed: enough others are at work' });
       this.#welcome(source, channel.address);
       for (;;) {
-        const next = await frames.next();
-        if (next.done === true) return { why: 'vanished', detail: 'closed the connection' };
+        const next = await frames.next().catch(lostConnection);
+        if (next.done === true) return this.#part(channel, { why: 'vanished', detail: 'closed the connection' });
         const message = decodeServerMessage(next.value.header, next.value.body.length);
-        if (message.type === 'refuse') return { why: 'refused', refusal: message };
+        if (message.type === 'refuse') return this.#part(channel, { why: 'refused', refusal: message });
         await this.#received(source, message, next.value.body);
       }
     } catch (error) {
       throw source?.endedBy ?? error;
     } finally {
       this.#stop.signal.removeEventListener('abort', end);
+      over.resolve(undefined);
     }
+  }
+
+  /** Closes our side of a channel on which nothing more will come. */
+  #part(channel: Channel, ending: Ending): Ending {
+    this.#run(this.#abortLate(channel, channel.close()));
+    return ending;
   }
 
   async #firstFrame(frames: AsyncIterator<Frame>): Promise<Frame> {
@@ -292,7 +315,7 @@ export class Download {
     });
     late.catch(() => undefined);
     try {
-      const first = await Promise.race([frames.next(), late]);
+      const first = await Promise.race([frames.next().catch(lostConnection), late]);
       if (first.done === true) throw new ShoalError('unavailable', 'closed the connection without an answer');
       return first.value;
     } finally {
@@ -306,8 +329,7 @@ export class Download {
     const have: Holdings | undefined = await local.have(id);
     if (have === undefined) return;
     try {
-      const bytes = await local.read(id, { kind: 'share' }, this.#stop.signal);
-      this.#learn(bytes);
+      this.#learn(await local.read(id, { kind: 'share' }, this.#stop.signal));
     } catch (error) {
       this.#options.onEvent({ event: 'lost', peer: 'this home', why: asError(error).message });
       return;
@@ -317,6 +339,7 @@ export class Download {
       try {
         bytes = await local.read(id, { kind, stream, index }, this.#stop.signal);
       } catch (error) {
+        if (this.#stop.signal.aborted) return;
         if (!isShoalError(error)) return this.#fail(asError(error));
         return this.#received(source, { type: 'lacks', kind, stream, ranges: [index, 1] }, new Uint8Array());
       }
@@ -325,9 +348,10 @@ export class Download {
     const source: Source = {
       peer: 'this home',
       via: 'local',
-      have,
+      has: this.#checkedHave(have),
       creditBytes: CREDIT_BYTES,
       bytes: 0,
+      late: new Set(),
       get: (kind, stream, indices) => indices.forEach(index => this.#run(read(kind, stream, index))),
       cancel: () => undefined,
       receivedBytes: () => source.bytes,
@@ -339,7 +363,8 @@ export class Download {
   #welcome(source: Source, address: string): void {
     if (this.#stop.signal.aborted) return;
     this.#sources.set(source.peer, source);
-    this.#moved();
+    // Who comes and goes moves nothing.
+    if (!this.#left.some(({ peer }) => peer === source.peer)) this.#moved();
     this.#options.onEvent({ event: 'found', peer: source.peer, via: source.via, address });
     if (this.#phase !== undefined) this.#enter(source, this.#phase);
   }
@@ -355,13 +380,13 @@ export class Download {
 
   #enter(source: Source, phase: Phase): void {
     const { kind, stream } = phase.wanted;
-    const has = source.have === 'all' || kind === 'index' ? 'all' : indicesOf(source.have[stream]);
+    const has = source.has === 'all' || kind === 'index' ? 'all' : source.has[stream];
     phase.schedule.addPeer(source.peer, has, source.creditBytes, this.#now());
     this.#ask(source, phase);
   }
 
   #ask(source: Source, phase: Phase): void {
-    if (phase.inWork >= MAX_CHUNKS_IN_WORK) return;
+    if (phase.inWork.size >= MAX_CHUNKS_IN_WORK || phase.failed.signal.aborted) return;
     const indices = phase.schedule.ask(source.peer, this.#now());
     if (indices.length > 0) source.get(phase.wanted.kind, phase.wanted.stream, indices);
   }
@@ -376,11 +401,16 @@ export class Download {
     const phase = this.#phase;
     switch (message.type) {
       case 'block': {
-        if (phase?.wanted.kind !== message.kind || phase.wanted.stream !== message.stream) return;
-        const arrival = phase.schedule.arrived(source.peer, message.index, this.#now());
+        const { kind, stream, index } = message;
+        const isOfPhase = phase?.wanted.kind === kind && phase.wanted.stream === stream;
+        const wasCancelled = source.late.delete(keyOf(kind, stream, index));
+        const arrival = isOfPhase
+          ? phase.schedule.arrived(source.peer, index, this.#now())
+          : wasCancelled
+            ? 'late'
+            : 'unasked';
         if (arrival === 'unasked') throw new ShoalError('protocol', 'sent a block that was not asked for');
-        if (arrival === 'late') return;
-        source.bytes += body.length;
+        if (arrival === 'late' || phase === undefined) return;
         await this.#work(source, phase, message.index, body);
         return;
       }
@@ -392,6 +422,7 @@ export class Download {
         return;
       case 'have': {
         const ranges = checkRanges(message.ranges, this.#countOf('chunk', message.stream));
+        if (source.has !== 'all') source.has[message.stream].addRanges(ranges);
         if (phase?.wanted.kind === 'chunk' && phase.wanted.stream === message.stream)
           phase.schedule.gained(source.peer, indicesOf(ranges));
         if (phase !== undefined) this.#ask(source, phase);
@@ -404,41 +435,42 @@ export class Download {
 
   /** Lets the caller check and keep a block, and asks for more meanwhile. Returns early: several are in work at once. */
   async #work(source: Source, phase: Phase, index: number, bytes: Uint8Array): Promise<void> {
-    phase.inWork++;
-    const done = this.#acceptOne(source, phase, index, bytes);
-    this.#run(done);
-    if (phase.inWork >= MAX_CHUNKS_IN_WORK) await done;
+    const done = this.#acceptOne(source, phase, index, bytes).then(() => {
+      phase.inWork.delete(done);
+      this.#settle(phase);
+      this.#askAll();
+    });
+    phase.inWork.add(done);
+    if (phase.inWork.size >= MAX_CHUNKS_IN_WORK) await done;
     else this.#ask(source, phase);
   }
 
   async #acceptOne(source: Source, phase: Phase, index: number, bytes: Uint8Array): Promise<void> {
     const { kind, stream } = phase.wanted;
+    const length = bytes.length;
     try {
-      if (kind === 'chunk' && bytes.length !== this.#chunkLength(stream, index))
-        throw new ShoalError('mismatch', 'a chunk has the wrong length');
-      await phase.accept(index, bytes);
+      await phase.accept(index, bytes, phase.failed.signal);
     } catch (error) {
-      phase.inWork--;
       if (!isShoalError(error, 'mismatch')) return this.#failPhase(phase, asError(error));
       phase.schedule.rejected(index);
       phase.schedule.removePeer(source.peer);
       source.end(error);
-      return this.#askAll();
+      return;
     }
-    phase.inWork--;
+    source.bytes += length;
+    this.#swarm.delivered(source.peer);
     this.#moved();
     for (const other of phase.schedule.settled(index)) this.#sources.get(other)?.cancel(kind, stream, [index]);
-    this.#settle(phase);
-    this.#askAll();
   }
 
   #settle(phase: Phase): void {
-    if (phase.schedule.done && phase.inWork === 0) phase.finished.resolve();
+    if (phase.schedule.done && phase.inWork.size === 0) phase.finished.resolve();
   }
 
   #failPhase(phase: Phase, error: Error): void {
     phase.finished.promise.catch(() => undefined);
     phase.finished.reject(error);
+    phase.failed.abort(error);
   }
 
   /** Looks after what no event tells: slow peers, retries, and the time that passes without anything moving. */
@@ -451,16 +483,24 @@ export class Download {
         if (bytes === received.get(source.peer)) continue;
         received.set(source.peer, bytes);
         this.#phase?.schedule.heard(source.peer, this.#now());
+        this.#moved();
       }
-      for (const peer of this.#phase?.schedule.silent(this.#now()) ?? []) {
+      for (const peer of this.#dispensable())
         this.#sources.get(peer)?.end(new ShoalError('unavailable', 'sent nothing for a long time'));
-      }
       if (this.#deps.network !== undefined) this.#dialMore(this.#deps.network);
       this.#askAll();
       this.#notice();
       const hopeless = this.#hopeless();
       if (hopeless !== undefined) this.#fail(hopeless);
     }
+  }
+
+  /** Who has been silent for too long; and if others wait for a place, who does not help at present. */
+  #dispensable(): string[] {
+    const schedule = this.#phase?.schedule;
+    if (schedule === undefined) return [];
+    const now = this.#now();
+    return this.#swarm.isCrowded(now) ? [...schedule.stalled(now), ...schedule.useless()] : schedule.silent(now);
   }
 
   /** Says by name what is waited for, when nothing moves. */
@@ -473,15 +513,15 @@ export class Download {
 
   #hopeless(): ShoalError | undefined {
     const now = this.#now();
-    const { active, dialling } = this.#swarm.counts();
-    const idle = active + dialling + this.#sources.size === 0;
+    const isIdle = this.#sources.size === 0 && this.#swarm.counts().untried === 0;
     const refusals = this.#swarm
       .endings()
       .flatMap(({ ending }) =>
         ending.why === 'refused' && ending.refusal.reason !== 'unknown' ? [ending.refusal] : [],
       );
     const knowing = refusals.filter(({ reason }) => reason !== 'busy' && reason !== 'over-quota');
-    if (idle && knowing.length > 0 && now - this.#lastChangeMs > REFUSED_GRACE_MS) {
+    const isRefused = knowing.length > 0 && knowing.length === refusals.length;
+    if (isIdle && isRefused && now - this.#lastRefusedMs > REFUSED_GRACE_MS) {
       const changed = knowing.every(({ reason }) => reason === 'changed');
       if (changed)
         return new ShoalError(
@@ -529,13 +569,14 @@ export class Download {
     return `looking for peers: ${asked}; ${known} known, ${dialling} being called${tally.length === 0 ? '' : ` (${tally.join('; ')})`}`;
   }
 
-  #checkedHave(have: Have, shareBlockBytes: Uint8Array): Have {
-    this.#learn(shareBlockBytes);
+  /** Only once the share block is known. */
+  #checkedHave(have: Have): Source['has'] {
     if (have === 'all') return have;
-    return {
-      manifest: checkRanges(have.manifest, this.#countOf('chunk', 'manifest')),
-      data: checkRanges(have.data, this.#countOf('chunk', 'data')),
+    const setOf = (stream: StreamName): IndexSet => {
+      const count = this.#countOf('chunk', stream);
+      return new IndexSet(count, checkRanges(have[stream], count));
     };
+    return { manifest: setOf('manifest'), data: setOf('data') };
   }
 
   /** Takes a share block whose hash is the id. One that breaks the format ends the download: nobody can have another. */
@@ -555,14 +596,26 @@ export class Download {
     return kind === 'chunk' ? chunkCount(size) : indexCount(size);
   }
 
-  #chunkLength(stream: StreamName, index: number): number {
-    return chunkLength(this.#block?.[stream].size ?? 0, index);
+  /** Says good-bye, where there is reason to, and waits a little for the conversation to be `over`. */
+  async #hangUp(channel: Channel, over: Promise<unknown>): Promise<void> {
+    const reason = new ShoalError('interrupted', 'the download has ended');
+    if (this.#farewell === undefined) return channel.abort(reason);
+    const bye = encodeMessage(this.#farewell.complete ? { type: 'bye', complete: true } : { type: 'bye' });
+    const parted = channel
+      .send(bye)
+      .then(() => channel.close())
+      .then(() => over);
+    await this.#abortLate(channel, parted);
   }
 
-  #endChannel(channel: Channel): void {
-    if (this.#farewell === undefined) return channel.abort(new ShoalError('interrupted', 'the download has ended'));
-    const bye = encodeMessage(this.#farewell.complete ? { type: 'bye', complete: true } : { type: 'bye' });
-    this.#run(channel.send(bye).then(() => channel.close()));
+  /** Aborts a channel unless it has `ended` soon: a peer that takes nothing is not waited for. */
+  async #abortLate(channel: Channel, ended: Promise<unknown>): Promise<void> {
+    const timer = new AbortController();
+    const late = this.#deps.clock
+      .sleep(HANG_UP_MS, timer.signal)
+      .then(() => channel.abort(new ShoalError('interrupted', 'the other side did not close')));
+    await Promise.race([ended, late]).catch(() => undefined);
+    timer.abort();
   }
 
   #moved(): void {
@@ -591,7 +644,12 @@ export class Download {
 }
 
 /** A peer behind a channel. Sending is not waited for: requests are small, and a failing channel ends its reader too. */
-function channelSource(channel: Channel, via: FoundVia, have: Have, creditBytes: number): Source & { endedBy?: Error } {
+function channelSource(
+  channel: Channel,
+  via: FoundVia,
+  has: Source['has'],
+  creditBytes: number,
+): Source & { endedBy?: Error } {
   const tell = (type: 'get' | 'cancel', kind: Wanted['kind'], stream: StreamName, indices: number[]): void => {
     const ranges = rangesOf(indices.sort((a, b) => a - b));
     channel
@@ -601,11 +659,15 @@ function channelSource(channel: Channel, via: FoundVia, have: Have, creditBytes:
   const source: Source & { endedBy?: Error } = {
     peer: channel.peer,
     via,
-    have,
+    has,
     creditBytes: Math.min(creditBytes, CREDIT_BYTES),
     bytes: 0,
+    late: new Set(),
     get: (kind, stream, indices) => tell('get', kind, stream, indices),
-    cancel: (kind, stream, indices) => tell('cancel', kind, stream, indices),
+    cancel: (kind, stream, indices) => {
+      for (const index of indices) source.late.add(keyOf(kind, stream, index));
+      tell('cancel', kind, stream, indices);
+    },
     receivedBytes: () => channel.receivedBytes,
     end: reason => {
       source.endedBy = reason;
@@ -613,6 +675,15 @@ function channelSource(channel: Channel, via: FoundVia, have: Have, creditBytes:
     },
   };
   return source;
+}
+
+function keyOf(kind: Wanted['kind'], stream: StreamName, index: number): string {
+  return `${kind} ${stream} ${index}`;
+}
+
+/** A channel's own error says that the connection is gone, which is nobody's fault: another try may help. */
+function lostConnection(error: unknown): never {
+  throw new ShoalError('unavailable', `lost the connection: ${asError(error).message}`, { cause: error });
 }
 
 function endingOf(error: unknown, connected: boolean): Ending {

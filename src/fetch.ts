@@ -7,7 +7,7 @@ import { Layout } from './format/layout.ts';
 import type { Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { pieceLength } from './format/pieces.ts';
-import { keyOf, openShare } from './open.ts';
+import { keyOf, openShare, wrongLength } from './open.ts';
 import type { Destination, Sink } from './ports.ts';
 import { IndexSet } from './protocol/ranges.ts';
 
@@ -182,9 +182,10 @@ async function fill(
   let doneBytes = totalBytes - sumOf(missing, lengthOf);
   if (doneBytes > 0) onEvent({ event: 'resumed', bytes: doneBytes });
   const indices = { kind: 'chunk', stream: 'data', indices: missing } as const;
-  await download.blocks(window === undefined ? indices : { ...indices, window }, async (index, chunk) => {
-    const plaintext = await deps.crypto.open(dataKey, index, chunk, await listing.digest('data', index));
-    await sink.write(index, plaintext);
+  await download.blocks(window === undefined ? indices : { ...indices, window }, async (index, chunk, over) => {
+    const plaintext = await deps.crypto.open(dataKey, index, chunk, await listing.digest('data', index), over);
+    if (plaintext.length !== lengthOf(index)) throw wrongLength('data', index, plaintext.length, lengthOf(index));
+    await sink.write(index, plaintext, over);
     await sink.record(index);
     deps.crypto.recycle?.(plaintext);
     doneBytes += lengthOf(index);

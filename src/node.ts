@@ -22,7 +22,6 @@ import type { Manifest } from './format/manifest.ts';
 import { openHome, type Home } from './home.ts';
 import { MAX_LINK_HINTS, READ_BYTES, TRAFFIC_FLUSH_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
-import { createNetwork } from './net/node.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Network, ShareRecord } from './ports.ts';
 import { Server, type Served } from './serve.ts';
 import { share, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
@@ -30,6 +29,7 @@ import { diskStore } from './store/disk.ts';
 import { memoryStore } from './store/memory.ts';
 
 export interface NetworkSettings {
+  /** Multiaddrs; where there are none, who serves listens on all interfaces. */
   readonly listen: readonly string[];
   readonly bootstrap: readonly string[];
   readonly mdns: boolean;
@@ -51,6 +51,8 @@ export interface NodeOptions {
   readonly holds: boolean;
   readonly log: Log;
 }
+
+const EVERYWHERE = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'];
 
 /** What a share looks like from here. */
 export type ShareState = 'serving' | 'idle' | 'changed' | 'missing';
@@ -300,7 +302,7 @@ export class ShoalNode {
   #begin(): void {
     if (this.home !== undefined) {
       this.home.onChanged = (id, why) => {
-        this.#server?.remove(id);
+        this.#server?.withhold(id);
         for (const listener of this.#changeListeners) listener(id, why);
       };
     }
@@ -390,6 +392,8 @@ function knowledgeOf(home: Home, id: BlockId): Knowledge {
 }
 
 async function startNetwork(options: NodeOptions, settings: NetworkSettings, home: Home | undefined): Promise<Network> {
+  // What works without a network does not wait for libp2p to load.
+  const { createNetwork } = await import('./net/node.ts');
   const seed = options.holds && home !== undefined ? home.peerSeed : randomBytes(32);
   const start = (listen: readonly string[]): Promise<Network> =>
     createNetwork({
@@ -402,8 +406,10 @@ async function startNetwork(options: NodeOptions, settings: NetworkSettings, hom
       log: options.log,
       ...(options.holds && home !== undefined ? { datastorePath: join(home.folder, 'peers') } : {}),
     });
+  // Who only fetches is not called by anybody.
   if (!options.holds || home === undefined) return await start(settings.listen);
-  const network = await startOnSamePort(start, settings.listen, home.catalog.setting('port'));
+  const listen = settings.listen.length === 0 ? EVERYWHERE : settings.listen;
+  const network = await startOnSamePort(start, listen, home.catalog.setting('port'));
   home.catalog.setSetting('port', portOf(network.addresses()));
   return network;
 }

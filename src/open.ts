@@ -8,6 +8,7 @@ import { streamKey, type FileKey } from './format/keys.ts';
 import type { Link } from './format/link.ts';
 import { Listing } from './format/listing.ts';
 import { decodeManifest, type Manifest } from './format/manifest.ts';
+import { pieceLength } from './format/pieces.ts';
 import { indexCount, type ShareBlock, type StreamName } from './format/share-block.ts';
 import { PIECE_BYTES } from './limits.ts';
 import type { BlockAddress, ChunkSource, ChunkStore, Crypto } from './ports.ts';
@@ -100,12 +101,20 @@ export async function readManifest(
   const manifestKey = streamKey(key, 'manifest');
   for (let index = 0; index < listing.count('manifest'); index++) {
     const chunk = await store.read(id, { kind: 'chunk', stream: 'manifest', index });
-    plaintext.set(
-      await crypto.open(manifestKey, index, chunk, await listing.digest('manifest', index)),
-      index * PIECE_BYTES,
-    );
+    const piece = await crypto.open(manifestKey, index, chunk, await listing.digest('manifest', index));
+    const length = pieceLength(listing.size('manifest'), index);
+    if (piece.length !== length) throw wrongLength('manifest', index, piece.length, length);
+    plaintext.set(piece, index * PIECE_BYTES);
   }
   return decodeManifest(plaintext, listing.block);
+}
+
+/** What is said of a chunk that matches its CID and opens, and is not cut as the format wants it (format.md §4). */
+export function wrongLength(stream: StreamName, index: number, length: number, expected: number): ShoalError {
+  return new ShoalError(
+    'malformed',
+    `cannot read the share: piece ${index} of the ${stream} stream has ${length} bytes instead of ${expected}`,
+  );
 }
 
 async function isThere(store: ChunkStore, id: BlockId, at: BlockAddress): Promise<boolean> {

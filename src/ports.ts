@@ -338,8 +338,11 @@ export interface Sink {
   claimed(): number[];
   /** A piece as it is there, with its padding; undefined where a part of it is missing. */
   read(index: number): Promise<{ readonly content: Uint8Array } | undefined>;
-  /** @throws ShoalError `malformed` when the padding is not zero; by `fileError` */
-  write(index: number, plaintext: Uint8Array): Promise<void>;
+  /**
+   * @param signal ends waiting for the turn of this piece, where they are written in order
+   * @throws ShoalError `malformed` when the padding is not zero; by `fileError`
+   */
+  write(index: number, plaintext: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** Notes that a piece was written. */
   record(index: number): Promise<void>;
   /** Gives the whole its final name, durably. @throws ShoalError `exists` unless `replace`; by `fileError` */

@@ -74,6 +74,11 @@ export class Server {
     this.#deps.network.announce(id);
   }
 
+  /** Stops announcing a share that the refusals gate refuses by now; who asks for it is told why. */
+  withhold(id: BlockId): void {
+    if (this.#shares.has(id)) this.#deps.network.unannounce(id);
+  }
+
   /** Stops serving and announcing it, also to those who are being served. */
   remove(id: BlockId): void {
     if (!this.#shares.delete(id)) return;
@@ -105,6 +110,7 @@ export class Server {
   async #converse(channel: Channel): Promise<void> {
     const frames = channel.frames()[Symbol.asyncIterator]();
     const first = await within(this.#deps.clock, HELLO_TIMEOUT_MS, frames.next());
+    if (first === undefined) throw tooQuiet(HELLO_TIMEOUT_MS);
     if (first.done === true) return;
     const hello = messageOf(first.value);
     if (hello.type !== 'hello')
@@ -115,6 +121,7 @@ export class Server {
       await refuse(channel, refusal ?? { reason: 'unknown' });
       return;
     }
+    this.#channels.set(channel, id);
     const have = await this.#deps.source.have(id);
     if (have === undefined) {
       await refuse(channel, { reason: 'unknown' });
@@ -122,7 +129,6 @@ export class Server {
     }
     const bytes = await this.#deps.source.read(id, { kind: 'share' });
     const block = decodeShareBlock(bytes);
-    this.#channels.set(channel, id);
     await channel.send(encodeMessage({ type: 'hello', have: wireHave(have), credit: CREDIT_BYTES }), bytes);
     await new Conversation(this.#deps, channel, id, block).run(frames);
   }
@@ -163,6 +169,7 @@ class Conversation {
   #owedBytes = 0;
   #senders = 0;
   #failure: Error | undefined;
+  #isOver = false;
 
   constructor(deps: ServeDeps, channel: Channel, id: BlockId, block: ShareBlock) {
     this.#deps = deps;
@@ -175,7 +182,7 @@ class Conversation {
     this.#report('joined', 0);
     try {
       for (;;) {
-        const next = await within(this.#deps.clock, IDLE_CHANNEL_TIMEOUT_MS, frames.next());
+        const next = await this.#next(frames);
         if (next.done === true || this.#failure !== undefined) break;
         const message = messageOf(next.value);
         if (message.type === 'hello') throw new ShoalError('protocol', 'cannot serve: a second hello');
@@ -186,11 +193,22 @@ class Conversation {
         if (message.type === 'get') this.#take(message);
         else this.#cancel(message);
       }
-      this.#queue.clear();
+      this.#isOver = true;
       await this.#channel.close();
     } finally {
+      this.#isOver = true;
       this.#queue.clear();
       this.#report('left', 0);
+    }
+  }
+
+  /** Who still waits for blocks need not say anything meanwhile. */
+  async #next(frames: AsyncIterator<Frame>): Promise<IteratorResult<Frame>> {
+    const next = frames.next();
+    for (;;) {
+      const frame = await within(this.#deps.clock, IDLE_CHANNEL_TIMEOUT_MS, next);
+      if (frame !== undefined) return frame;
+      if (this.#owedBytes === 0) throw tooQuiet(IDLE_CHANNEL_TIMEOUT_MS);
     }
   }
 
@@ -205,7 +223,7 @@ class Conversation {
     if (this.#owedBytes > 2 * CREDIT_BYTES) {
       throw new ShoalError('protocol', `cannot serve: more was asked for than the credit of ${CREDIT_BYTES} bytes`);
     }
-    while (this.#senders < Math.min(READS_PER_CHANNEL, this.#queue.size)) void this.#sendQueued();
+    while (this.#senders < READS_PER_CHANNEL && this.#queue.size > 0) void this.#sendQueued();
   }
 
   #cancel(blocks: Blocks): void {
@@ -218,6 +236,7 @@ class Conversation {
     this.#senders++;
     try {
       for (const [key, wanted] of this.#queue) {
+        if (this.#isOver) return;
         this.#queue.delete(key);
         await this.#send(wanted);
         this.#owedBytes -= this.#lengthOf(wanted);
@@ -242,13 +261,13 @@ class Conversation {
       await this.#channel.send(encodeMessage({ type: 'lacks', kind, stream, ranges: [index, 1] }));
       return;
     }
-    if (this.#failure !== undefined) return;
+    if (this.#failure !== undefined || this.#isOver) return;
     await this.#channel.send(encodeMessage({ type: 'block', ...wanted }), bytes);
     this.#report('sent', bytes.length);
   }
 
   async #fail(error: unknown): Promise<void> {
-    if (this.#failure !== undefined) return;
+    if (this.#failure !== undefined || this.#isOver) return;
     this.#failure = error instanceof Error ? error : new Error(String(error));
     this.#queue.clear();
     if (error instanceof Refused) await refuse(this.#channel, error.refusal).catch(() => undefined);
@@ -306,12 +325,14 @@ function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
 }
 
-/** @throws ShoalError `protocol` when it takes longer than `ms` */
-async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T> {
+function tooQuiet(ms: number): ShoalError {
+  return new ShoalError('protocol', `cannot serve: nothing was heard for ${Math.round(ms / 1000)} s`);
+}
+
+/** What `promise` resolves to; undefined when that takes longer than `ms`. */
+async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
   const timer = new AbortController();
-  const late = clock.sleep(ms, timer.signal).then(() => {
-    throw new ShoalError('protocol', `cannot serve: nothing was heard for ${Math.round(ms / 1000)} s`);
-  });
+  const late = clock.sleep(ms, timer.signal).then(() => undefined);
   try {
     return await Promise.race([promise, late]);
   } finally {

@@ -101,10 +101,16 @@ export async function share(
     createdAt: Math.floor(deps.clock.now() / 1000),
     serveAlways: request.serveAlways,
   };
-  deps.catalog.add(record, { key, ownerSalt });
-  if (request.copy) {
-    await copyChunks(await deps.original(block.id), deps.store, block.id, data.list.size, signal);
-    deps.catalog.add({ ...record, source: 'copy' }, { key, ownerSalt });
+  try {
+    deps.catalog.add(record, { key, ownerSalt });
+    if (request.copy) {
+      await copyChunks(await deps.original(block.id), deps.store, block.id, data.list.size, signal);
+      deps.catalog.add({ ...record, source: 'copy' }, { key, ownerSalt });
+    }
+  } catch (error) {
+    deps.catalog.remove(block.id);
+    await deps.store.drop(block.id).catch(() => undefined);
+    throw error;
   }
   return { id: block.id, key, name: manifest.name, kind: manifest.kind, sizeBytes, files, again: false };
 }

@@ -13,8 +13,8 @@ export interface FetchOptions {
   readonly only: readonly string[];
   readonly keep: boolean;
   readonly force: boolean;
-  /** Milliseconds; null for never. */
-  readonly timeout?: number | null;
+  /** Milliseconds; Infinity for never. */
+  readonly timeout?: number;
 }
 
 /** @throws ShoalError as `fetch` does */

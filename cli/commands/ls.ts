@@ -11,7 +11,7 @@ const DATE_COLUMNS = 'YYYY-MM-DD hh:mm'.length;
 export async function ls(
   context: Context,
   argument: string | undefined,
-  options: { readonly timeout?: number | null },
+  options: { readonly timeout?: number },
 ): Promise<void> {
   const { terminal, performer, signal } = context;
   const link = await linkOf(context, argument);

@@ -14,6 +14,8 @@ const HEADS: readonly Column[] = [
 ];
 /** As much of an id as tells shares of one home apart; it can be typed in place of the whole. */
 const SHORT_ID_CHARS = 16;
+/** What was imported without its link has no name that could be read. */
+const NAMELESS = '(no key)';
 
 /** @throws ShoalError */
 export async function shares({ terminal, performer, signal }: Context): Promise<void> {
@@ -34,7 +36,7 @@ export async function shares({ terminal, performer, signal }: Context): Promise<
 
 function rowOf(share: ShareView): string[] {
   const { id, name, kind, sizeBytes, state, peersServed, bytesUp } = share;
-  const shown = kind === 'folder' ? `${name}/` : name;
+  const shown = name === '' ? NAMELESS : kind === 'folder' ? `${name}/` : name;
   return [id.slice(0, SHORT_ID_CHARS), shown, formatBytes(sizeBytes), state, String(peersServed), formatBytes(bytesUp)];
 }
 
@@ -47,5 +49,5 @@ export async function forget({ terminal, performer, signal }: Context, id: strin
   }
   const { name, source } = forgotten;
   const kept = source === 'original' || source === 'fetched' ? '; your files stay where they are' : '';
-  terminal.say(`forgot ${name} (${forgotten.id}): this home does not serve it any more${kept}`);
+  terminal.say(`forgot ${name || NAMELESS} (${forgotten.id}): this home does not serve it any more${kept}`);
 }

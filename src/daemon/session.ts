@@ -12,7 +12,6 @@ import { isHome } from '../home.ts';
 import { HOLDER_PATIENCE_MS, HOLDER_RETRY_MS } from '../limits.ts';
 import { ShoalNode, type Log, type NetworkSettings, type NodeOptions } from '../node.ts';
 import { actorOf, fetchedView } from './actor.ts';
-import { serveApi } from './api.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results } from './actions.ts';
 import { attach, HolderGone } from './client.ts';
 import { socketPath } from './socket.ts';
@@ -130,6 +129,7 @@ async function runHolding<A extends ActionName>(
   const node = await ShoalNode.start({ home: options.home, network: options.network, holds: true, log: options.log });
   try {
     const actor = actorOf(node);
+    const { serveApi } = await import('./api.ts');
     const api = await serveApi(actor, socket, options.log);
     try {
       return await runOn(actor, action, parameters, serves, onEvent, signal);

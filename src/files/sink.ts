@@ -122,6 +122,7 @@ export class Sink {
   readonly #journal: Journal;
   /** Under which name what was to be replaced was put back, where its own was taken; for the user to know. */
   readonly putBack: string | undefined;
+  #isClosed = false;
 
   constructor(options: SinkOptions, part: Directory, output: Output, journal: Journal, putBack: string | undefined) {
     this.#options = options;
@@ -210,13 +211,12 @@ export class Sink {
     await this.#remove();
   }
 
-  /** Ends for now; what was written stays for a later run. */
+  /** Ends for now; what was written stays for a later run. Nothing to do after `finish` or `discard`. */
   async close(): Promise<void> {
     try {
       await this.#output.close();
     } finally {
-      await this.#journal.close();
-      await this.#part.close();
+      await this.#letGo();
     }
   }
 
@@ -237,10 +237,19 @@ export class Sink {
   }
 
   async #remove(): Promise<void> {
-    await this.#journal.close();
-    await this.#part.close();
+    await this.#letGo();
     await this.#options.parent.remove(partName(this.#options.tag));
     await this.#options.parent.sync();
+  }
+
+  async #letGo(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    try {
+      await this.#journal.close();
+    } finally {
+      await this.#part.close();
+    }
   }
 
   #piece(index: number): ReturnType<Layout['piece']> {

@@ -35,9 +35,17 @@ function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSiz
     renamed: [],
     claimed: () => [],
     read: () => Promise.resolve(undefined),
-    async write(index, plaintext) {
-      while (index !== next && failure === undefined) await new Promise<void>(resolve => waiting.set(index, resolve));
-      waiting.delete(index);
+    async write(index, plaintext, signal) {
+      const wake = (): void => waiting.get(index)?.();
+      signal?.addEventListener('abort', wake);
+      try {
+        while (index !== next && failure === undefined && signal?.aborted !== true)
+          await new Promise<void>(resolve => waiting.set(index, resolve));
+      } finally {
+        waiting.delete(index);
+        signal?.removeEventListener('abort', wake);
+      }
+      signal?.throwIfAborted();
       check();
       const { zeros } = layout.piece(index, streamSize);
       const content = plaintext.subarray(0, plaintext.length - zeros);
@@ -45,7 +53,7 @@ function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSiz
         throw new ShoalError('malformed', `cannot write piece ${index} of the data: its padding is not zero`);
       // The stream may keep what it is given for a while; the piece's memory is used again.
       if (content.length > 0 && !output.write(Buffer.from(content)))
-        await Promise.race([once(output, 'drain'), once(output, 'error')]);
+        await once(output, 'drain', signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted());
       check();
       next++;
       waiting.get(next)?.();

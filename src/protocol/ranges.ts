@@ -84,7 +84,8 @@ export class IndexSet {
   }
 
   has(index: number): boolean {
-    return ((this.#bits[index >> 3] ?? 0) & (1 << (index & 7))) !== 0;
+    // Beyond 2^32 the shifts below would come round to the beginning.
+    return index < this.limit && ((this.#bits[index >> 3] ?? 0) & (1 << (index & 7))) !== 0;
   }
 
   /** Returns whether it was new. */

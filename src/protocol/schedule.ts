@@ -42,6 +42,8 @@ const PIPELINE_MS = 2000;
 const RAREST_AMONG = 64;
 /** A block is asked from a second peer when it took the first so many times what the second would need. */
 const PATIENCE = 6;
+/** … and from each further one after so many times longer still. */
+const MORE_PATIENCE = 4;
 const SMOOTHING = 0.25;
 
 export class Schedule {
@@ -52,6 +54,8 @@ export class Schedule {
   readonly #unsettled: IndexSet;
   /** Asked from these peers and not received. */
   readonly #underWay = new Map<number, Set<string>>();
+  /** How many peers left without giving a block that they were asked for. */
+  readonly #letDown = new Map<number, number>();
   /** Received, being checked by the caller. */
   readonly #inCheck = new Set<number>();
   readonly #peers = new Map<string, PeerState>();
@@ -103,7 +107,10 @@ export class Schedule {
     const state = this.#peers.get(peer);
     if (state === undefined) return;
     this.#peers.delete(peer);
-    for (const index of state.asked.keys()) this.#notUnderWay(peer, index);
+    for (const index of state.asked.keys()) {
+      this.#letDown.set(index, (this.#letDown.get(index) ?? 0) + 1);
+      this.#notUnderWay(peer, index);
+    }
   }
 
   gained(peer: string, indices: Iterable<number>): void {
@@ -171,6 +178,7 @@ export class Schedule {
     this.#inCheck.delete(index);
     this.#unsettled.delete(index);
     this.#open.delete(index);
+    this.#letDown.delete(index);
     const others = [...(this.#underWay.get(index) ?? [])];
     this.#underWay.delete(index);
     for (const other of others) {
@@ -202,6 +210,12 @@ export class Schedule {
   /** Peers from which something is awaited and nothing came for the time that their rate makes generous. */
   stalled(nowMs: number): string[] {
     return [...this.#peers].filter(([, state]) => this.#isStalled(state, nowMs)).map(([peer]) => peer);
+  }
+
+  /** Peers that have nothing of what is not settled. */
+  useless(): string[] {
+    const left = [...this.#unsettled];
+    return [...this.#peers].filter(([, { has }]) => !left.some(index => has.has(index))).map(([peer]) => peer);
   }
 
   /** Peers that have been silent so long that they are as good as gone. */
@@ -243,20 +257,38 @@ export class Schedule {
     return best;
   }
 
-  /** A block that another peer was asked for, and is so slow with that this one would likely be done first. */
+  /** A block that others were asked for, and are so slow with that this peer would likely be done first. */
   #pickSlow(peer: string, state: PeerState, nowMs: number): number | undefined {
+    if (this.#isStalled(state, nowMs)) return undefined;
     const end = this.#windowEnd();
-    for (const [index, peers] of this.#underWay) {
-      if (peers.size !== 1 || peers.has(peer) || index >= end || !state.has.has(index)) continue;
-      const [holder] = peers;
-      const other = holder === undefined ? undefined : this.#peers.get(holder);
-      const askedAt = other?.asked.get(index);
-      if (other === undefined || askedAt === undefined) continue;
-      const hereMs = (state.msPerByte ?? Infinity) * this.#options.lengthOf(index);
-      if (this.#isStalled(other, nowMs) || nowMs - askedAt > Math.max(MIN_STALL_MS / 4, PATIENCE * hereMs))
-        return index;
+    for (const [index, holders] of this.#underWay) {
+      if (holders.has(peer) || this.#inCheck.has(index) || index >= end || !state.has.has(index)) continue;
+      const patienceMs =
+        state.msPerByte === undefined
+          ? MIN_STALL_MS
+          : Math.max(MIN_STALL_MS / 4, PATIENCE * state.msPerByte * this.#options.lengthOf(index));
+      if (this.#areSlow(holders, index, patienceMs, nowMs)) return index;
     }
     return undefined;
+  }
+
+  /**
+   * For each peer that has let us down with a block two are asked at once, so that a crowd of those that never answer is
+   * seen through in a few rounds. Of the others each one more lengthens the patience.
+   */
+  #areSlow(holders: ReadonlySet<string>, index: number, patienceMs: number, nowMs: number): boolean {
+    let [lastAskedAt, working, stalled] = [-Infinity, 0, this.#letDown.get(index) ?? 0];
+    for (const holder of holders) {
+      const state = this.#peers.get(holder);
+      if (state === undefined || this.#isStalled(state, nowMs)) {
+        stalled++;
+        continue;
+      }
+      lastAskedAt = Math.max(lastAskedAt, state.asked.get(index) ?? -Infinity);
+      working++;
+    }
+    if (working < 2 * stalled) return true;
+    return nowMs - lastAskedAt > patienceMs * MORE_PATIENCE ** Math.max(0, working - 1);
   }
 
   /** One more than the highest index that may be asked for now. */

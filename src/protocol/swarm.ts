@@ -11,6 +11,11 @@ export type Ending =
   | { readonly why: 'unreachable' | 'vanished' | 'lied' | 'broke-protocol'; readonly detail: string }
   | { readonly why: 'refused'; readonly refusal: WireRefusal };
 
+/** Addresses that are remembered of a candidate. */
+const MAX_ADDRESSES = 16;
+/** A dial that takes so long is likely to lead nowhere: the next candidates do not wait for it. */
+const SLOW_DIAL_MS = 2_000;
+
 type State = 'new' | 'dialling' | 'active' | 'waiting' | 'over';
 
 interface Known {
@@ -18,47 +23,79 @@ interface Known {
   state: State;
   failures: number;
   retryAtMs: number;
+  dialledAtMs: number;
   ending: Ending | undefined;
 }
 
 export class Swarm {
   readonly #peers = new Map<string, Known>();
 
-  /** Notes a candidate. One that is known brings fresh addresses, and a new chance at once if it was only out of reach. */
+  /**
+   * Notes a candidate. One that is known brings fresh addresses, and a new chance at once if it was only out of reach. The
+   * addresses known before stay: who told the new ones may be lying.
+   */
   found(candidate: Candidate): void {
     const known = this.#peers.get(candidate.peer);
     if (known === undefined) {
       if (this.#peers.size >= MAX_CANDIDATES && !this.#forgetOne()) return;
-      this.#peers.set(candidate.peer, { candidate, state: 'new', failures: 0, retryAtMs: 0, ending: undefined });
+      const addresses = candidate.addresses.slice(0, MAX_ADDRESSES);
+      this.#peers.set(candidate.peer, {
+        candidate: { ...candidate, addresses },
+        state: 'new',
+        failures: 0,
+        retryAtMs: 0,
+        dialledAtMs: 0,
+        ending: undefined,
+      });
       return;
     }
-    const fresh = candidate.addresses.some(address => !known.candidate.addresses.includes(address));
-    if (!fresh) return;
-    if (known.state === 'new' || known.state === 'waiting') known.candidate = candidate;
+    const old = known.candidate.addresses;
+    const fresh = candidate.addresses.filter(address => !old.includes(address)).slice(0, MAX_ADDRESSES / 2);
+    if (fresh.length === 0) return;
+    known.candidate = {
+      ...known.candidate,
+      addresses: [...old.slice(0, MAX_ADDRESSES - fresh.length), ...fresh],
+    };
     if (known.state === 'waiting' && known.ending?.why !== 'refused') known.retryAtMs = 0;
   }
 
   /** Candidates to dial now; they count as being dialled. */
   toDial(nowMs: number): Candidate[] {
-    const counts = this.counts();
-    let room = Math.min(MAX_PARALLEL_DIALS - counts.dialling, 2 * MAX_ACTIVE_PEERS - counts.dialling - counts.active);
-    if (counts.active >= MAX_ACTIVE_PEERS) room = 0;
-    const ready = [...this.#peers.values()].filter(
-      known => known.state === 'new' || (known.state === 'waiting' && known.retryAtMs <= nowMs),
-    );
+    const { active } = this.counts();
+    let quick = 0;
+    for (const known of this.#peers.values())
+      if (known.state === 'dialling' && nowMs - known.dialledAtMs < SLOW_DIAL_MS) quick++;
+    const room =
+      active >= MAX_ACTIVE_PEERS ? 0 : Math.min(MAX_PARALLEL_DIALS - quick, 2 * MAX_ACTIVE_PEERS - quick - active);
+    const ready = this.#ready(nowMs);
     // Who failed least first: a flood of dead providers does not keep the live one waiting.
     ready.sort((a, b) => a.failures - b.failures);
     const chosen = ready.slice(0, Math.max(0, room));
-    for (const known of chosen) known.state = 'dialling';
+    for (const known of chosen) {
+      known.state = 'dialling';
+      known.dialledAtMs = nowMs;
+    }
     return chosen.map(known => known.candidate);
   }
 
-  joined(peer: string): void {
+  /** The peer is at work from now on; false when there are too many already, because several dials ended at once. */
+  joined(peer: string): boolean {
     const known = this.#peers.get(peer);
-    if (known === undefined) return;
+    if (known === undefined || this.counts().active >= 2 * MAX_ACTIVE_PEERS) return false;
     known.state = 'active';
-    known.failures = 0;
     known.ending = undefined;
+    return true;
+  }
+
+  /** The peer has been of use. Joining alone does not count: who joins and leaves again waits longer each time. */
+  delivered(peer: string): void {
+    const known = this.#peers.get(peer);
+    if (known !== undefined) known.failures = 0;
+  }
+
+  /** Whether somebody waits to be dialled and all places are taken. */
+  isCrowded(nowMs: number): boolean {
+    return this.counts().active >= MAX_ACTIVE_PEERS && this.#ready(nowMs).length > 0;
   }
 
   /** The peer is not used any more: for a while, or for good where another try can't help. */
@@ -73,20 +110,15 @@ export class Swarm {
     known.retryAtMs = nowMs + Math.max(pauseMs, Math.min(askedMs, MAX_RETRY_MS));
   }
 
-  /** When the next candidate becomes ready, if any waits. */
-  nextRetryMs(): number | undefined {
-    const times = [...this.#peers.values()].filter(known => known.state === 'waiting').map(known => known.retryAtMs);
-    return times.length === 0 ? undefined : Math.min(...times);
-  }
-
-  counts(): { readonly active: number; readonly dialling: number; readonly known: number; readonly waiting: number } {
-    let [active, dialling, waiting] = [0, 0, 0];
+  /** `untried` are those that have not been reached or given up even once. */
+  counts(): { readonly active: number; readonly dialling: number; readonly untried: number; readonly known: number } {
+    let [active, dialling, untried] = [0, 0, 0];
     for (const known of this.#peers.values()) {
       if (known.state === 'active') active++;
       if (known.state === 'dialling') dialling++;
-      if (known.state === 'waiting') waiting++;
+      if (known.state === 'new' || (known.state === 'dialling' && known.ending === undefined)) untried++;
     }
-    return { active, dialling, waiting, known: this.#peers.size };
+    return { active, dialling, untried, known: this.#peers.size };
   }
 
   /** How every peer that is not used ended, for the report at the end. */
@@ -96,11 +128,17 @@ export class Swarm {
     );
   }
 
+  #ready(nowMs: number): Known[] {
+    return [...this.#peers.values()].filter(
+      known => known.state === 'new' || (known.state === 'waiting' && known.retryAtMs <= nowMs),
+    );
+  }
+
   /** Makes room by forgetting one that is of no use; a liar is remembered as long as possible. */
   #forgetOne(): boolean {
-    for (const useless of ['unreachable', 'vanished', 'refused'] as const) {
-      for (const [peer, known] of this.#peers) {
-        if (known.state === 'waiting' && known.ending?.why === useless) return this.#peers.delete(peer);
+    for (const useless of ['unreachable', 'vanished', 'refused', 'broke-protocol', 'lied'] as const) {
+      for (const [peer, { state, ending }] of this.#peers) {
+        if ((state === 'waiting' || state === 'over') && ending?.why === useless) return this.#peers.delete(peer);
       }
     }
     return false;

@@ -276,7 +276,9 @@ describe('a grant to a passphrase', function () {
     const before = process.cpuUsage();
     for (const sealed of files) {
       const secrets = { passphrase: COMPOSED, identities: [alice.identity] };
-      expect((await failureOf(() => openGrant({ ...OUTSIDE, sealed }, secrets))).code).to.equal('malformed');
+      const failure = await failureOf(() => openGrant({ ...OUTSIDE, sealed }, secrets));
+      expect(failure.code).to.equal('malformed');
+      expect(failure.message).to.match(/work factor|to a passphrase and to others/);
     }
     const used = process.cpuUsage(before);
     expect((used.user + used.system) / 1e6, 'seconds').to.be.below(0.5);

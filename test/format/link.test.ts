@@ -139,6 +139,22 @@ describe('links', () => {
     );
   });
 
+  it('never show a key that stands among the hints by mistake', async () => {
+    const hints = [
+      `relay.example:4001.${KEY}`,
+      `relay.example:${KEY}`,
+      `/ip4/192.0.2.7/tcp/4001/p2p/${KEY}`,
+      `${KEY}/x`,
+    ];
+    for (const hint of hints) {
+      const failure = await failureOf(() => parseLink(`shoal:${ID}@a.example,${hint}`));
+      expect(failure.code).to.equal('bad-link');
+      expect(failure.message).to.match(/hint 2 is neither/);
+      expect(failure.message).to.not.include(KEY.slice(0, 6));
+      expect(failure.cause).to.equal(undefined);
+    }
+  });
+
   it('refuse any other text with a ShoalError', () => {
     fc.assert(
       fc.property(

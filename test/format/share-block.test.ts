@@ -85,7 +85,9 @@ describe('a share block', () => {
 
   it('of another version needs a newer program, whatever else is in it', async () => {
     expect(await codeOf({ ...good, version: 2 })).to.equal('unsupported');
-    expect(await codeOf({ type: 'share', version: 3, deep: [[[[[[[[[[1.5]]]]]]]]]] })).to.equal('unsupported');
+    expect(
+      await codeOf({ type: 'share', version: 3, a: { b: 1, c: { d: 2 } }, deep: [[[[[[[[[[1.5]]]]]]]]]] }),
+    ).to.equal('unsupported');
     // A CID of another kind, a tag, a key out of order: the version is found behind them.
     const other = Buffer.concat([
       Uint8Array.of(0xa3, 0x61, 0x7a, 0xd8, 0x2a, 0x43, 0, 1, 2),

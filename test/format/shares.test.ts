@@ -116,7 +116,7 @@ describe('a share', () => {
     const { blocks } = makeShare({ kind: 'file', name }, [{ path: name, bytes }], MADE);
     for (const block of blocks.values()) {
       expect(Buffer.from(block).includes('unmistakable')).to.equal(false);
-      expect(Buffer.from(block).includes(KEY)).to.equal(false);
+      expect(Buffer.from(block).includes(Buffer.from(KEY))).to.equal(false);
     }
   });
 

@@ -14,6 +14,8 @@ import type { Candidate, Channel, Clock, Frame, FoundVia, Network, NetworkStatus
 export interface Faults {
   /** Connecting fails. */
   refuse?: boolean;
+  /** Connecting takes as long as it may. */
+  hang?: boolean;
   /** The connection is lost instead of delivering this message. */
   dropAt?: number;
   /** From this message on nothing is delivered, and nothing is said. */
@@ -114,7 +116,11 @@ class Node implements SimNode {
     await turn();
     if (signal.aborted) throw new ShoalError('interrupted', `stopped connecting to peer ${candidate.peer}`);
     const other = this.#world.nodes.get(candidate.peer);
-    const refused = this.#world.faultsOf(this.self, candidate.peer).refuse === true;
+    const { refuse: refused = false, hang = false } = this.#world.faultsOf(this.self, candidate.peer);
+    if (hang) {
+      await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }));
+      throw new ShoalError('not-found', `cannot reach peer ${candidate.peer}: it did not answer`);
+    }
     if (other === undefined || other.#stopped || this.#stopped || refused) {
       throw new ShoalError('not-found', `cannot reach peer ${candidate.peer}: the simulation says no`);
     }

@@ -1,0 +1,465 @@
+import { expect } from 'chai';
+import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
+import { ERROR_CODES, exitCodeOf, ShoalError, type ErrorCode } from '../../src/errors.ts';
+import { runWith, SHARE_ID, shareView, untilAborted, type Script } from './world.ts';
+
+const LINK = `shoal:${SHARE_ID}.${'k'.repeat(43)}`;
+const PEER = '12D3KooWEk6UW6kS4Up4K1hr9SAgMv9NDj2BSc3dkRB1essCYP2y';
+
+const shared: ActionEvent = { event: 'shared', share: shareView(), link: LINK, again: false, addresses: [] };
+const fetched: Results['fetch'] = {
+  name: 'photos',
+  kind: 'folder',
+  path: '/home/me/photos',
+  sizeBytes: 1000,
+  files: 2,
+  alreadyThere: false,
+  found: 'mdns',
+  sources: [{ peer: PEER, via: 'mdns', bytes: 1016 }],
+};
+const served = (what: 'joined' | 'sent' | 'complete' | 'left', bytes = 0): ActionEvent => ({
+  event: 'served',
+  id: SHARE_ID,
+  peer: PEER,
+  what,
+  bytes,
+});
+
+/** Shares, is asked for all of it by one peer, and is then interrupted. */
+function sharing(stop: AbortController): Script {
+  return async (onEvent, signal) => {
+    onEvent({ event: 'skipped', path: 'sock\u001b', why: 'it is a socket' });
+    onEvent({ event: 'sealing', doneBytes: 1, totalBytes: 2 });
+    onEvent(shared);
+    onEvent(served('joined'));
+    onEvent(served('sent', 600_000));
+    onEvent(served('sent', 400_000));
+    onEvent(served('complete'));
+    onEvent(served('left'));
+    stop.abort(new ShoalError('interrupted', 'stopped on request'));
+    return await untilAborted(signal);
+  };
+}
+
+describe('shoal share', () => {
+  it('prints the link, and nothing but the link, on stdout', async () => {
+    const stop = new AbortController();
+    const { exitCode, stdout, stderr } = await runWith(['share', 'photos'], sharing(stop), { stop });
+    expect(stdout.text).to.equal(`${LINK}\n`);
+    expect(stderr.lines).to.deep.equal([
+      'left out sock\\u{1b}: it is a socket',
+      'sharing photos (12 files, 2.7 GB)',
+      'who has this link can read it; serving until Ctrl-C',
+      'a peer has it all: …ssCYP2y; 1.0 MB up so far',
+      'stopped; 1.0 MB went to 1 peer, 1 of which got it all',
+    ]);
+    expect(exitCode).to.equal(130);
+  });
+
+  it('is silent but for the link with --quiet', async () => {
+    const stop = new AbortController();
+    const { stdout, stderr } = await runWith(['share', 'photos', '-q'], sharing(stop), { stop });
+    expect([stdout.text, stderr.text]).to.deep.equal([`${LINK}\n`, '']);
+  });
+
+  it('tells events as JSON, with the bytes of each peer summed up', async () => {
+    const stop = new AbortController();
+    const { json, stderr } = await runWith(['--json', 'share', 'photos'], sharing(stop), { stop });
+    expect(json.map(({ event }) => event)).to.deep.equal([
+      'skipped',
+      'sealing',
+      'shared',
+      'served',
+      'served',
+      'served',
+      'served',
+      'error',
+    ]);
+    expect(json[2]).to.include({ id: SHARE_ID, link: LINK, name: 'photos', sizeBytes: 2_700_000_000, again: false });
+    expect(json[4]).to.deep.equal({ event: 'served', id: SHARE_ID, peer: PEER, what: 'sent', bytes: 1_000_000 });
+    expect(json.at(-1)).to.include({ event: 'error', code: 'interrupted', exitCode: 130 });
+    expect(stderr.text).to.equal('');
+  });
+
+  it('resolves the path here, and hands on what was chosen', async () => {
+    const args = [
+      'share',
+      '../x',
+      '--name',
+      'y',
+      '--skip',
+      '--copy',
+      '--no-pad',
+      '--new',
+      '--hint',
+      'self',
+      '--hint',
+      'a.example',
+    ];
+    const { asked } = await runWith(args, () => shareView());
+    const parameters = {
+      path: '/home/x',
+      name: 'y',
+      skip: true,
+      copy: true,
+      pad: false,
+      anew: true,
+      hints: ['self', 'a.example'],
+    };
+    expect(asked).to.deep.equal([{ action: 'share', parameters }]);
+    const plain = await runWith(['share', '/x', '--no-hints'], () => shareView());
+    expect(plain.asked[0]?.parameters).to.deep.equal({
+      path: '/x',
+      skip: false,
+      copy: false,
+      pad: true,
+      anew: false,
+      hints: [],
+    });
+  });
+
+  it('says that nothing is shared when it was stopped before', async () => {
+    const stop = new AbortController();
+    const script: Script = async (_, signal) => {
+      stop.abort(new ShoalError('interrupted', 'stopped on request'));
+      return await untilAborted(signal);
+    };
+    const { exitCode, stdout, stderr } = await runWith(['share', 'photos'], script, { stop });
+    expect([exitCode, stdout.text, stderr.text]).to.deep.equal([130, '', 'stopped; nothing is shared\n']);
+  });
+
+  it('says only what went wrong when it fails', async () => {
+    const script: Script = () => {
+      throw new ShoalError('not-shareable', 'cannot share everything in "x":\n  a: it is a socket');
+    };
+    const { exitCode, stdout, stderr } = await runWith(['share', 'x'], script);
+    expect([exitCode, stdout.text]).to.deep.equal([1, '']);
+    expect(stderr.text).to.equal('shoal: cannot share everything in "x":\n  a: it is a socket\n');
+  });
+});
+
+describe('shoal fetch', () => {
+  const opened: ActionEvent = {
+    event: 'opened',
+    kind: 'folder',
+    name: 'photos',
+    sizeBytes: 1000,
+    files: 2,
+    note: 'hi\u0007',
+  };
+
+  it('prints on stdout where it is, and on stderr what it was', async () => {
+    const script: Script = onEvent => {
+      onEvent(opened);
+      onEvent({ event: 'resumed', bytes: 500 });
+      onEvent({ event: 'renamed', path: 'a:b', as: 'a_b' });
+      onEvent({ event: 'progress', doneBytes: 1000, totalBytes: 1000, peers: 1 });
+      return fetched;
+    };
+    const { exitCode, stdout, stderr } = await runWith(['fetch', LINK], script);
+    expect([exitCode, stdout.text]).to.deep.equal([0, '/home/me/photos\n']);
+    expect(stderr.lines).to.deep.equal([
+      'photos: 2 files, 1.0 kB',
+      'note: hi\\u{7}',
+      'going on where it stopped: 500 B are here already',
+      'this file system can not hold a:b, or keep it apart; it becomes a_b',
+      'done: 2 files, 1.0 kB, from 1 peer found by mdns',
+    ]);
+  });
+
+  it('says so where it is there already', async () => {
+    const { stderr } = await runWith(['fetch', LINK], () => ({ ...fetched, alreadyThere: true, sources: [] }));
+    expect(stderr.text).to.equal('already there, verified: 2 files, 1.0 kB\n');
+  });
+
+  it('ends its events with the result', async () => {
+    const { json } = await runWith(['fetch', LINK, '--json'], onEvent => (onEvent(opened), fetched));
+    expect(json).to.deep.equal([opened, { event: 'done', ...fetched }]);
+  });
+
+  it('tells of progress twice a second, and of the end', async () => {
+    const { json } = await runWith(['fetch', LINK, '--json'], onEvent => {
+      for (let n = 1; n <= 1000; n++) onEvent({ event: 'progress', doneBytes: n, totalBytes: 1000, peers: 1 });
+      return fetched;
+    });
+    const told = json.filter(({ event }) => event === 'progress').map(({ doneBytes }) => doneBytes);
+    expect(told[0]).to.equal(1);
+    expect(told.at(-1)).to.equal(1000);
+    expect(told.length).to.be.below(10);
+  });
+
+  it('goes on serving with --keep, and has told the result before', async () => {
+    const keeping =
+      (stop: AbortController): Script =>
+      async (onEvent, signal) => {
+        onEvent({ event: 'keeping', fetched, share: shareView({ source: 'fetched' }) });
+        stop.abort(new ShoalError('interrupted', 'stopped on request'));
+        return await untilAborted(signal);
+      };
+    const stops = [new AbortController(), new AbortController()] as const;
+    const told = await runWith(['fetch', LINK, '--keep'], keeping(stops[0]), { stop: stops[0] });
+    expect(told.stdout.text).to.equal('/home/me/photos\n');
+    expect(told.stderr.lines.slice(1)).to.deep.equal([
+      'serving it on until Ctrl-C',
+      'stopped; nobody fetched it meanwhile',
+    ]);
+    expect(told.exitCode).to.equal(130);
+    const { json } = await runWith(['fetch', LINK, '--keep', '--json'], keeping(stops[1]), { stop: stops[1] });
+    expect(json.map(({ event }) => event)).to.deep.equal(['done', 'keeping', 'error']);
+    expect(json[0]).to.deep.equal({ event: 'done', ...fetched });
+  });
+
+  it('writes a file to stdout untouched, and nothing else there', async () => {
+    const { exitCode, stdout, stderr, asked } = await runWith(['fetch', LINK, '-o', '-'], () => fetched);
+    expect([exitCode, stdout.text]).to.deep.equal([0, 'the content\u001b']);
+    expect(stderr.text).to.contain('done: ');
+    expect(asked).to.deep.equal([{ action: 'fetchTo', parameters: { link: LINK, timeoutMs: 300_000 } }]);
+    for (const other of [['--json'], ['--keep'], ['--force'], ['--only', 'x']]) {
+      const refused = await runWith(['fetch', LINK, '-o', '-', ...other], () => fetched);
+      expect(refused.exitCode, other[0]).to.equal(2);
+      expect(refused.asked).to.deep.equal([]);
+    }
+  });
+
+  it('gives up after five minutes in a script, never on a terminal, or as it is told', async () => {
+    const timeoutOf = async (args: string[], columns?: number) => {
+      const setting = columns === undefined ? {} : { columns };
+      const { asked } = await runWith(['fetch', LINK, ...args], () => fetched, setting);
+      return (asked[0]?.parameters as { timeoutMs?: number }).timeoutMs;
+    };
+    expect(await timeoutOf([])).to.equal(300_000);
+    expect(await timeoutOf([], 80)).to.equal(undefined);
+    expect(await timeoutOf(['--timeout', '30s'], 80)).to.equal(30_000);
+    expect(await timeoutOf(['--timeout', 'never'])).to.equal(undefined);
+  });
+
+  it('takes the link from its argument, from stdin, or from SHOAL_LINK', async () => {
+    const env = { SHOAL_LINK: 'shoal:from-env' };
+    const linkOf = async (args: string[], setting = {}) => {
+      const { asked, exitCode, stderr } = await runWith(
+        ['ls', ...args],
+        () => ({ name: 'x', kind: 'file', entries: [] }),
+        setting,
+      );
+      return asked.length === 0 ? `${exitCode} ${stderr.text}` : (asked[0]?.parameters as { link: string }).link;
+    };
+    expect(await linkOf([LINK], { env })).to.equal(LINK);
+    expect(await linkOf([], { env })).to.equal('shoal:from-env');
+    expect(await linkOf(['-'], { env, stdin: `\n  <${LINK}> \nmore\n` })).to.equal(`<${LINK}> `);
+    expect(await linkOf(['-'], { stdin: LINK })).to.equal(LINK);
+    expect(await linkOf([])).to.match(/^2 shoal: no link/);
+    expect(await linkOf(['-'], { stdin: ' \n' })).to.match(/^2 shoal: no link/);
+    expect(await linkOf(['-'], { stdin: 'x'.repeat(100_000) })).to.match(/^2 shoal: cannot read link/);
+  });
+
+  it('keeps what it has when it is interrupted, and says so', async () => {
+    const stop = new AbortController();
+    const script: Script = async (_, signal) => {
+      stop.abort(new ShoalError('interrupted', 'stopped on request'));
+      return await untilAborted(signal);
+    };
+    const { exitCode, stderr } = await runWith(['fetch', LINK], script, { stop });
+    expect([exitCode, stderr.text]).to.deep.equal([130, 'stopped; the same command goes on from here\n']);
+  });
+});
+
+describe('shoal ls', () => {
+  const listing: Results['list'] = {
+    name: 'photos',
+    kind: 'folder',
+    entries: [
+      { path: 'a/b\u202e.jpg', size: 1_234_567, modified: new Date(2026, 2, 1, 14, 5).getTime() / 1000 },
+      { path: 'empty', size: 0, directory: true },
+      { path: 'z', size: 9 },
+    ],
+  };
+
+  it('prints size, date and path of each entry, and the total beside them', async () => {
+    const { stdout, stderr } = await runWith(['ls', LINK], () => listing);
+    expect(stdout.lines).to.deep.equal([
+      '1.2 MB  2026-03-01 14:05  a/b\\u{202e}.jpg',
+      '     -                    empty/',
+      '   9 B                    z',
+    ]);
+    expect(stderr.text).to.equal('photos: 2 files, 1.2 MB\n');
+  });
+
+  it('prints one JSON object, of exact sizes', async () => {
+    const { stdout, json } = await runWith(['ls', LINK, '--json'], () => listing);
+    expect(json).to.deep.equal([{ ...listing, sizeBytes: 1_234_576, files: 2 }]);
+    expect(stdout.text).to.contain('\\u202e');
+  });
+});
+
+describe('shoal shares', () => {
+  const views = [
+    shareView(),
+    shareView({
+      id: SHARE_ID.replace('dlw', 'xyz'),
+      name: '東京\u001b.jpg',
+      kind: 'file',
+      state: 'changed',
+      detail: 'it is shorter',
+    }),
+  ];
+
+  it('prints a table', async () => {
+    const { stdout, stderr } = await runWith(['shares'], () => ({ shares: views }));
+    expect(stdout.lines).to.deep.equal([
+      'ID                NAME              SIZE  STATE    PEERS      UP',
+      'bafyreidlwd5lg4l  photos/         2.7 GB  serving      3  1.2 MB',
+      'bafyreixyzd5lg4l  東京\\u{1b}.jpg  2.7 GB  changed      3  1.2 MB',
+    ]);
+    expect(stderr.text).to.equal('bafyreixyzd5lg4l is changed: it is shorter\n');
+  });
+
+  it('prints blocks where the terminal is narrow', async () => {
+    const { stdout } = await runWith(['shares'], () => ({ shares: views }), { columns: 40 });
+    expect(stdout.lines.slice(0, 3)).to.deep.equal(['ID     bafyreidlwd5lg4l', 'NAME   photos/', 'SIZE   2.7 GB']);
+  });
+
+  it('says what to do where there are none, and prints nothing', async () => {
+    const { stdout, stderr } = await runWith(['shares'], () => ({ shares: [] }));
+    expect(stdout.text).to.equal('');
+    expect(stderr.text).to.contain('"shoal share PATH"');
+    const { json } = await runWith(['shares', '--json'], () => ({ shares: [] }));
+    expect(json).to.deep.equal([{ shares: [] }]);
+  });
+});
+
+describe('shoal forget, export and import', () => {
+  it('say what they did', async () => {
+    const forgotten = await runWith(['forget', 'bafyreidlw'], () => shareView());
+    expect(forgotten.stderr.text).to.equal(
+      `forgot photos (${SHARE_ID}): this home does not serve it any more; your files stay where they are\n`,
+    );
+    expect(forgotten.asked).to.deep.equal([{ action: 'forget', parameters: { id: 'bafyreidlw' } }]);
+
+    const result = { id: SHARE_ID, path: '/home/me/x.car', bytes: 2000, blocks: 3 };
+    const exported = await runWith(['export', SHARE_ID, '-o', 'x.car', '--force'], () => result);
+    expect(exported.stdout.text).to.equal('/home/me/x.car\n');
+    expect(exported.asked[0]?.parameters).to.deep.equal({ id: SHARE_ID, output: '/home/me/x.car', force: true });
+
+    const incomplete = { id: SHARE_ID, bytes: 2000, blocks: 3, complete: false };
+    const imported = await runWith(['import', 'x.car'], () => incomplete);
+    expect(imported.stdout.text).to.equal(`${SHARE_ID}\n`);
+    expect(imported.stderr.text).to.contain('some blocks are missing');
+    expect(imported.asked[0]?.parameters).to.deep.equal({ path: '/home/me/x.car' });
+  });
+
+  it('print one JSON object each', async () => {
+    const result = { id: SHARE_ID, path: '/x', bytes: 1, blocks: 1 };
+    expect((await runWith(['forget', 'x', '--json'], () => shareView())).json).to.deep.equal([shareView()]);
+    for (const args of [
+      ['export', 'x', '-o', 'y'],
+      ['import', 'x'],
+    ]) {
+      const withEvents: Script = onEvent => (onEvent({ event: 'blocks', blocks: 1, bytes: 1 }), result);
+      expect((await runWith([...args, '--json'], withEvents)).json, args[0]).to.deep.equal([result]);
+    }
+  });
+});
+
+describe('Errors', () => {
+  const failing = (error: unknown, args: string[] = []) =>
+    runWith(['shares', ...args], () => {
+      throw error;
+    });
+
+  it('end the program with the exit code of their kind, and one line', async () => {
+    for (const code of Object.keys(ERROR_CODES).filter(one => one !== 'interrupted') as ErrorCode[]) {
+      const { exitCode, stderr } = await failing(new ShoalError(code, `cannot do it: ${code}`));
+      expect(exitCode, code).to.equal(exitCodeOf(code));
+      expect(stderr.text).to.equal(`shoal: cannot do it: ${code}\n`);
+    }
+  });
+
+  it('are events with --json, with the same exit code', async () => {
+    const { exitCode, json, stderr } = await failing(new ShoalError('refused', 'no\u009b'), ['--json']);
+    expect(json).to.deep.equal([{ event: 'error', code: 'refused', message: 'no\u009b', exitCode: 5 }]);
+    expect([exitCode, stderr.text]).to.deep.equal([5, '']);
+  });
+
+  it('that are bugs ask for a trace, which --debug prints', async () => {
+    const { exitCode, stderr } = await failing(new TypeError('x is not a function'));
+    expect(exitCode).to.equal(1);
+    expect(stderr.lines).to.deep.equal([
+      'shoal: internal error: x is not a function; this is a bug, run it again with --debug for its trace',
+    ]);
+    const debugged = await failing(new TypeError('x is not a function', { cause: new Error('deep') }), ['--debug']);
+    expect(debugged.stderr.text).to.match(/^shoal: internal error: x is not a function\n/);
+    expect(debugged.stderr.text).to.contain('\n  at ').and.to.contain('\n  caused by Error: deep');
+    const told = await failing(new TypeError('x'), ['--json']);
+    expect(told.json).to.deep.equal([{ event: 'error', code: 'internal', message: 'internal error: x', exitCode: 1 }]);
+  });
+
+  it('of the output say why it can not be written', async () => {
+    const stop = new AbortController();
+    const script: Script = async (_, signal) => {
+      stop.abort(new ShoalError('disk-full', 'cannot write to stdout: no space is left'));
+      await untilAborted(signal).catch(() => undefined);
+      throw new ShoalError('interrupted', 'stopped on request');
+    };
+    const { exitCode, stderr } = await runWith(['shares'], script, { stop });
+    expect([exitCode, stderr.text]).to.deep.equal([1, 'shoal: cannot write to stdout: no space is left\n']);
+  });
+});
+
+describe('Arguments', () => {
+  const wrong: readonly [args: string[], message: RegExp][] = [
+    [[], /no command is given; "shoal --help"/],
+    [['fech'], /unknown command 'fech'; did you mean "fetch"\?/],
+    [['fetch', '--ony', 'x'], /unknown option '--ony'; did you mean "--only"\?/],
+    [['share'], /missing required argument 'path'; "shoal share --help"/],
+    [['share', 'a', 'b'], /too many arguments.*"shoal share --help"/],
+    [['export', 'x'], /required option '-o, --output <file>' not specified/],
+    [['fetch', LINK, '--timeout', '5 parsecs'], /cannot read the duration "5 parsecs": write it like 30s/],
+    [['share', 'a', '--hint', 'self', '--no-hints'], /--hint and --no-hints do not go together/],
+    [['--dht', 'both', 'shares'], /'--dht <mode>' argument 'both' is invalid/],
+    [['x\u001b[2J'], /unknown command 'x\\u\{1b\}\[2J'/],
+  ];
+  for (const [args, message] of wrong) {
+    it(`that are wrong are explained: ${JSON.stringify(args.map(argument => argument.replace(LINK, 'LINK')))}`, async () => {
+      const { exitCode, stdout, stderr, asked } = await runWith(args, () => shareView());
+      expect([exitCode, stdout.text, asked.length]).to.deep.equal([2, '', 0]);
+      expect(stderr.lines).to.have.lengthOf(1);
+      expect(stderr.text).to.match(message);
+    });
+  }
+
+  it('never show a link, wherever it was put', async () => {
+    for (const args of [
+      [LINK],
+      ['fetch', 'a', LINK],
+      ['share', 'a', LINK],
+      ['ls', `--x=${LINK}`],
+      ['fetch', LINK, `--timeout`, LINK],
+    ]) {
+      const { exitCode, stderr } = await runWith([...args, '--debug'], () => shareView());
+      expect(exitCode).to.equal(2);
+      expect(stderr.text).not.to.contain('kkk');
+    }
+  });
+
+  it('that are wrong are a JSON event with --json', async () => {
+    const { json, exitCode } = await runWith(['shares', '--json', '--nope'], () => shareView());
+    expect(json[0]).to.include({ event: 'error', code: 'usage', exitCode: 2 });
+    expect(exitCode).to.equal(2);
+  });
+
+  it('of all commands may stand before or behind the command', async () => {
+    for (const args of [
+      ['--json', 'shares'],
+      ['shares', '--json'],
+    ]) {
+      expect((await runWith(args, () => ({ shares: [] }))).json).to.deep.equal([{ shares: [] }]);
+    }
+  });
+
+  it('ask for help, which names every exit code', async () => {
+    const { exitCode, stdout, stderr } = await runWith(['--help'], () => shareView());
+    expect([exitCode, stderr.text]).to.deep.equal([0, '']);
+    const codes = new Set(Object.keys(ERROR_CODES).map(code => exitCodeOf(code as ErrorCode)));
+    for (const code of codes) expect(stdout.text).to.match(new RegExp(`^ +${code} +\\w`, 'm'));
+  });
+});

@@ -1,0 +1,47 @@
+import { expect } from 'chai';
+import { ShoalError } from '../../src/errors.ts';
+import { networkOf } from '../../cli/settings.ts';
+
+describe('Settings of the network', () => {
+  it('need none', () => {
+    expect(networkOf({}, {})).to.deep.equal({ listen: [], bootstrap: [], mdns: true, dht: 'auto' });
+  });
+
+  it('come from the environment', () => {
+    const env = {
+      SHOAL_LISTEN: '/ip4/127.0.0.1/tcp/0, /ip6/::1/tcp/0,',
+      SHOAL_BOOTSTRAP: '/dns4/a.example/tcp/1/p2p/x',
+      SHOAL_MDNS: 'off',
+      SHOAL_DHT: 'server',
+    };
+    expect(networkOf({}, env)).to.deep.equal({
+      listen: ['/ip4/127.0.0.1/tcp/0', '/ip6/::1/tcp/0'],
+      bootstrap: ['/dns4/a.example/tcp/1/p2p/x'],
+      mdns: false,
+      dht: 'server',
+    });
+    expect(networkOf({}, { SHOAL_LISTEN: '', SHOAL_MDNS: '', SHOAL_DHT: '' })).to.deep.equal(networkOf({}, {}));
+  });
+
+  it('of the command line win', () => {
+    const env = { SHOAL_LISTEN: '/ip4/127.0.0.1/tcp/0', SHOAL_MDNS: 'on', SHOAL_DHT: 'server' };
+    const options = { listen: ['/ip6/::1/tcp/0'], mdns: false, dht: 'off' };
+    expect(networkOf(options, env))
+      .to.include({ mdns: false, dht: 'off' })
+      .and.to.deep.include({ listen: options.listen });
+  });
+
+  it('are refused by the name of the variable or option that is wrong', () => {
+    const wrong: readonly [object, Record<string, string>, string][] = [
+      [{}, { SHOAL_LISTEN: '127.0.0.1:4001' }, 'SHOAL_LISTEN: "127.0.0.1:4001" is not a multiaddr'],
+      [{ bootstrap: ['a.example'] }, {}, '--bootstrap: "a.example" is not a multiaddr'],
+      [{}, { SHOAL_MDNS: 'no' }, 'SHOAL_MDNS: "no" is neither "on" nor "off"'],
+      [{}, { SHOAL_DHT: 'yes' }, 'SHOAL_DHT: "yes" is none of auto, client, server, off'],
+    ];
+    for (const [options, env, message] of wrong) {
+      expect(() => networkOf(options, env))
+        .to.throw(ShoalError, message)
+        .with.property('code', 'usage');
+    }
+  });
+});

@@ -1,0 +1,79 @@
+import { expect } from 'chai';
+import { ShoalError } from '../../src/errors.ts';
+import { count, formatBytes, formatDate, formatSeconds, parseDuration } from '../../cli/units.ts';
+
+describe('Units', () => {
+  it('of sizes are decimal, with two or three figures', () => {
+    const expected: readonly [number, string][] = [
+      [0, '0 B'],
+      [999, '999 B'],
+      [1000, '1.0 kB'],
+      [1_234_567, '1.2 MB'],
+      [99_949_999, '99.9 MB'],
+      [99_950_000, '100 MB'],
+      [999_499_999, '999 MB'],
+      [999_500_000, '1.0 GB'],
+      [2 ** 40, '1.1 TB'],
+      [Number.MAX_SAFE_INTEGER, '9.0 PB'],
+    ];
+    for (const [bytes, text] of expected) expect(formatBytes(bytes), String(bytes)).to.equal(text);
+  });
+
+  it('of times that pass grow with them', () => {
+    const expected: readonly [number, string][] = [
+      [0, '0:00'],
+      [0.4, '0:00'],
+      [59.6, '1:00'],
+      [754, '12:34'],
+      [3600, '1 h 00 min'],
+      [11_100, '3 h 05 min'],
+      [187_200, '2 d 4 h'],
+    ];
+    for (const [seconds, text] of expected) expect(formatSeconds(seconds)).to.equal(text);
+  });
+
+  it('show a point in time as the clock on the wall does', () => {
+    const seconds = new Date(2026, 2, 1, 14, 5, 59).getTime() / 1000;
+    expect(formatDate(seconds)).to.equal('2026-03-01 14:05');
+  });
+
+  it('agree with their number', () => {
+    expect([count(1, 'file'), count(2, 'file'), count(0, 'file')]).to.deep.equal(['1 file', '2 files', '0 files']);
+  });
+
+  it('of durations are read as they are typed', () => {
+    const expected: Record<string, number> = {
+      '30s': 30_000,
+      '5m': 300_000,
+      '2h': 7_200_000,
+      '1.5h': 5_400_000,
+      '1h30m': 5_400_000,
+      '1d': 86_400_000,
+      '250ms': 250,
+      never: Infinity,
+    };
+    for (const [text, ms] of Object.entries(expected)) expect(parseDuration(text), text).to.equal(ms);
+  });
+
+  it('of durations are refused where they are none', () => {
+    for (const text of [
+      '',
+      '5',
+      's',
+      '-5s',
+      '0s',
+      '5 m',
+      '5x',
+      '5m later',
+      '1e3s',
+      '5M',
+      '.5s',
+      '1e999h',
+      '9'.repeat(400) + 'd',
+    ]) {
+      expect(() => parseDuration(text), text)
+        .to.throw(ShoalError, 'cannot read the duration')
+        .with.property('code', 'usage');
+    }
+  });
+});
