@@ -9,7 +9,7 @@ export class FetchView {
   readonly #terminal: Terminal;
   readonly #isQuietAboutPath: boolean;
   readonly #serving: Serving;
-  readonly #rate = new Rate();
+  #rate = new Rate();
   readonly #clock: () => number;
   #beganMs: number;
   #opened: { readonly name: string; readonly sizeBytes: number } | undefined;
@@ -47,6 +47,8 @@ export class FetchView {
         break;
       case 'resumed':
         this.#resumedBytes = event.bytes;
+        // What was there already came at no speed.
+        this.#rate = new Rate();
         this.#terminal.say(`going on where it stopped: ${formatBytes(event.bytes)} are here already`);
         break;
       case 'renamed':
@@ -100,10 +102,10 @@ export class FetchView {
     this.#terminal.say(`done: ${contents(fetched)}${speed}${originOf(sources)}`);
   }
 
-  /** What to say when it was interrupted. */
-  stopped(): string {
-    if (this.#isKeeping) return this.#serving.summary();
-    return this.#isQuietAboutPath ? 'stopped' : 'stopped; the same command goes on from here';
+  /** Says what is left when it was interrupted. */
+  stopped(): void {
+    if (this.#isKeeping) this.#terminal.say(this.#serving.summary());
+    else if (!this.#isQuietAboutPath) this.#terminal.say('stopped; the same command goes on from here');
   }
 }
 

@@ -48,10 +48,14 @@ export function programOf(version: string, print: (text: string) => void, contex
     .option('--no-mdns', 'do not look for peers on the local network')
     .addOption(new Option('--dht <mode>', 'part taken in the DHT (default: auto)').choices(DHT_MODES))
     .addHelpText('after', EPILOGUE);
-  // Absent, so that the environment is asked, where it is not given.
-  program.setOptionValue('mdns', undefined);
 
-  const context = (command: Command): Promise<Context> => contextOf(command.optsWithGlobals<GlobalOptions>());
+  const context = (command: Command): Promise<Context> => {
+    const { mdns, ...options } = command.optsWithGlobals<GlobalOptions>();
+    // Commander says true where it was not given; then the environment is to be asked.
+    return contextOf(
+      program.getOptionValueSource('mdns') === 'cli' && mdns !== undefined ? { ...options, mdns } : options,
+    );
+  };
   addSharing(program, context);
   addFetching(program, context);
   addHome(program, context);

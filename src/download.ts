@@ -273,7 +273,7 @@ export class Download {
     try {
       const key = rendezvous(id, dayOf(this.#deps.clock.now() / 1000)).bytes;
       const proof = proofOf(id, network.self, peer);
-      await channel.send(encodeMessage({ type: 'hello', key, proof })).catch(lostConnection);
+      await channel.send(encodeMessage({ type: 'hello', key, proof }));
       const frames = channel.frames()[Symbol.asyncIterator]();
       const first = await this.#firstFrame(frames);
       const hello = decodeServerMessage(first.header, first.body.length);
@@ -288,7 +288,7 @@ export class Download {
         return this.#part(channel, { why: 'vanished', detail: 'were not needed: enough others are at work' });
       this.#welcome(source, channel.address);
       for (;;) {
-        const next = await frames.next().catch(lostConnection);
+        const next = await frames.next();
         if (next.done === true) return this.#part(channel, { why: 'vanished', detail: 'closed the connection' });
         const message = decodeServerMessage(next.value.header, next.value.body.length);
         if (message.type === 'refuse') return this.#part(channel, { why: 'refused', refusal: message });
@@ -315,7 +315,7 @@ export class Download {
     });
     late.catch(() => undefined);
     try {
-      const first = await Promise.race([frames.next().catch(lostConnection), late]);
+      const first = await Promise.race([frames.next(), late]);
       if (first.done === true) throw new ShoalError('unavailable', 'closed the connection without an answer');
       return first.value;
     } finally {
@@ -679,11 +679,6 @@ function channelSource(
 
 function keyOf(kind: Wanted['kind'], stream: StreamName, index: number): string {
   return `${kind} ${stream} ${index}`;
-}
-
-/** A channel's own error says that the connection is gone, which is nobody's fault: another try may help. */
-function lostConnection(error: unknown): never {
-  throw new ShoalError('unavailable', `lost the connection: ${asError(error).message}`, { cause: error });
 }
 
 function endingOf(error: unknown, connected: boolean): Ending {

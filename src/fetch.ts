@@ -6,6 +6,7 @@ import { streamKey } from './format/keys.ts';
 import { Layout } from './format/layout.ts';
 import type { Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
+import { giveMemory } from './memory.ts';
 import { pieceLength } from './format/pieces.ts';
 import { keyOf, openShare, wrongLength } from './open.ts';
 import type { Destination, Sink } from './ports.ts';
@@ -187,7 +188,7 @@ async function fill(
     if (plaintext.length !== lengthOf(index)) throw wrongLength('data', index, plaintext.length, lengthOf(index));
     await sink.write(index, plaintext, over);
     await sink.record(index);
-    deps.crypto.recycle?.(plaintext);
+    giveMemory(plaintext);
     doneBytes += lengthOf(index);
     onEvent({ event: 'progress', doneBytes, totalBytes, peers: download.peers });
   });

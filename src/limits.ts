@@ -57,8 +57,6 @@ export const FRAME_OVERHEAD_BYTES = 256;
 export const MAX_READ_BUFFER_BYTES = 8 * MiB;
 /** What a stream may have on its way at most; the window grows to it while the reader keeps up. */
 export const MAX_STREAM_WINDOW_BYTES = 4 * MiB;
-/** Written in one call to a stream: larger writes cost less per byte (bench/README.md). */
-export const MAX_WRITE_BYTES = MAX_BLOCK_BYTES;
 /** Blocks that one message may ask for; the credit allows few anyway, and this is checked before they are listed. */
 export const MAX_ASKED = 64;
 /** Blocks made at once for one channel: enough to keep two workers busy, few enough to bound memory. */
@@ -119,6 +117,8 @@ export const REFUSED_GRACE_MS = 5_000;
 
 /** Pieces that one worker task reads and seals: large enough to make the hand-over cheap, small enough for even progress. */
 export const PIECES_PER_TASK = 4;
+/** Blocks of memory that are kept for use again; more are under way at most. */
+export const MAX_SPARE_BLOCKS = 16;
 /** Tasks given to the workers and not done: keeps them busy, and bounds what is under way. */
 export const TASKS_AHEAD = 6;
 /** Below this size work is done in the calling thread: starting workers costs more than it saves. */

@@ -22,7 +22,7 @@ import type { Manifest } from './format/manifest.ts';
 import { openHome, type Home } from './home.ts';
 import { MAX_LINK_HINTS, READ_BYTES, TRAFFIC_FLUSH_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
-import type { ChunkStore, Clock, Crypto, Directory, Network, ShareRecord } from './ports.ts';
+import type { ChunkStore, Clock, Crypto, Directory, Log, Network, ShareRecord } from './ports.ts';
 import { Server, type Served } from './serve.ts';
 import { share, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
@@ -35,12 +35,6 @@ export interface NetworkSettings {
   readonly mdns: boolean;
   readonly dht: 'off' | 'client' | 'server' | 'auto';
 }
-
-export type Log = (
-  level: 'debug' | 'info' | 'warn' | 'error',
-  message: string,
-  fields?: Readonly<Record<string, unknown>>,
-) => void;
 
 export interface NodeOptions {
   /** The home's folder; without one, nothing is held and only fetching and listing is possible. */

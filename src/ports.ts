@@ -82,8 +82,6 @@ export interface Crypto {
   open(key: Uint8Array, index: number, chunk: Uint8Array, digest: Digest, signal?: AbortSignal): Promise<Uint8Array>;
   /** Checks bytes against their digest. @throws ShoalError `mismatch` */
   verify(bytes: Uint8Array, digest: Digest): Promise<void>;
-  /** Takes back the memory of a chunk or piece that came from `seal` or `open` and that nobody will look at again: optional, and saves time. */
-  recycle?(bytes: Uint8Array): void;
   /** Ends the workers, where there are any. */
   close(): Promise<void>;
 }
@@ -127,6 +125,13 @@ export interface Channel {
   /** Ends the channel at once; both sides' reading fails. */
   abort(reason: Error): void;
 }
+
+/** What the program has to say to who runs it. Neither secrets nor ids nor addresses are among the fields. */
+export type Log = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  message: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
 
 /** What a network can say about itself. */
 export interface NetworkStatus {

@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { openSync, readSync } from 'node:fs';
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
 import { poolCrypto } from '../../src/crypto/pool.ts';
+import { giveMemory } from '../../src/memory.ts';
 import { PIECES_PER_TASK, PIECE_BYTES } from '../../src/limits.ts';
 import { inParallel } from '../../src/parallel.ts';
 import { measureSelf, rungOptions } from '../harness.ts';
@@ -74,7 +75,7 @@ async function pooled(file: string, size: number, workers: number, keep: boolean
       const length = Math.min(PIECE_BYTES, size - offset);
       pieces.push({ index: i, content: [{ path: file, offset, length }], zeros: 0 });
     }
-    for (const { chunk } of await crypto.seal(key, pieces, keep)) if (chunk !== undefined) crypto.recycle?.(chunk);
+    for (const { chunk } of await crypto.seal(key, pieces, keep)) if (chunk !== undefined) giveMemory(chunk);
   });
   await crypto.close();
 }

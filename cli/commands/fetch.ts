@@ -35,7 +35,7 @@ export async function fetch(context: Context, argument: string | undefined, opti
     else view.done(fetched);
   } catch (error) {
     line.stop();
-    if (isShoalError(error, 'interrupted') || signal.aborted) terminal.say(view.stopped());
+    if (isShoalError(error, 'interrupted') || signal.aborted) view.stopped();
     throw error;
   } finally {
     line.stop();

@@ -6,6 +6,7 @@ import { strict as assert } from 'node:assert';
 import { availableParallelism } from 'node:os';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { takeSpare } from '../memory.ts';
 import type { Piscina } from 'piscina';
 import { ShoalError } from '../errors.ts';
 import { IDLE_WORKER_MS, MAX_BLOCK_BYTES, MAX_WORKERS, MIN_POOL_BYTES, PIECES_PER_TASK } from '../limits.ts';
@@ -22,8 +23,6 @@ const WORKER = fileURLToPath(new URL(`./pool-worker${extname(import.meta.url)}`,
  */
 export function poolCrypto(workers: number = Math.min(availableParallelism(), MAX_WORKERS)): Crypto {
   const here = nodeCrypto();
-  const spare: ArrayBuffer[] = [];
-  const mostSpare = 2 * workers * PIECES_PER_TASK;
   let askedBytes = 0;
   let pool: Promise<Piscina<Task, Outcome>> | undefined;
 
@@ -47,7 +46,7 @@ export function poolCrypto(workers: number = Math.min(availableParallelism(), MA
   ): Promise<SealedPiece[]> {
     const owned = pieces.map(ownPiece);
     const memory = owned.flatMap(({ content }) => (content instanceof Uint8Array ? [memoryOf(content)] : []));
-    const lent = keep ? spare.splice(0, pieces.length) : [];
+    const lent = keep ? takeSpare(pieces.length) : [];
     const task = { kind: 'seal', key: ownBytes(key), pieces: owned, keep, spare: lent } as const;
     const outcome = await run(task, [...memory, ...lent], signal);
     assert(outcome.kind === 'sealed');
@@ -72,12 +71,6 @@ export function poolCrypto(workers: number = Math.min(availableParallelism(), MA
       const outcome = await run(task, [memoryOf(owned)], signal);
       assert(outcome.kind === 'opened');
       return outcome.piece;
-    },
-
-    recycle(bytes) {
-      const memory = memoryOf(bytes);
-      if (memory.byteLength !== MAX_BLOCK_BYTES || spare.length >= mostSpare || spare.includes(memory)) return;
-      spare.push(memory);
     },
 
     // Hashing a block takes less time than handing it over and waiting, and the caller keeps its bytes.

@@ -8,7 +8,7 @@ import type { ServerResponse } from 'node:http';
 import fastify from 'fastify';
 import { isShoalError } from '../errors.ts';
 import { MAX_API_BACKLOG_BYTES, MAX_API_BODY_BYTES } from '../limits.ts';
-import type { Log } from '../node.ts';
+import type { Log } from '../ports.ts';
 import { PARAMETERS, type ActionEvent, type ActionName, type Actor, type Ending } from './actions.ts';
 
 export interface Api {

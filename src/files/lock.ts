@@ -2,7 +2,7 @@
  * A lock between processes that the kernel frees when its holder ends, in whatever way. Node has no flock(2); SQLite locks
  * the files of its databases, so a lock is an empty database with a transaction that is never ended.
  */
-import { databaseError, isBusy, openDatabase } from '../store/sqlite.ts';
+import { databaseError, isBusy, openDatabase } from './sqlite.ts';
 import { showName } from './names.ts';
 
 export interface Lock {

@@ -15,10 +15,9 @@ import {
   NETWORK_CHECK_MS,
   REANNOUNCE_MS,
 } from '../limits.ts';
-import type { Candidate, Clock } from '../ports.ts';
+import type { Candidate, Clock, Log } from '../ports.ts';
 import type { Gater } from './gater.ts';
 import type { Lan } from './lan.ts';
-import type { Log } from './node.ts';
 
 /** What is used of kad-dht. */
 export type Dht = Pick<KadDHT, 'findProviders' | 'provide' | 'cancelReprovide' | 'getMode'> & {

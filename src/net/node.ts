@@ -26,20 +26,13 @@ import {
   MAX_STREAM_WINDOW_BYTES,
   MIN_RETRY_MS,
 } from '../limits.ts';
-import type { Candidate, Channel, Clock, Network, NetworkStatus } from '../ports.ts';
+import type { Candidate, Channel, Clock, Log, Network, NetworkStatus } from '../ports.ts';
 import { openDatastore } from './datastore.ts';
 import { Discovery, routingTableSize } from './discovery.ts';
 import { connectionGater, Gater, placeOf } from './gater.ts';
 import { Lan } from './lan.ts';
 import { lazyTls, lazyWebSockets } from './lazy.ts';
 import { channelOf } from './streams.ts';
-
-/** What the network has to say to who runs it. Neither secrets nor ids nor addresses are among the fields. */
-export type Log = (
-  level: 'debug' | 'info' | 'warn' | 'error',
-  message: string,
-  fields?: Readonly<Record<string, unknown>>,
-) => void;
 
 export interface NetworkOptions {
   /** The Ed25519 seed of the peer key: 32 bytes. */

@@ -11,16 +11,16 @@ import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/inter
 import { ShoalError } from '../errors.ts';
 import {
   CLOSE_LINGER_MS,
-  FRAME_OVERHEAD_BYTES,
   IDLE_CHANNEL_TIMEOUT_MS,
   MAX_BLOCK_BYTES,
   MAX_HEADER_BYTES,
   MAX_READ_BUFFER_BYTES,
-  MAX_UNREAD_BYTES,
   MAX_UNSENT_BYTES,
   STALLED_WRITE_TIMEOUT_MS,
 } from '../limits.ts';
+import { takeMemory } from '../memory.ts';
 import type { Channel, Clock, Frame } from '../ports.ts';
+import { Inbox } from './inbox.ts';
 
 /** Who is at the other end: a peer id that the connection has authenticated, and a multiaddr, both as text. */
 export interface Remote {
@@ -291,85 +291,6 @@ class FrameReader {
     }
     this.#inbox.reserve(headerBytes + bodyBytes);
     this.#header = new Uint8Array(headerBytes);
-    this.#body = ownMemory(bodyBytes);
-  }
-}
-
-/** Memory that will be filled completely, so it need not be zeroed; with a buffer of its own, so it can go to a worker. */
-function ownMemory(length: number): Uint8Array<ArrayBuffer> {
-  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(length);
-  return new Uint8Array(buffer, byteOffset, length);
-}
-
-/** Messages that have arrived and were not taken yet, bounded by MAX_UNREAD_BYTES. */
-export class Inbox {
-  #frames: Frame[] = [];
-  #unreadBytes = 0;
-  #taken = false;
-  #dropping = false;
-  #over: { readonly error?: ShoalError } | undefined;
-  #wake: () => void = () => undefined;
-
-  /** Counts a message before memory is given to it. @throws ShoalError `protocol` when too much has not been taken. */
-  reserve(bytes: number): void {
-    this.#unreadBytes += bytes + FRAME_OVERHEAD_BYTES;
-    if (this.#unreadBytes <= MAX_UNREAD_BYTES) return;
-    throw new ShoalError('protocol', `more than ${MAX_UNREAD_BYTES} bytes arrived that nobody has asked for or taken`);
-  }
-
-  /** Adds a message whose bytes were reserved. */
-  put(frame: Frame): void {
-    if (this.#dropping || this.#over !== undefined) return this.#release(frame);
-    this.#frames.push(frame);
-    this.#wake();
-  }
-
-  /** Nothing more will come, and nothing is missing. */
-  end(): void {
-    this.#over ??= {};
-    this.#wake();
-  }
-
-  /** Nothing more will come: who reads is told `error`, after what had arrived, unless that is to be dropped. */
-  fail(error: ShoalError, drop = false): void {
-    if (drop) this.#drop();
-    if (drop || this.#over === undefined) this.#over = { error };
-    this.#wake();
-  }
-
-  frames(): AsyncGenerator<Frame, void> {
-    if (this.#taken) throw new Error('the messages of a channel can be iterated once');
-    this.#taken = true;
-    return this.#read();
-  }
-
-  async *#read(): AsyncGenerator<Frame, void> {
-    try {
-      for (;;) {
-        const frame = this.#frames.shift();
-        if (frame !== undefined) {
-          this.#release(frame);
-          yield frame;
-        } else if (this.#over?.error !== undefined) {
-          throw this.#over.error;
-        } else if (this.#over !== undefined) {
-          return;
-        } else {
-          await new Promise<void>(resolve => (this.#wake = resolve));
-        }
-      }
-    } finally {
-      this.#dropping = true;
-      this.#drop();
-    }
-  }
-
-  #drop(): void {
-    this.#frames.forEach(frame => this.#release(frame));
-    this.#frames = [];
-  }
-
-  #release(frame: Frame): void {
-    this.#unreadBytes -= frame.header.length + frame.body.length + FRAME_OVERHEAD_BYTES;
+    this.#body = takeMemory(bodyBytes);
   }
 }

@@ -7,7 +7,7 @@ import type { BlockId } from '../format/ids.ts';
 import { CATALOG_BUSY_MS } from '../limits.ts';
 import type { Catalog, Clock, NewShareRecord, RandomBytes, ShareRecord } from '../ports.ts';
 import { ownerSeed, wrappingKey } from './secret.ts';
-import { databaseError, isBusy, openDatabase } from './sqlite.ts';
+import { databaseError, isBusy, openDatabase } from '../files/sqlite.ts';
 import { unwrap, wrap } from './wrap.ts';
 
 type Database = ReturnType<typeof openDatabase>;

@@ -50,7 +50,7 @@ describe('shoal share', () => {
       'left out sock\\u{1b}: it is a socket',
       'sharing photos (12 files, 2.7 GB)',
       'who has this link can read it; serving until Ctrl-C',
-      'a peer has it all: …ssCYP2y; 1.0 MB up so far',
+      'a peer has it all: …essCYP2y; 1.0 MB up so far',
       'stopped; 1.0 MB went to 1 peer, 1 of which got it all',
     ]);
     expect(exitCode).to.equal(130);
@@ -454,6 +454,16 @@ describe('Arguments', () => {
     ]) {
       expect((await runWith(args, () => ({ shares: [] }))).json).to.deep.equal([{ shares: [] }]);
     }
+  });
+
+  it('of the network are handed on, and only those that were given', async () => {
+    const given = ['--listen', '/a', '--listen', '/b', '--bootstrap', '/c', '--no-mdns', '--dht', 'off'];
+    const expected = { listen: ['/a', '/b'], bootstrap: ['/c'], mdns: false, dht: 'off' };
+    const wanted = ['listen', 'bootstrap', 'mdns', 'dht'];
+    const { options } = await runWith(['shares', ...given], () => ({ shares: [] }));
+    expect(options).to.deep.include(expected);
+    const none = await runWith(['shares'], () => ({ shares: [] }));
+    expect(none.options).not.to.have.any.keys(wanted);
   });
 
   it('ask for help, which names every exit code', async () => {

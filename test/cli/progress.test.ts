@@ -71,7 +71,11 @@ describe('Progress', () => {
     const terminal = new Terminal({ stdout: new Screen(), stderr, env: {}, json: false, quiet: false });
     let text = '';
     const it = new Drawing(terminal, () => text, 0);
-    return { stderr, tick: (nowMs: number, line: string) => ((text = line), it.tick(nowMs)) };
+    const tick = (nowMs: number, line: string): void => {
+      text = line;
+      it.tick(nowMs);
+    };
+    return { stderr, tick };
   };
 
   it('is a plain line now and then without a terminal, and none for quick work', () => {

@@ -3,6 +3,7 @@ import { PassThrough, Readable } from 'node:stream';
 import type { ActionEvent, ActionName, ShareView } from '../../src/daemon/actions.ts';
 import type { Performer } from '../../cli/context.ts';
 import { run, terminalOf } from '../../cli/main.ts';
+import type { GlobalOptions } from '../../cli/settings.ts';
 import type { Output } from '../../cli/terminal.ts';
 
 /** A stream that keeps what is written to it. */
@@ -39,6 +40,8 @@ export interface Ran {
   readonly stdout: Screen;
   readonly stderr: Screen;
   readonly asked: readonly Asked[];
+  /** What the performer was made for. */
+  readonly options: GlobalOptions | undefined;
   /** Each line of stdout as JSON. */
   readonly json: readonly Record<string, unknown>[];
 }
@@ -68,6 +71,7 @@ export async function runWith(args: readonly string[], script: Script, setting: 
       return (await script(onEvent, signal, parameters)) as never;
     },
   };
+  let options: GlobalOptions | undefined;
   const exitCode = await run({
     args,
     env,
@@ -76,10 +80,13 @@ export async function runWith(args: readonly string[], script: Script, setting: 
     stdout: content,
     terminal: terminalOf(args, env, stdout, stderr),
     signal: stop.signal,
-    performerOf: () => Promise.resolve(performer),
+    performerOf: given => {
+      options = given;
+      return Promise.resolve(performer);
+    },
   });
   const json = args.includes('--json') ? stdout.lines.map(line => JSON.parse(line) as Record<string, unknown>) : [];
-  return { exitCode, stdout, stderr, asked, json };
+  return { exitCode, stdout, stderr, asked, options, json };
 }
 
 /** Rejects with the signal's reason once it is aborted, as serving does. */

@@ -19,6 +19,8 @@ export interface Talk {
   readonly share: Share;
   readonly peer: Peer;
   readonly log: Log;
+  /** Says that the server has had its turn, before the conversation has ended. */
+  readonly hadTurn: () => void;
 }
 
 export type Behaviour = (talk: Talk) => Promise<void>;
@@ -29,7 +31,7 @@ export interface Server {
   /** Peer id as text. */
   readonly id: string;
   readonly log: Log;
-  /** Resolves when it has been through its first conversation. */
+  /** Resolves when it has had its turn: its first conversation has ended, or what it is there for has been done. */
   readonly done: Promise<undefined>;
   stop(): Promise<void>;
 }
@@ -42,8 +44,9 @@ export async function serve(share: Share, behaviour: Behaviour, first: Promise<u
   await peer.serve(async wire => {
     log.hellos++;
     await first;
-    await behaviour({ wire, share, peer, log });
-    done.resolve(undefined);
+    const hadTurn = (): void => done.resolve(undefined);
+    await behaviour({ wire, share, peer, log, hadTurn });
+    hadTurn();
   });
   return { hint: peer.hint, id: peer.node.peerId.toString(), log, done: done.promise, stop: () => peer.stop() };
 }
@@ -71,10 +74,11 @@ export async function greet({ wire, share, peer }: Talk, changes: Fields = {}, r
 /** Goes through what is asked, until the asker has enough. */
 export async function answer(
   { wire, share, log }: Talk,
-  give: (wanted: Wanted, chunk: Uint8Array) => Promise<unknown>,
+  give: (wanted: Wanted, chunk: Uint8Array) => unknown,
 ): Promise<void> {
   for (let message = await wire.next(); message !== undefined; message = await wire.next()) {
-    const { type, kind, stream, ranges } = message.header as { type: string; ranges: unknown } & Wanted;
+    const { type, ranges } = message.header;
+    const { kind, stream } = message.header as Pick<Wanted, 'kind' | 'stream'> & Fields;
     if (type === 'bye') break;
     if (type !== 'get') continue;
     for (const index of indicesOf(ranges)) {
@@ -121,6 +125,14 @@ function afterHello(then: (talk: Talk) => Promise<unknown>): Behaviour {
     await then(talk);
     await talk.wire.over;
   };
+}
+
+/** The same for what is no reason to cut it off. */
+function allowedAfterHello(then: (talk: Talk) => Promise<unknown>): Behaviour {
+  return afterHello(async talk => {
+    await then(talk);
+    talk.hadTurn();
+  });
 }
 
 /** Says `first` where a hello should be. */
@@ -196,11 +208,11 @@ export const BREAKERS: Readonly<Record<string, Behaviour>> = {
   'a second hello': afterHello(({ wire, share }) =>
     wire.say({ type: 'hello', have: 'all', credit: 4 * 2 ** 20 }, share.root),
   ),
-  'endless have': afterHello(talk => {
+  'endless have': allowedAfterHello(talk => {
     const have = rawFrame(encode({ type: 'have', stream: 'data', ranges: [0, 1, 2, 1, 4, 1] }));
     return flood(talk, () => have, 50_000);
   }),
-  'endless lacks': afterHello(talk => {
+  'endless lacks': allowedAfterHello(talk => {
     const lacks = rawFrame(encode({ type: 'lacks', kind: 'chunk', stream: 'data', ranges: [0, 1, 2, 1, 4, 1] }));
     return flood(talk, () => lacks, 50_000);
   }),
@@ -208,7 +220,7 @@ export const BREAKERS: Readonly<Record<string, Behaviour>> = {
     const tiny = Buffer.concat(Array.from({ length: 1000 }, () => rawFrame(encode({}))));
     await flood(talk, () => tiny, 100);
   }),
-  'a flood of tiny messages after the hello': afterHello(async talk => {
+  'a flood of tiny messages after the hello': allowedAfterHello(async talk => {
     const tiny = Buffer.concat(Array.from({ length: 1000 }, () => rawFrame(encode({ type: 'have', stream: 'data', ranges: [] }))));
     await flood(talk, () => tiny, 100);
   }),
@@ -227,19 +239,23 @@ export const BREAKERS: Readonly<Record<string, Behaviour>> = {
   },
   'everything at first, then lacks everything': async talk => {
     await greet(talk);
-    await answer(talk, ({ kind, stream, index }) => talk.wire.say({ type: 'lacks', kind, stream, ranges: [index, 1] }));
+    await answer(talk, async ({ kind, stream, index }) => {
+      await talk.wire.say({ type: 'lacks', kind, stream, ranges: [index, 1] });
+      talk.hadTurn();
+    });
   },
   'has nothing': async talk => {
     await greet(talk, { have: { manifest: [], data: [] } });
-    await talk.wire.next();
+    talk.hadTurn();
+    await talk.wire.over;
   },
   'no credit': async talk => {
     await greet(talk, { credit: 0 });
-    await talk.wire.next();
+    await talk.wire.over;
   },
   'credit without end': async talk => {
     await greet(talk, { credit: 2 ** 53 - 1 });
-    await answer(talk, async () => undefined);
+    await answer(talk, () => talk.hadTurn());
   },
   "another share's block": async talk => {
     await greet(talk, {}, encode({ type: 'share', version: 1 }));
@@ -301,7 +317,7 @@ export const dripping: Behaviour = async talk => {
   await greet(talk);
   await answer(talk, async (wanted, chunk) => {
     const whole = rawFrame(encode({ type: 'block', ...wanted }), chunk);
-    if (wanted.stream === 'manifest') return await talk.wire.send(whole);
+    if (wanted.stream === 'manifest') return void (await talk.wire.send(whole));
     for (const byte of whole) {
       if (!(await talk.wire.send(Uint8Array.of(byte)))) return;
       await Promise.race([sleep(1000), talk.wire.over]);

@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { parseId } from '../../src/format/ids.ts';
 import type { Catalog, Clock } from '../../src/ports.ts';
 import { openCatalog } from '../../src/store/catalog.ts';
-import { openDatabase } from '../../src/store/sqlite.ts';
+import { openDatabase } from '../../src/files/sqlite.ts';
 import { catalogContract, someRecord } from '../contract/catalog.ts';
 import { failureOf } from '../contract/crypto.ts';
 

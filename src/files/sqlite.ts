@@ -1,7 +1,7 @@
 /** Opening SQLite databases by node:sqlite, which is loaded when the first one is opened. */
 import type { DatabaseSync } from 'node:sqlite';
 import { ShoalError } from '../errors.ts';
-import { showName } from '../files/names.ts';
+import { showName } from './names.ts';
 
 /** SQLite's primary result code for a database that someone else has locked. */
 const SQLITE_BUSY = 5;

@@ -1,0 +1,430 @@
+/** What a server tells to whom, and what it takes from nobody. */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { digestOf, rendezvous, dayOf, multihashOf } from '../../src/format/ids.ts';
+import {
+  CREDIT_BYTES,
+  HELLO_TIMEOUT_MS,
+  IDLE_CHANNEL_TIMEOUT_MS,
+  MAX_ASKED,
+  MAX_BLOCK_BYTES,
+  MAX_CHANNELS,
+  MAX_CHANNELS_PER_PEER,
+  PIECE_BYTES,
+} from '../../src/limits.ts';
+import type { Frame } from '../../src/ports.ts';
+import { decodeServerMessage, type AskerMessage, type ServerMessage } from '../../src/protocol/messages.ts';
+import { proofOf } from '../../src/protocol/proof.ts';
+import { originalSource } from '../../src/store/original.ts';
+import { chunkAt, expectSame, makeShare, type TestShare } from '../contract/chunk-source.ts';
+import { faultySource } from '../sim/faulty-source.ts';
+import {
+  actor,
+  blockOf,
+  fetchAll,
+  greet,
+  hear,
+  newWorld,
+  say,
+  seeder,
+  storeOf,
+  untilEnd,
+  type World,
+} from './world.ts';
+
+describe('serve', () => {
+  let share: TestShare;
+  let world: World;
+
+  before(async () => {
+    share = await makeShare('share', { 'a.bin': randomBytes(3 * PIECE_BYTES), 'b.txt': randomBytes(500) });
+  });
+  beforeEach(() => {
+    world = newWorld();
+  });
+
+  const get = (...ranges: number[]): AskerMessage => ({ type: 'get', kind: 'chunk', stream: 'data', ranges });
+
+  function read({ header, body }: Frame): ServerMessage {
+    return decodeServerMessage(header, body.length);
+  }
+
+  async function next(frames: AsyncIterator<Frame>): Promise<{ message: ServerMessage; body: Uint8Array }> {
+    const frame = await frames.next();
+    if (frame.done === true) throw new Error('the channel was closed');
+    return { message: read(frame.value), body: frame.value.body };
+  }
+
+  it('answers a right proof with the share block, what it has, and its credit', async () => {
+    const { node } = await seeder(world, 'sharer', share.id, await storeOf(share));
+    const { frames } = await greet(world, world.network.node('asker'), node, share.id);
+    const { message, body } = await next(frames);
+    expect(message).to.deep.equal({ type: 'hello', have: 'all', credit: CREDIT_BYTES });
+    expectSame(body, blockOf(share, 'share'));
+  });
+
+  it('says what it has when it has a part', async () => {
+    const { node } = await seeder(world, 'part', share.id, await storeOf(share, name => !/data [02]/.test(name)));
+    const { frames } = await greet(world, world.network.node('asker'), node, share.id);
+    expect((await next(frames)).message).to.deep.include({ have: { manifest: [0, 1], data: [1, 1, 3, 1] } });
+  });
+
+  it('knows the rendezvous keys of yesterday, today and tomorrow, and follows the day', async () => {
+    const { node } = await seeder(world, 'sharer', share.id, await storeOf(share));
+    const asker = world.network.node('asker');
+    for (let round = 0; round < 2; round++) {
+      const today = dayOf(world.clock.now() / 1000);
+      for (const [day, type] of [
+        [today - 2, 'refuse'],
+        [today - 1, 'hello'],
+        [today, 'hello'],
+        [today + 1, 'hello'],
+        [today + 2, 'refuse'],
+      ] as const) {
+        const { channel, frames } = await greet(world, asker, node, share.id, { key: rendezvous(share.id, day).bytes });
+        expect((await next(frames)).message.type).to.equal(type);
+        await channel.close();
+      }
+      await world.clock.advance(3 * 86_400_000);
+    }
+  });
+
+  it('answers a wrong proof in the same bytes as a share that it does not have', async () => {
+    const { node } = await seeder(world, 'sharer', share.id, await storeOf(share));
+    const asker = world.network.node('asker');
+    const other = await makeShare('other', { 'x.txt': randomBytes(9) });
+    const answers: Frame[][] = [];
+    for (const [id, proof] of [
+      [other.id, proofOf(other.id, asker.self, node.self)],
+      [share.id, randomBytes(32)],
+      [share.id, proofOf(other.id, asker.self, node.self)],
+      [share.id, proofOf(share.id, node.self, asker.self)],
+      [share.id, proofOf(share.id, world.network.node('third').self, node.self)],
+    ] as const) {
+      const { channel, frames } = await greet(world, asker, node, id, { proof });
+      await channel.close();
+      answers.push(await untilEnd(frames));
+    }
+    expect(read(answers[0]![0]!)).to.deep.equal({ type: 'refuse', reason: 'unknown' });
+    for (const answer of answers) expect(answer).to.deep.equal(answers[0]);
+  });
+
+  it('tells nothing of a refusal to who does not know the id', async () => {
+    const seeding = await seeder(world, 'sharer', share.id, await storeOf(share));
+    seeding.refusal = { reason: 'withdrawn', detail: 'secret' };
+    const asker = world.network.node('asker');
+    const { frames } = await greet(world, asker, seeding.node, share.id, { proof: randomBytes(32) });
+    expect((await next(frames)).message).to.deep.equal({ type: 'refuse', reason: 'unknown' });
+    const known = await greet(world, asker, seeding.node, share.id);
+    expect((await next(known.frames)).message).to.deep.equal({ type: 'refuse', reason: 'withdrawn', detail: 'secret' });
+  });
+
+  it('lets a peer that knows the rendezvous key only learn neither the id nor a block', async () => {
+    const heard: Frame[] = [];
+    const spy = await actor(world, 'spy', share.id, async (channel, frames) => {
+      const first = await frames.next();
+      if (first.done !== true) heard.push(first.value);
+      await say(channel, { type: 'refuse', reason: 'unknown' });
+      await channel.close();
+    });
+    const { node } = await seeder(world, 'sharer', share.id, await storeOf(share));
+    await fetchAll(world, share);
+    // It passes the proof that it got on to the sharer, and one that it makes up.
+    const hello = heard[0]!;
+    const proof = hello.header.slice(-32);
+    for (const tried of [proof, randomBytes(32)]) {
+      const { channel, frames } = await greet(world, spy, node, share.id, { proof: tried });
+      await channel.close();
+      heard.push(...(await untilEnd(frames)));
+    }
+    expect(heard.length).to.be.greaterThan(2);
+    for (const { header, body } of heard) {
+      for (const secret of [digestOf(share.id), multihashOf(share.id), Buffer.from(share.id)])
+        expect(Buffer.concat([header, body]).includes(secret)).to.equal(false);
+      expect(body.length).to.equal(0);
+    }
+  });
+
+  it('sends what is asked for, once for each time it is asked', async () => {
+    const { node } = await seeder(world, 'sharer', share.id, await storeOf(share));
+    const { channel, frames } = await greet(world, world.network.node('asker'), node, share.id);
+    await next(frames);
+    for (let round = 0; round < 2; round++) {
+      await say(channel, get(0, 1, 3, 1));
+      const got = new Map<number, Uint8Array>();
+      while (got.size < 2) {
+        const { message, body } = await next(frames);
+        if (message.type !== 'block') throw new Error(`got ${message.type}`);
+        got.set(message.index, body);
+      }
+      for (const [index, body] of got) expectSame(body, blockOf(share, `chunk data ${index}`));
+    }
+    await channel.close();
+    expect(await untilEnd(frames)).to.deep.equal([]);
+  });
+
+  it('says what it lacks, and goes on', async () => {
+    const source = faultySource(await storeOf(share), {
+      of: at => (at.kind === 'chunk' && at.stream === 'data' && at.index === 1 ? 'break' : undefined),
+    });
+    const { node } = await seeder(world, 'sharer', share.id, source);
+    const { channel, frames } = await greet(world, world.network.node('asker'), node, share.id);
+    await next(frames);
+    await say(channel, get(1, 1));
+    expect((await next(frames)).message).to.deep.equal({
+      type: 'lacks',
+      kind: 'chunk',
+      stream: 'data',
+      ranges: [1, 1],
+    });
+    await say(channel, get(3, 1));
+    expect((await next(frames)).message).to.include({ type: 'block', index: 3 });
+  });
+
+  it('does not send what was cancelled before its turn', async () => {
+    const source = faultySource(await storeOf(share), { of: at => (at.kind === 'chunk' ? 'delay' : undefined) });
+    const { node } = await seeder(world, 'sharer', share.id, source);
+    const { channel, frames } = await greet(world, world.network.node('asker'), node, share.id);
+    await next(frames);
+    await say(channel, get(0, 4));
+    await say(channel, { type: 'cancel', kind: 'chunk', stream: 'data', ranges: [3, 1] });
+    await world.clock.advance(1);
+    source.release();
+    const got: number[] = [];
+    for (let n = 0; n < 3; n++) got.push(((await next(frames)).message as { index: number }).index);
+    expect(got.sort()).to.deep.equal([0, 1, 2]);
+    await channel.close();
+    expect(await untilEnd(frames)).to.deep.equal([]);
+  });
+
+  it('reads several blocks at once, the fourth only when one has left', async () => {
+    const source = faultySource(await storeOf(share), { of: at => (at.kind === 'chunk' ? 'delay' : undefined) });
+    const { node } = await seeder(world, 'sharer', share.id, source);
+    const { channel, frames } = await greet(world, world.network.node('asker'), node, share.id);
+    await next(frames);
+    await say(channel, get(0, 1));
+    await world.clock.advance(1);
+    await say(channel, get(1, 3));
+    await world.clock.advance(1);
+    expect(source.delayed).to.equal(3);
+    source.release();
+  });
+
+  const broken: Record<string, AskerMessage[]> = {
+    'more than twice its credit': [
+      get(0, 4),
+      { type: 'get', kind: 'index', stream: 'data', ranges: [] },
+      get(0, 4),
+      get(0, 4),
+      get(0, 4),
+    ],
+    'a chunk that does not exist': [get(4, 1)],
+    'an index block that does not exist': [{ type: 'get', kind: 'index', stream: 'data', ranges: [0, 1] }],
+    'a huge range': [get(0, 2 ** 52)],
+    'ranges out of order': [get(2, 1, 0, 1)],
+    'more blocks than a message may': [get(0, MAX_ASKED + 1)],
+    'hello again': [{ type: 'hello', key: new Uint8Array(36), proof: new Uint8Array(32) }],
+    'what only servers say': [{ type: 'lacks', kind: 'chunk', stream: 'data', ranges: [0, 1] } as never],
+  };
+  for (const [name, messages] of Object.entries(broken)) {
+    it(`ends the channel of who asks for or says ${name}`, async () => {
+      // A source that gives nothing: what is asked for is owed.
+      const source = faultySource(await storeOf(share), { of: at => (at.kind === 'chunk' ? 'delay' : undefined) });
+      const { node, served } = await seeder(world, 'sharer', share.id, source);
+      const { channel, frames } = await greet(world, world.network.node('asker'), node, share.id);
+      await next(frames);
+      for (const message of messages) await say(channel, message).catch(() => undefined);
+      await world.clock.advance(10);
+      const failure = await frames.next().then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (name.startsWith('more than twice')) {
+        // The same blocks asked again while they wait are owed once.
+        expect(failure).to.equal(undefined);
+        source.release();
+        return;
+      }
+      expect(failure).to.include({ code: 'protocol' });
+      expect(node.open.size).to.equal(0);
+      expect(served.at(-1)).to.include({ event: 'left' });
+      expect(world.clock.sleepers).to.equal(0);
+    });
+  }
+
+  it('ends the channel of who owes more than twice its credit', async () => {
+    const wide = await makeShare('wide', { 'w.bin': randomBytes(9 * PIECE_BYTES) });
+    const source = faultySource(await storeOf(wide), { of: at => (at.kind === 'chunk' ? 'delay' : undefined) });
+    const { node } = await seeder(world, 'sharer', wide.id, source);
+    const { channel, frames } = await greet(world, world.network.node('asker'), node, wide.id);
+    await next(frames);
+    await say(channel, get(0, (2 * CREDIT_BYTES) / MAX_BLOCK_BYTES));
+    await world.clock.advance(10);
+    expect(node.open.size, 'twice the credit is allowed').to.equal(1);
+    await say(channel, get((2 * CREDIT_BYTES) / MAX_BLOCK_BYTES, 1));
+    const failure = await frames.next().catch((error: unknown) => error);
+    expect(failure).to.include({ code: 'protocol' });
+    expect(node.open.size).to.equal(0);
+  });
+
+  it('ends a channel on which no hello comes', async () => {
+    const { node } = await seeder(world, 'sharer', share.id, await storeOf(share));
+    const asker = world.network.node('asker');
+    const candidate = { peer: node.self, addresses: node.addresses(), via: 'hint' } as const;
+    await asker.connect(candidate, '/shoal/chunks/1.0.0', new AbortController().signal);
+    await world.clock.advance(HELLO_TIMEOUT_MS - 1);
+    expect(node.open.size).to.equal(1);
+    await world.clock.advance(2);
+    expect(node.open.size).to.equal(0);
+    expect(world.clock.sleepers).to.equal(0);
+  });
+
+  it('ends a channel on which nothing is asked for long, but not while it owes something', async () => {
+    const source = faultySource(await storeOf(share), { of: at => (at.kind === 'chunk' ? 'delay' : undefined) });
+    const { node } = await seeder(world, 'sharer', share.id, source);
+    const { channel, frames } = await greet(world, world.network.node('asker'), node, share.id);
+    await next(frames);
+    await say(channel, get(0, 1));
+    await world.clock.advance(3 * IDLE_CHANNEL_TIMEOUT_MS);
+    expect(node.open.size).to.equal(1);
+    source.release();
+    expect((await next(frames)).message.type).to.equal('block');
+    await world.clock.advance(2 * IDLE_CHANNEL_TIMEOUT_MS);
+    expect(node.open.size).to.equal(0);
+    expect(world.clock.sleepers).to.equal(0);
+  });
+
+  it('is busy for one channel too many of a peer, and for one too many of all', async () => {
+    const { node } = await seeder(world, 'sharer', share.id, await storeOf(share));
+    const asker = world.network.node('asker');
+    for (let n = 0; n < MAX_CHANNELS_PER_PEER; n++) await next((await greet(world, asker, node, share.id)).frames);
+    const one = await greet(world, asker, node, share.id);
+    expect((await next(one.frames)).message).to.include({ type: 'refuse', reason: 'busy' });
+    await one.channel.close();
+    for (let n = MAX_CHANNELS_PER_PEER; n < MAX_CHANNELS; n++)
+      await next((await greet(world, world.network.node(`other ${n}`), node, share.id)).frames);
+    const last = await greet(world, world.network.node('last'), node, share.id);
+    expect((await next(last.frames)).message).to.include({ type: 'refuse', reason: 'busy' });
+    await last.channel.close();
+    // A place that becomes free is given away again.
+    await asker.stop();
+    const again = await greet(world, world.network.node('again'), node, share.id);
+    expect((await next(again.frames)).message.type).to.equal('hello');
+    await node.stop();
+  });
+
+  it('stops sending a share that is removed, at once', async () => {
+    const source = faultySource(await storeOf(share), { of: at => (at.kind === 'chunk' ? 'delay' : undefined) });
+    const { node, server } = await seeder(world, 'sharer', share.id, source);
+    const { channel, frames } = await greet(world, world.network.node('asker'), node, share.id);
+    await next(frames);
+    await say(channel, get(0, 4));
+    await world.clock.advance(1);
+    server.remove(share.id);
+    source.release();
+    expect(await untilEnd(frames)).to.deep.equal([]);
+    const again = await greet(world, world.network.node('other'), node, share.id);
+    expect((await next(again.frames)).message).to.deep.equal({ type: 'refuse', reason: 'unknown' });
+  });
+
+  it('does not serve a share that is removed while its hello is being answered', async () => {
+    const source = faultySource(await storeOf(share), { of: at => (at.kind === 'share' ? 'delay' : undefined) });
+    const { node, server } = await seeder(world, 'sharer', share.id, source);
+    const { frames } = await greet(world, world.network.node('asker'), node, share.id);
+    await world.clock.advance(1);
+    server.remove(share.id);
+    source.release();
+    expect(await untilEnd(frames)).to.deep.equal([]);
+  });
+
+  it('asks the refusals gate before each block', async () => {
+    const seeding = await seeder(world, 'sharer', share.id, await storeOf(share));
+    const { channel, frames } = await greet(world, world.network.node('asker'), seeding.node, share.id);
+    await next(frames);
+    seeding.refusal = { reason: 'withdrawn' };
+    await say(channel, get(0, 1));
+    expect((await next(frames)).message).to.deep.equal({ type: 'refuse', reason: 'withdrawn' });
+    await channel.close();
+    expect(await untilEnd(frames)).to.deep.equal([]);
+  });
+
+  it('refuses a share whose file has changed, and lets no byte of a chunk that differs leave', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'shoal-serve-'));
+    try {
+      const content = randomBytes(2 * PIECE_BYTES);
+      const made = await makeShare('file', { file: content });
+      const root = join(folder, 'file');
+      await writeFile(root, content);
+      const changed: string[] = [];
+      const source = originalSource({
+        id: made.id,
+        key: made.key,
+        root,
+        manifest: made.manifest,
+        listing: made.listing,
+        crypto: world.crypto,
+        store: await storeOf(made, name => !name.startsWith('chunk data')),
+        onChanged: why => {
+          changed.push(why);
+          seeding.refusal = { reason: 'changed' };
+          seeding.server.withhold(made.id);
+          return Promise.resolve();
+        },
+      });
+      const seeding = await seeder(world, 'sharer', made.id, source);
+      const { channel, frames } = await greet(world, world.network.node('asker'), seeding.node, made.id);
+      await next(frames);
+      await say(channel, get(0, 1));
+      expectSame((await next(frames)).body, blockOf(made, 'chunk data 0'));
+      content[PIECE_BYTES + 7]! ^= 1;
+      await writeFile(root, content);
+      await say(channel, get(1, 1));
+      expect(await next(frames)).to.deep.equal({
+        message: { type: 'refuse', reason: 'changed' },
+        body: new Uint8Array(),
+      });
+      expect(changed).to.have.length(1);
+      await channel.close();
+      // Also what has not changed is refused from then on, and said so.
+      const { failure } = await fetchAll(world, made);
+      expect(failure?.code).to.equal('not-found', 'it is not announced any more');
+      const later = await greet(world, world.network.node('later'), seeding.node, made.id);
+      expect((await next(later.frames)).message).to.deep.equal({ type: 'refuse', reason: 'changed' });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('sends nothing any more after good-bye, and does not take the end for a failure', async () => {
+    const source = faultySource(await storeOf(share), { of: at => (at.kind === 'chunk' ? 'delay' : undefined) });
+    const { node, served } = await seeder(world, 'sharer', share.id, source);
+    const { channel, frames } = await greet(world, world.network.node('asker'), node, share.id);
+    await next(frames);
+    await say(channel, get(0, 4));
+    await say(channel, { type: 'bye' });
+    await world.clock.advance(1);
+    source.release();
+    await channel.close();
+    expect(await frames.next()).to.deep.equal({ done: true, value: undefined });
+    expect(served.map(({ event }) => event)).to.deep.equal(['joined', 'left']);
+  });
+
+  it('survives garbage at any point', async () => {
+    const { node } = await seeder(world, 'sharer', share.id, await storeOf(share));
+    for (let at = 0; at < 3; at++) {
+      const asker = world.network.node(`asker ${at}`);
+      const { channel, frames } = await greet(world, asker, node, share.id);
+      if (at > 0) await next(frames);
+      if (at > 1) await say(channel, get(0, 1));
+      await channel.send(randomBytes(50), randomBytes(at));
+      await untilEnd(frames);
+      expect(asker.open.size).to.equal(0);
+    }
+    expect(node.open.size).to.equal(0);
+    expect(chunkAt('data', 0)).to.deep.include({ index: 0 });
+    expect(hear).to.be.a('function');
+  });
+});
