@@ -32,6 +32,7 @@ import { Discovery, routingTableSize } from './discovery.ts';
 import { connectionGater, Gater, placeOf } from './gater.ts';
 import { Lan } from './lan.ts';
 import { lazyTls, lazyWebSockets } from './lazy.ts';
+import { noiseCrypto } from './noise-crypto.ts';
 import { channelOf } from './streams.ts';
 
 export interface NetworkOptions {
@@ -76,7 +77,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
       ...(datastore === undefined ? {} : { datastore }),
       addresses: { listen: listen.map(String) },
       transports: [tcp(), lazyWebSockets],
-      connectionEncrypters: [noise(), lazyTls],
+      connectionEncrypters: [noise({ crypto: noiseCrypto }), lazyTls],
       // initialStreamWindowSize is not ours to choose: both sides must have the same.
       streamMuxers: [yamux({ streamOptions: STREAM_OPTIONS })],
       connectionGater: connectionGater(gater),

@@ -10,6 +10,16 @@ const MAX_PEAK_MIB = 300;
 /** Hints in a link, of which one is the honest server. */
 const AT_ONCE = 7;
 const NAME = 'file.bin';
+const REASONS = ['unknown', 'blocked', 'withdrawn', 'expired', 'changed', 'busy', 'over-quota'] as const;
+/** What is no reason to cut a server off. */
+const TOLERATED = new Set([
+  'endless have',
+  'endless lacks',
+  'a flood of tiny messages after the hello',
+  'everything at first, then lacks everything',
+  'has nothing',
+  'credit without end',
+]);
 
 describe('A fetch, among hostile servers,', () => {
   const content = randomBytes(12 * 2 ** 20 + 12_345);
@@ -40,6 +50,7 @@ describe('A fetch, among hostile servers,', () => {
     expect((await readFile(stage.path(output))).equals(content), 'the same bytes').to.be.true;
     expect(ended.peakMiB, 'MiB at most').to.be.lessThan(MAX_PEAK_MIB);
     expect(ended.stderr.toString()).to.equal('');
+    if (process.env['PEAK']) console.log(ended.peakMiB);
   };
 
   it('completes from an honest one while one lies, one is silent and one drips', async () => {
@@ -70,9 +81,32 @@ describe('A fetch, among hostile servers,', () => {
       const breakers = await Promise.all(names.map(name => start(BREAKERS[name]!)));
       const ended = await fetchAmong(breakers, `breakers-${n}`);
       await expectComplete(ended, `breakers-${n}`);
-      for (const { event, why } of ended.events) if (event === 'lost') expect(why).to.match(/^[^\n]{5,300}$/);
+      for (const [i, { id, log }] of breakers.entries()) {
+        if (TOLERATED.has(names[i]!)) continue;
+        const lines = ended.events.filter(({ event, peer }) => event === 'lost' && peer === id);
+        expect(lines, names[i]).to.have.lengthOf(log.hellos);
+        for (const { why } of lines) expect(why, names[i]).to.match(/^[^\n]{5,300}$/);
+      }
     }).timeout(40_000);
   }
+
+  it('completes whatever reasons others have to refuse, and when one refuses half-way', async () => {
+    const refusals = REASONS.map(reason => refusing({ reason, detail: 'no', until: 2 ** 53 - 1, retryAfter: 2 ** 53 - 1 }));
+    const refusers = await Promise.all([...refusals.slice(1), refusingAfter(3, { reason: 'changed' })].map(each => start(each)));
+    await expectComplete(await fetchAmong(refusers, 'refused'), 'refused');
+  }).timeout(40_000);
+
+  it('ends with the code that fits when everyone refuses', async () => {
+    const exitCodes = { unknown: 3, blocked: 5, withdrawn: 5, expired: 5, changed: 6, busy: 3, 'over-quota': 3 };
+    await Promise.all(
+      REASONS.map(async reason => {
+        const { hint } = await start(refusing({ reason, retryAfter: 2 ** 53 - 1 }));
+        const ended = await stage.fetch(linkOf(share, [hint]), stage.path(`alone-${reason}`), '--timeout', '9s');
+        expect(ended.code, `${reason}: ${said(ended)}`).to.equal(exitCodes[reason]);
+        expect(ended.events.at(-1), reason).to.include({ event: 'error', exitCode: ended.code });
+      }),
+    );
+  }).timeout(40_000);
 });
 
 /** Groups that fit into one link beside an honest server. */

@@ -60,15 +60,15 @@ export interface Wanted {
 
 /** Does everything as it should. */
 export const honest: Behaviour = async talk => {
-  await greet(talk);
+  await greet(talk, { credit: 4 * 2 ** 20 });
   await answer(talk, (wanted, chunk) => talk.wire.say({ type: 'block', ...wanted }, chunk));
 };
 
-/** Takes the hello, which must be right, and says it has everything. */
+/** Takes the hello, which must be right, and says it has everything. The credit is for one chunk, so that many are asked at once. */
 export async function greet({ wire, share, peer }: Talk, changes: Fields = {}, root = share.root): Promise<void> {
   const hello = await wire.next();
   if (hello === undefined || !isHello(hello, share.id, wire, peer.node.peerId)) throw new Error('this is not a hello');
-  await wire.say({ type: 'hello', have: 'all', credit: 4 * 2 ** 20, ...changes }, root);
+  await wire.say({ type: 'hello', have: 'all', credit: 2 ** 20, ...changes }, root);
 }
 
 /** Goes through what is asked, until the asker has enough. */
@@ -92,7 +92,7 @@ export async function answer(
 /** Is honest about the manifest; of the data it sends what `change` makes of it. */
 function lying(change: (chunk: Uint8Array, wanted: Wanted, talk: Talk) => Uint8Array): Behaviour {
   return async talk => {
-    await greet(talk);
+    await greet(talk, { credit: 4 * 2 ** 20 });
     await answer(talk, (wanted, chunk) => {
       if (wanted.stream === 'manifest') return talk.wire.say({ type: 'block', ...wanted }, chunk);
       talk.log.askedBeforeLie ??= talk.log.asked.length;
@@ -117,12 +117,16 @@ export const LIARS: Readonly<Record<string, Behaviour>> = {
   'nothing at all as a chunk': lying(() => new Uint8Array()),
 };
 
-/** Says the right hello, and then `then`. */
+/** Is honest until the first chunk of the data is asked for, and then does `then`. */
 function afterHello(then: (talk: Talk) => Promise<unknown>): Behaviour {
   return async talk => {
     await greet(talk);
-    await talk.wire.next();
-    await then(talk);
+    let isFirst = true;
+    await answer(talk, async (wanted, chunk) => {
+      if (wanted.stream === 'manifest') return await talk.wire.say({ type: 'block', ...wanted }, chunk);
+      if (isFirst) await then(talk);
+      return (isFirst = false);
+    });
     await talk.wire.over;
   };
 }
@@ -255,7 +259,9 @@ export const BREAKERS: Readonly<Record<string, Behaviour>> = {
   },
   'credit without end': async talk => {
     await greet(talk, { credit: 2 ** 53 - 1 });
-    await answer(talk, () => talk.hadTurn());
+    await answer(talk, (wanted, chunk) =>
+      wanted.stream === 'manifest' ? talk.wire.say({ type: 'block', ...wanted }, chunk) : talk.hadTurn(),
+    );
   },
   "another share's block": async talk => {
     await greet(talk, {}, encode({ type: 'share', version: 1 }));

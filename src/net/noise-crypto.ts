@@ -1,0 +1,77 @@
+/**
+ * The bulk cipher of noise by node:crypto, kinder to memory than the package's own: what is opened goes back into the
+ * memory that it came in, a sealed packet is one buffer, and a key is imported once.
+ */
+import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject } from 'node:crypto';
+import { pureJsCrypto, type ICryptoInterface } from '@chainsafe/libp2p-noise';
+import type { Uint8ArrayList } from 'uint8arraylist';
+
+const CIPHER = 'chacha20-poly1305';
+const TAG_BYTES = 16;
+
+/** For libp2p's noise. The handshake, which is not bulk, stays with the package's implementation. */
+export const noiseCrypto: ICryptoInterface = {
+  ...pureJsCrypto,
+
+  hashSHA256(data) {
+    const hash = createHash('sha256');
+    for (const part of partsOf(data)) hash.update(part);
+    return hash.digest();
+  },
+
+  chaCha20Poly1305Encrypt(plaintext, nonce, ad, key) {
+    const cipher = createCipheriv(CIPHER, keyOf(key), nonce, { authTagLength: TAG_BYTES });
+    cipher.setAAD(ad, { plaintextLength: plaintext.byteLength });
+    const packet = Buffer.allocUnsafeSlow(plaintext.byteLength + TAG_BYTES);
+    let position = 0;
+    for (const part of partsOf(plaintext)) {
+      const sealed = cipher.update(part);
+      packet.set(sealed, position);
+      position += sealed.length;
+      giveBack(sealed);
+    }
+    cipher.final();
+    packet.set(cipher.getAuthTag(), position);
+    return packet;
+  },
+
+  chaCha20Poly1305Decrypt(ciphertext, nonce, ad, key, target) {
+    const length = ciphertext.byteLength - TAG_BYTES;
+    const decipher = createDecipheriv(CIPHER, keyOf(key), nonce, { authTagLength: TAG_BYTES });
+    decipher.setAAD(ad, { plaintextLength: length });
+    decipher.setAuthTag(ciphertext.subarray(length));
+    const plaintext = target ?? new Uint8Array(length);
+    let position = 0;
+    for (const part of partsOf(sublistOf(ciphertext, length))) {
+      const opened = decipher.update(part);
+      plaintext.set(opened, position);
+      position += opened.length;
+      giveBack(opened);
+    }
+    decipher.final();
+    return plaintext;
+  },
+};
+
+function partsOf(bytes: Uint8Array | Uint8ArrayList): Iterable<Uint8Array> {
+  return bytes instanceof Uint8Array ? [bytes] : bytes;
+}
+
+function sublistOf(bytes: Uint8Array | Uint8ArrayList, length: number): Uint8Array | Uint8ArrayList {
+  return bytes instanceof Uint8Array ? bytes.subarray(0, length) : bytes.sublist(0, length);
+}
+
+const keys = new WeakMap<Uint8Array, KeyObject>();
+
+function keyOf(bytes: Uint8Array): KeyObject {
+  const known = keys.get(bytes);
+  if (known !== undefined) return known;
+  const key = createSecretKey(bytes);
+  keys.set(bytes, key);
+  return key;
+}
+
+/** Frees memory now that nobody will look at it again, instead of when the garbage collector comes by. */
+function giveBack({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}
