@@ -24,3 +24,8 @@ export function giveMemory({ buffer }: Uint8Array): void {
   if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== MAX_BLOCK_BYTES) return;
   if (spare.length < MAX_SPARE_BLOCKS && !spare.includes(buffer)) spare.push(buffer);
 }
+
+/** Frees the memory of `bytes` at once, where nothing else is in it: they, and every view of them, are empty from now on. */
+export function freeMemory({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}

@@ -1,5 +1,5 @@
 /** `shoal fetch`: gets what a link names. */
-import { resolve } from 'node:path';
+import { resolve, sep } from 'node:path';
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { isShoalError, ShoalError } from '../../src/errors.ts';
 import { linkOf, timeoutOf, type Context } from '../context.ts';
@@ -59,6 +59,12 @@ async function run(
   const timeout = timeoutOf(terminal, options.timeout);
   if (options.output === '-') return await performer.fetchTo({ link, ...timeout }, stdout, onEvent, signal);
   const { output, only, keep, force } = options;
-  const request = { link, output: resolve(cwd, output), only: [...only], keep, force, ...timeout };
+  const request = { link, output: absolute(cwd, output), only: [...only], keep, force, ...timeout };
   return await performer.run('fetch', request, onEvent, signal);
+}
+
+/** With the slash at its end, where one is typed: it says that a folder is meant. */
+function absolute(cwd: string, output: string): string {
+  const path = resolve(cwd, output);
+  return /[/\\]$/.test(output) && !path.endsWith(sep) ? path + sep : path;
 }

@@ -10,6 +10,7 @@ import { strict as assert } from 'node:assert';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ShoalError } from '../errors.ts';
 import { sameBytes } from '../format/ids.ts';
+import { freeMemory } from '../memory.ts';
 import type { Digest } from '../format/ids.ts';
 import { MAX_BLOCK_BYTES, PIECE_BYTES, TAG_BYTES } from '../limits.ts';
 import type { Crypto, PieceToSeal, SealedPiece, Segment } from '../ports.ts';
@@ -95,7 +96,7 @@ function sealPiece(
     hashing.update(sealed);
     chunk?.set(sealed, position);
     position += sealed.length;
-    giveBack(sealed);
+    freeMemory(sealed);
   }
   cipher.final();
   const tag = cipher.getAuthTag();
@@ -161,7 +162,7 @@ function openInPlace(key: Uint8Array, index: number, chunk: Uint8Array): Uint8Ar
   for (const part of cut(piece)) {
     const opened = decipher.update(part);
     part.set(opened);
-    giveBack(opened);
+    freeMemory(opened);
   }
   try {
     decipher.final();
@@ -170,9 +171,4 @@ function openInPlace(key: Uint8Array, index: number, chunk: Uint8Array): Uint8Ar
     throw new ShoalError('corrupt', `cannot open chunk ${index}: it does not authenticate under this key`, { cause });
   }
   return piece;
-}
-
-/** Frees the memory of a buffer that nobody will look at again. */
-function giveBack(bytes: Buffer): void {
-  if (bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength) bytes.buffer.transfer(0);
 }

@@ -235,7 +235,8 @@ function onlyOf(globs: readonly string[]): { only?: (path: string) => boolean } 
   if (globs.length === 0) return {};
   const matchers = globs.flatMap(glob => {
     const plain = glob.replace(/\/+$/, '');
-    return [picomatch(plain, { dot: true, matchBase: true }), picomatch(`${plain}/**`, { dot: true })];
+    // With matchBase only the last segment would be looked at, also where the pattern has several.
+    return [picomatch(plain, { dot: true, matchBase: !plain.includes('/') }), picomatch(`${plain}/**`, { dot: true })];
   });
   return { only: path => matchers.some(matches => matches(path)) };
 }

@@ -5,6 +5,7 @@
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject } from 'node:crypto';
 import { pureJsCrypto, type ICryptoInterface } from '@chainsafe/libp2p-noise';
 import type { Uint8ArrayList } from 'uint8arraylist';
+import { freeMemory } from '../memory.ts';
 
 const CIPHER = 'chacha20-poly1305';
 const TAG_BYTES = 16;
@@ -28,7 +29,7 @@ export const noiseCrypto: ICryptoInterface = {
       const sealed = cipher.update(part);
       packet.set(sealed, position);
       position += sealed.length;
-      giveBack(sealed);
+      freeMemory(sealed);
     }
     cipher.final();
     packet.set(cipher.getAuthTag(), position);
@@ -46,7 +47,7 @@ export const noiseCrypto: ICryptoInterface = {
       const opened = decipher.update(part);
       plaintext.set(opened, position);
       position += opened.length;
-      giveBack(opened);
+      freeMemory(opened);
     }
     decipher.final();
     return plaintext;
@@ -69,9 +70,4 @@ function keyOf(bytes: Uint8Array): KeyObject {
   const key = createSecretKey(bytes);
   keys.set(bytes, key);
   return key;
-}
-
-/** Frees memory now that nobody will look at it again, instead of when the garbage collector comes by. */
-function giveBack({ buffer, byteLength }: Buffer): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

@@ -174,7 +174,7 @@ export class Schedule {
   }
 
   /** The block is checked and kept. Returns who else was asked for it and need not send it. */
-  settled(index: number): string[] {
+  settled(index: number, nowMs: number): string[] {
     this.#inCheck.delete(index);
     this.#unsettled.delete(index);
     this.#open.delete(index);
@@ -183,9 +183,14 @@ export class Schedule {
     this.#underWay.delete(index);
     for (const other of others) {
       const state = this.#peers.get(other);
-      if (state?.asked.delete(index) !== true) continue;
+      const askedAt = state?.asked.get(index);
+      if (state === undefined || askedAt === undefined) continue;
+      state.asked.delete(index);
       state.askedBytes -= this.#options.lengthOf(index);
       state.cancelled.add(index);
+      // It would have taken longer still.
+      const msPerByte = (nowMs - Math.max(askedAt, state.lastArrivalMs)) / this.#options.lengthOf(index);
+      if (msPerByte > (state.msPerByte ?? 0)) state.msPerByte = msPerByte;
     }
     return others;
   }
@@ -234,27 +239,39 @@ export class Schedule {
   }
 
   #pick(peer: string, state: PeerState, nowMs: number): number | undefined {
-    return this.#pickOpen(state) ?? this.#pickSlow(peer, state, nowMs);
+    return this.#pickOpen(peer, state, nowMs) ?? this.#pickSlow(peer, state, nowMs);
   }
 
   /** In order; rarest first where several peers are incomplete. */
-  #pickOpen(state: PeerState): number | undefined {
+  #pickOpen(peer: string, state: PeerState, nowMs: number): number | undefined {
     const end = this.#windowEnd();
     const incomplete = [...this.#peers.values()].filter(other => !other.complete);
     const candidates = incomplete.length > 1 ? RAREST_AMONG : 1;
     let best: number | undefined;
     let bestHolders = Infinity;
-    let seen = 0;
+    let [seen, isPassed] = [0, true];
     for (let index = state.cursor; index < end && seen < candidates; index++) {
       if (!this.#open.has(index) || !state.has.has(index)) {
-        if (seen === 0) state.cursor = index + 1;
+        if (isPassed) state.cursor = index + 1;
         continue;
       }
+      isPassed = false;
+      if (this.#wouldHoldUp(peer, state, index, nowMs)) continue;
       seen++;
       const holders = candidates === 1 ? 0 : incomplete.reduce((sum, other) => sum + (other.has.has(index) ? 1 : 0), 0);
       if (holders < bestHolders) [best, bestHolders] = [index, holders];
     }
     return best;
+  }
+
+  /** Whether, in the time that this peer needs for a block of the window, another one could give the whole window. */
+  #wouldHoldUp(peer: string, { msPerByte }: PeerState, index: number, nowMs: number): boolean {
+    const { window } = this.#options;
+    if (window === undefined || msPerByte === undefined) return false;
+    return [...this.#peers].some(([name, other]) => {
+      const isFast = other.msPerByte !== undefined && other.msPerByte * window < msPerByte;
+      return isFast && name !== peer && other.has.has(index) && !this.#isStalled(other, nowMs);
+    });
   }
 
   /** A block that others were asked for, and are so slow with that this peer would likely be done first. */
