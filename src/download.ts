@@ -460,7 +460,8 @@ export class Download {
     source.bytes += length;
     this.#swarm.delivered(source.peer);
     this.#moved();
-    for (const other of phase.schedule.settled(index, this.#now())) this.#sources.get(other)?.cancel(kind, stream, [index]);
+    for (const other of phase.schedule.settled(index, this.#now()))
+      this.#sources.get(other)?.cancel(kind, stream, [index]);
   }
 
   #settle(phase: Phase): void {

@@ -1,12 +1,14 @@
 /** A share's blocks as a CAR file, and back (format.md §5): a complete, portable copy that needs no key. */
+import { toString } from 'uint8arrays/to-string';
 import { ShoalError } from './errors.ts';
 import { carBlock, carHeader, readCar } from './format/car.ts';
 import { peekHeader } from './format/canonical.ts';
-import { DAG_CBOR_CODEC, digestOf, idOf, RAW_CODEC, type BlockId, type Codec, type Digest } from './format/ids.ts';
+import { DAG_CBOR_CODEC, digestOf, idOf, RAW_CODEC, type BlockId, type Digest } from './format/ids.ts';
 import { Listing } from './format/listing.ts';
 import { decodeShareBlock, indexCount } from './format/share-block.ts';
 import type { BlockAddress, ChunkSource, ChunkStore } from './ports.ts';
 
+/** What went out, or came in. */
 export interface CarSummary {
   readonly id: BlockId;
   readonly blocks: number;
@@ -14,34 +16,32 @@ export interface CarSummary {
 }
 
 /**
- * Writes every block of a share: the share block, then index blocks, then chunks, in their order.
- * @throws ShoalError `unavailable` when the source lacks a block, `changed`; what `write` throws
+ * Every block of a share as the bytes of a CAR file: the share block, then index blocks, then chunks, in their order.
+ * @param onBlock told how many blocks have been given, and their bytes
+ * @throws ShoalError `unavailable` when the source lacks a block, `changed`; the signal's reason
  */
-export async function exportCar(
+export async function* exportCar(
   source: ChunkSource,
   id: BlockId,
-  write: (bytes: Uint8Array) => Promise<void>,
   onBlock: (blocks: number, bytes: number) => void,
   signal: AbortSignal,
-): Promise<CarSummary> {
+): AsyncGenerator<Uint8Array> {
   const root = await source.read(id, { kind: 'share' }, signal);
   const listing = new Listing(decodeShareBlock(root), (stream, index) =>
     source.read(id, { kind: 'index', stream, index }, signal),
   );
-  let [blocks, bytes] = [0, 0];
-  const put = async (codec: Codec, digest: Digest, block: Uint8Array): Promise<void> => {
-    for (const part of carBlock(codec, digest, block)) await write(part);
-    onBlock(++blocks, (bytes += block.length));
-  };
-  await write(carHeader(id));
-  await put(DAG_CBOR_CODEC, digestOf(id), root);
+  yield carHeader(id);
+  yield* carBlock(DAG_CBOR_CODEC, digestOf(id), root);
+  let [blocks, bytes] = [1, root.length];
+  onBlock(blocks, bytes);
   for (const at of blocksOf(listing)) {
     signal.throwIfAborted();
-    const digest =
-      at.kind === 'index' ? listing.indexDigest(at.stream, at.index) : await listing.digest(at.stream, at.index);
-    await put(at.kind === 'index' ? DAG_CBOR_CODEC : RAW_CODEC, digest, await source.read(id, at, signal));
+    const isIndex = at.kind === 'index';
+    const digest = isIndex ? listing.indexDigest(at.stream, at.index) : await listing.digest(at.stream, at.index);
+    const block = await source.read(id, at, signal);
+    yield* carBlock(isIndex ? DAG_CBOR_CODEC : RAW_CODEC, digest, block);
+    onBlock(++blocks, (bytes += block.length));
   }
-  return { id, blocks, bytes };
 }
 
 type ListedAddress = Exclude<BlockAddress, { kind: 'share' }>;
@@ -157,7 +157,7 @@ function note(places: Places, digest: Digest, at: ListedAddress): void {
 }
 
 function keyOf(digest: Digest): string {
-  return Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('latin1');
+  return toString(digest, 'base64');
 }
 
 /** Stores the blocks of the file that have a place. Returns how many of the places stayed empty. */

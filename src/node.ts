@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { pipe } from 'it-pipe';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
 import type { DownloadDeps } from './download.ts';
@@ -22,7 +23,7 @@ import type { Manifest } from './format/manifest.ts';
 import { openHome, type Home } from './home.ts';
 import { MAX_LINK_HINTS, READ_BYTES, TRAFFIC_FLUSH_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
-import type { ChunkStore, Clock, Crypto, Directory, Log, Network, ShareRecord } from './ports.ts';
+import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile, ShareRecord } from './ports.ts';
 import { Server, type Served } from './serve.ts';
 import { share, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
@@ -218,12 +219,12 @@ export class ShoalNode {
     try {
       const file = await folder.create(part);
       try {
-        let position = 0;
-        const write = async (bytes: Uint8Array): Promise<void> => {
-          await file.write(bytes, position);
-          position += bytes.length;
+        let summary: CarSummary = { id, blocks: 0, bytes: 0 };
+        const count = (blocks: number, bytes: number): void => {
+          summary = { id, blocks, bytes };
+          onBlock(blocks, bytes);
         };
-        const summary = await exportCar(source, id, write, onBlock, signal);
+        await pipe(exportCar(source, id, count, signal), parts => writeAll(file, parts));
         await file.sync();
         await folder.move(part, folder, basename(output), force);
         await folder.sync();
@@ -435,6 +436,14 @@ async function startServer(network: Network, home: Home, onServed: (served: Serv
     clock: systemClock,
     onServed,
   });
+}
+
+async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promise<void> {
+  let position = 0;
+  for await (const bytes of parts) {
+    await file.write(bytes, position);
+    position += bytes.length;
+  }
 }
 
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {

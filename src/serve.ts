@@ -4,6 +4,7 @@
  * Who asks proves that it knows the share id, gets the share block, and then as many blocks as it asks for, within the
  * credit that it was told. Nothing is sent that was not asked for.
  */
+import { toString } from 'uint8arrays/to-string';
 import { isShoalError, ShoalError } from './errors.ts';
 import { decodeShareBlock, indexCount, type ShareBlock } from './format/share-block.ts';
 import { dayOf, rendezvous, type BlockId } from './format/ids.ts';
@@ -16,6 +17,7 @@ import {
   MAX_BLOCK_BYTES,
   MAX_CHANNELS,
   MAX_CHANNELS_PER_PEER,
+  MAX_READS,
   READS_PER_CHANNEL,
 } from './limits.ts';
 import { freeMemory } from './memory.ts';
@@ -57,6 +59,7 @@ export class Server {
   #byKey = new Map<string, BlockId>();
   #keysOfDay = -1;
   readonly #channels = new Map<Channel, BlockId | undefined>();
+  readonly #work: Work = { senders: 0 };
 
   private constructor(deps: ServeDeps) {
     this.#deps = deps;
@@ -96,7 +99,7 @@ export class Server {
 
   async #answer(channel: Channel): Promise<void> {
     const ofPeer = [...this.#channels.keys()].filter(other => other.peer === channel.peer).length;
-    if (this.#channels.size >= MAX_CHANNELS || ofPeer >= MAX_CHANNELS_PER_PEER) {
+    if (ofPeer >= MAX_CHANNELS_PER_PEER || (this.#channels.size >= MAX_CHANNELS && !this.#makeRoom())) {
       await refuse(channel, { reason: 'busy', retryAfter: 5 });
       return;
     }
@@ -106,6 +109,17 @@ export class Server {
     } finally {
       this.#channels.delete(channel);
     }
+  }
+
+  /** Ends the channel that has been open longest without a proof: who knows no id must not take the places of those who do. */
+  #makeRoom(): boolean {
+    for (const [channel, id] of this.#channels) {
+      if (id !== undefined) continue;
+      this.#channels.delete(channel);
+      channel.abort(new ShoalError('protocol', 'cannot serve: others are waiting, and nothing was asked for'));
+      return true;
+    }
+    return false;
   }
 
   async #converse(channel: Channel): Promise<void> {
@@ -131,7 +145,7 @@ export class Server {
     const bytes = await this.#deps.source.read(id, { kind: 'share' });
     const block = decodeShareBlock(bytes);
     await channel.send(encodeMessage({ type: 'hello', have: wireHave(have), credit: CREDIT_BYTES }), bytes);
-    await new Conversation(this.#deps, channel, id, block).run(frames);
+    await new Conversation(this.#deps, this.#work, channel, id, block).run(frames);
   }
 
   /** The share whose key this is, if its asker has proved that it knows the id; else it is as if there were none. */
@@ -139,12 +153,12 @@ export class Server {
     const day = dayOf(this.#nowSeconds());
     if (this.#keysOfDay !== day) {
       const keys = [...this.#shares].flatMap(id =>
-        [day - 1, day, day + 1].map(on => [hex(rendezvous(id, on).bytes), id] as const),
+        [day - 1, day, day + 1].map(on => [toString(rendezvous(id, on).bytes, 'hex'), id] as const),
       );
       this.#byKey = new Map(keys);
       this.#keysOfDay = day;
     }
-    const id = this.#byKey.get(hex(hello.key));
+    const id = this.#byKey.get(toString(hello.key, 'hex'));
     return id !== undefined && proves(hello.proof, id, asker, this.#deps.network.self) ? id : undefined;
   }
 
@@ -159,9 +173,15 @@ interface Wanted {
   readonly index: number;
 }
 
+/** What all conversations do together: how many blocks are being made or sent. */
+interface Work {
+  senders: number;
+}
+
 /** One peer being served one share: what it asked for, in the order it asked, a few blocks being made at once. */
 class Conversation {
   readonly #deps: ServeDeps;
+  readonly #work: Work;
   readonly #channel: Channel;
   readonly #id: BlockId;
   readonly #block: ShareBlock;
@@ -175,8 +195,9 @@ class Conversation {
   #failure: Error | undefined;
   #isOver = false;
 
-  constructor(deps: ServeDeps, channel: Channel, id: BlockId, block: ShareBlock) {
+  constructor(deps: ServeDeps, work: Work, channel: Channel, id: BlockId, block: ShareBlock) {
     this.#deps = deps;
+    this.#work = work;
     this.#channel = channel;
     this.#id = id;
     this.#block = block;
@@ -230,7 +251,13 @@ class Conversation {
     if (this.#owedBytes > 2 * CREDIT_BYTES) {
       throw new ShoalError('protocol', `cannot serve: more was asked for than the credit of ${CREDIT_BYTES} bytes`);
     }
-    while (this.#senders < READS_PER_CHANNEL && this.#queue.size > 0) void this.#sendQueued();
+    while (this.#mayBegin() && this.#queue.size > 0) void this.#sendQueued();
+  }
+
+  /** One block at a time is always made; more as long as all channels together, some of which may be stalled, do not hold many. */
+  #mayBegin(): boolean {
+    if (this.#senders === 0) return true;
+    return this.#senders < READS_PER_CHANNEL && this.#work.senders < MAX_READS;
   }
 
   #cancel(blocks: Blocks): void {
@@ -244,6 +271,7 @@ class Conversation {
   /** Sends what is queued, one block after the other; several of these run side by side. A failure ends the conversation. */
   async #sendQueued(): Promise<void> {
     this.#senders++;
+    this.#work.senders++;
     try {
       for (const [key, wanted] of this.#queue) {
         if (this.#isOver) return;
@@ -255,6 +283,7 @@ class Conversation {
       await this.#fail(error);
     } finally {
       this.#senders--;
+      this.#work.senders--;
     }
   }
 
@@ -354,10 +383,6 @@ function keyOf({ kind, stream, index }: Wanted): string {
 function wireHave(have: Holdings): Holdings {
   if (have === 'all') return have;
   return { manifest: rangesOf(indicesOf(have.manifest)), data: rangesOf(indicesOf(have.data)) };
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }
 
 function tooQuiet(ms: number): ShoalError {

@@ -3,6 +3,7 @@ import picomatch from 'picomatch';
 import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
 import { parseLink } from '../format/link.ts';
+import { CLOSE_LINGER_MS } from '../limits.ts';
 import type { Fetched } from '../fetch.ts';
 import type { ShoalNode } from '../node.ts';
 import type { ShareRecord } from '../ports.ts';
@@ -150,17 +151,30 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 };
 
-/** Tells of a share's peers until the signal, or until the share can't be served any more. */
+/**
+ * Tells of a share's peers until the signal, or until the share can't be served any more. Peers that are there when its files
+ * turn out to have changed are told so first: this may be the end of the process.
+ */
 async function serving(node: ShoalNode, id: BlockId, emit: Emit, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  let present = 0;
+  let failure: ShoalError | undefined;
+  let timer: NodeJS.Timeout | undefined;
   const offs = [
     node.onServed(({ id: served, peer, event, bytes }) => {
-      if (served === id) emit({ event: 'served', id, peer, what: event, bytes });
+      if (served !== id) return;
+      emit({ event: 'served', id, peer, what: event, bytes });
+      if (event === 'joined') present++;
+      if (event === 'left') present--;
+      if (failure !== undefined && present <= 0) reject(failure);
     }),
     node.onChanged((changed, why) => {
-      if (changed !== id) return;
+      if (changed !== id || failure !== undefined) return;
       emit({ event: 'changed', id, why });
-      reject(new ShoalError('changed', `cannot go on serving: ${why}; share it again for a new link`));
+      const error = new ShoalError('changed', `cannot go on serving: ${why}; share it again for a new link`);
+      failure = error;
+      if (present <= 0) reject(error);
+      else timer = setTimeout(() => reject(error), CLOSE_LINGER_MS);
     }),
     node.onForgotten(forgotten => {
       if (forgotten === id) resolve(undefined);
@@ -172,6 +186,7 @@ async function serving(node: ShoalNode, id: BlockId, emit: Emit, signal: AbortSi
   try {
     await promise;
   } finally {
+    clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
     for (const off of offs) off();
   }

@@ -283,7 +283,7 @@ class Libp2pNetwork implements Network {
   #isFull(connection: Connection): boolean {
     const peer = connection.remotePeer.toString();
     const ofPeer = [...this.#channels.keys()].filter(channel => channel.peer === peer).length;
-    return this.#channels.size >= MAX_CHANNELS || ofPeer >= 2 * MAX_CHANNELS_PER_PEER;
+    return this.#channels.size >= 2 * MAX_CHANNELS || ofPeer >= 2 * MAX_CHANNELS_PER_PEER;
   }
 
   /** Keeps a connection to a starting point, for as long as the node runs. */

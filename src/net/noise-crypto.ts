@@ -4,11 +4,13 @@
  */
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject } from 'node:crypto';
 import { pureJsCrypto, type ICryptoInterface } from '@chainsafe/libp2p-noise';
-import type { Uint8ArrayList } from 'uint8arraylist';
 import { freeMemory } from '../memory.ts';
 
 const CIPHER = 'chacha20-poly1305';
 const TAG_BYTES = 16;
+
+/** One array, or a list of them that stands for one. */
+type Bytes = Parameters<ICryptoInterface['hashSHA256']>[0];
 
 /** For libp2p's noise. The handshake, which is not bulk, stays with the package's implementation. */
 export const noiseCrypto: ICryptoInterface = {
@@ -54,11 +56,11 @@ export const noiseCrypto: ICryptoInterface = {
   },
 };
 
-function partsOf(bytes: Uint8Array | Uint8ArrayList): Iterable<Uint8Array> {
+function partsOf(bytes: Bytes): Iterable<Uint8Array> {
   return bytes instanceof Uint8Array ? [bytes] : bytes;
 }
 
-function sublistOf(bytes: Uint8Array | Uint8ArrayList, length: number): Uint8Array | Uint8ArrayList {
+function sublistOf(bytes: Bytes, length: number): Bytes {
   return bytes instanceof Uint8Array ? bytes.subarray(0, length) : bytes.sublist(0, length);
 }
 

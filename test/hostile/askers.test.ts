@@ -7,7 +7,21 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { frame, helloTo, listedIn, Peer, proof, rawFrame, readLink, rendezvous, sha256, today, type Fields, type Message, type Wire } from './peer.ts';
+import {
+  frame,
+  helloTo,
+  listedIn,
+  Peer,
+  proof,
+  rawFrame,
+  readLink,
+  rendezvous,
+  sha256,
+  today,
+  type Fields,
+  type Message,
+  type Wire,
+} from './peer.ts';
 import { Stage, type Run } from './product.ts';
 
 const MAX_PEAK_MIB = 400;
@@ -104,7 +118,10 @@ describe('A sharer, among hostile askers,', () => {
     for (const [name, forged] of Object.entries(forgeries)) {
       const { bytes, messages } = await answerTo(asker, wire => ({ type: 'hello', key, proof: forged(wire) }));
       expect(bytes.toString('hex'), name).to.equal(unknown.bytes.toString('hex'));
-      expect(messages.map(({ header }) => header), name).to.deep.equal([{ type: 'refuse', reason: 'unknown' }]);
+      expect(
+        messages.map(({ header }) => header),
+        name,
+      ).to.deep.equal([{ type: 'refuse', reason: 'unknown' }]);
       for (const secret of [Buffer.from(id.multihash.digest), id.toString().slice(1, 20)]) {
         expect(bytes.includes(secret), name).to.be.false;
       }
@@ -144,7 +161,7 @@ describe('A sharer, among hostile askers,', () => {
     'a second hello': frame({ type: 'hello', key: randomBytes(36), proof: randomBytes(32) }),
     ...Object.fromEntries(
       Object.entries({
-        'a chunk beyond the share': [20, 1],
+        'a chunk beyond the share': [21, 1],
         'more than there is': [0, 2 ** 53 - 1],
         'the last number there is': [2 ** 53 - 1, 1],
         'a negative start': [-1, 1],
@@ -177,7 +194,7 @@ describe('A sharer, among hostile askers,', () => {
       const wire = await join1();
       const before = wire.receivedBytes;
       await wire.send(bytes);
-      await Promise.race([wire.over, sleep(5000).then(() => console.log('HANG', name))]);
+      await wire.over;
       expect(wire.receivedBytes - before, name).to.be.at.most(name === 'more than the credit' ? 9 * 2 ** 20 : 0);
     });
     await expectServed();
@@ -208,10 +225,9 @@ describe('A sharer, among hostile askers,', () => {
 
   it('serves others while channels are open on which nothing is ever said', async () => {
     const many = await Promise.all(Array.from({ length: 20 }, newPeer));
-    const wires = await Promise.allSettled(
-      many.flatMap(peer => Array.from({ length: 15 }, () => peer.open(hint))),
-    );
-    console.log(wires.flatMap(w => w.status === 'rejected' ? [String(w.reason)] : []).slice(0, 3));
+    for (const peer of many) await peer.connect(hint).catch(e => console.log(String(e)));
+    const wires = await Promise.allSettled(many.flatMap(peer => Array.from({ length: 15 }, () => peer.open(hint))));
+    console.log(wires.flatMap(w => (w.status === 'rejected' ? [String(w.reason)] : [])).slice(0, 3));
     expect(wires.filter(({ status }) => status === 'fulfilled').length).to.be.greaterThan(200);
     await expectServed();
     await Promise.all(many.map(peer => peer.stop()));

@@ -3,7 +3,18 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { linkOf, shareOfFile, type Share } from './peer.ts';
 import { Stage, type Ended } from './product.ts';
-import { BREAKERS, dripping, honest, LIARS, refusing, refusingAfter, serve, silent, type Behaviour, type Server } from './servers.ts';
+import {
+  BREAKERS,
+  dripping,
+  honest,
+  LIARS,
+  refusing,
+  refusingAfter,
+  serve,
+  silent,
+  type Behaviour,
+  type Server,
+} from './servers.ts';
 
 /** All of a process, its threads and what it has mapped of Node itself; without an attack it is about 200. */
 const MAX_PEAK_MIB = 300;
@@ -42,7 +53,13 @@ describe('A fetch, among hostile servers,', () => {
   /** Fetches from hostile servers, and from an honest one that answers when each of them has had its turn. */
   const fetchAmong = async (hostile: readonly Server[], output: string): Promise<Ended> => {
     const good = await start(honest, Promise.all(hostile.map(({ done }) => done)));
-    return await stage.fetch(linkOf(share, [...hostile, good].map(({ hint }) => hint)), stage.path(output));
+    return await stage.fetch(
+      linkOf(
+        share,
+        [...hostile, good].map(({ hint }) => hint),
+      ),
+      stage.path(output),
+    );
   };
 
   const expectComplete = async (ended: Ended, output: string): Promise<void> => {
@@ -55,7 +72,10 @@ describe('A fetch, among hostile servers,', () => {
   it('completes from an honest one while one lies, one is silent and one drips', async () => {
     const liar = await start(LIARS['wrong bytes of the right length']!);
     const [quiet, slow, good] = [await start(silent), await start(dripping), await start(honest)];
-    const link = linkOf(share, [liar, quiet, slow, good].map(({ hint }) => hint));
+    const link = linkOf(
+      share,
+      [liar, quiet, slow, good].map(({ hint }) => hint),
+    );
     await expectComplete(await stage.fetch(link, stage.path('four')), 'four');
     expect(liar.log.hellos, 'the liar is asked once').to.equal(1);
     expect(good.log.asked.length).to.be.greaterThan(0);
@@ -90,8 +110,12 @@ describe('A fetch, among hostile servers,', () => {
   }
 
   it('completes whatever reasons others have to refuse, and when one refuses half-way', async () => {
-    const refusals = REASONS.map(reason => refusing({ reason, detail: 'no', until: 2 ** 53 - 1, retryAfter: 2 ** 53 - 1 }));
-    const refusers = await Promise.all([...refusals.slice(1), refusingAfter(3, { reason: 'changed' })].map(each => start(each)));
+    const refusals = REASONS.map(reason =>
+      refusing({ reason, detail: 'no', until: 2 ** 53 - 1, retryAfter: 2 ** 53 - 1 }),
+    );
+    const refusers = await Promise.all(
+      [...refusals.slice(1), refusingAfter(3, { reason: 'changed' })].map(each => start(each)),
+    );
     await expectComplete(await fetchAmong(refusers, 'refused'), 'refused');
   }).timeout(40_000);
 
@@ -100,7 +124,12 @@ describe('A fetch, among hostile servers,', () => {
     await Promise.all(
       REASONS.map(async reason => {
         const { hint } = await start(refusing({ reason, retryAfter: 2 ** 53 - 1 }));
-        const ended = await stage.fetch(linkOf(share, [hint]), stage.path(`alone-${reason}`), '--timeout', exitCodes[reason] === 3 ? '2s' : '20s');
+        const ended = await stage.fetch(
+          linkOf(share, [hint]),
+          stage.path(`alone-${reason}`),
+          '--timeout',
+          exitCodes[reason] === 3 ? '2s' : '20s',
+        );
         expect(ended.code, `${reason}: ${said(ended)}`).to.equal(exitCodes[reason]);
         expect(ended.events.at(-1), reason).to.include({ event: 'error', exitCode: ended.code });
       }),
@@ -110,7 +139,9 @@ describe('A fetch, among hostile servers,', () => {
 
 /** Groups that fit into one link beside an honest server. */
 function inGroups(names: readonly string[]): string[][] {
-  return Array.from({ length: Math.ceil(names.length / AT_ONCE) }, (_, n) => names.slice(n * AT_ONCE, (n + 1) * AT_ONCE));
+  return Array.from({ length: Math.ceil(names.length / AT_ONCE) }, (_, n) =>
+    names.slice(n * AT_ONCE, (n + 1) * AT_ONCE),
+  );
 }
 
 function said({ stdout, stderr }: Ended): string {

@@ -37,7 +37,11 @@ export interface Server {
 }
 
 /** Serves `share` by `behaviour`. Its conversations begin only after `first`. */
-export async function serve(share: Share, behaviour: Behaviour, first: Promise<unknown> = Promise.resolve()): Promise<Server> {
+export async function serve(
+  share: Share,
+  behaviour: Behaviour,
+  first: Promise<unknown> = Promise.resolve(),
+): Promise<Server> {
   const peer = await Peer.start();
   const log: Log = { hellos: 0, asked: [] };
   const done = Promise.withResolvers<undefined>();
@@ -225,7 +229,9 @@ export const BREAKERS: Readonly<Record<string, Behaviour>> = {
     await flood(talk, () => tiny, 100);
   }),
   'a flood of tiny messages after the hello': allowedAfterHello(async talk => {
-    const tiny = Buffer.concat(Array.from({ length: 1000 }, () => rawFrame(encode({ type: 'have', stream: 'data', ranges: [] }))));
+    const tiny = Buffer.concat(
+      Array.from({ length: 1000 }, () => rawFrame(encode({ type: 'have', stream: 'data', ranges: [] }))),
+    );
     await flood(talk, () => tiny, 100);
   }),
   'a flood of blocks that nobody asked for': insteadOfHello(async talk => {
@@ -276,7 +282,9 @@ export const BREAKERS: Readonly<Record<string, Behaviour>> = {
     await talk.wire.over;
   },
   'a close in the middle of a block': afterHello(async ({ wire }) => {
-    await wire.send(rawFrame(encode({ type: 'block', kind: 'chunk', stream: 'data', index: 0 }), randomBytes(100), [4, 2 ** 20]));
+    await wire.send(
+      rawFrame(encode({ type: 'block', kind: 'chunk', stream: 'data', index: 0 }), randomBytes(100), [4, 2 ** 20]),
+    );
     await wire.close();
   }),
   'an abort in the middle of a block': afterHello(async ({ wire }) => {
