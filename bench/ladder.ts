@@ -65,6 +65,32 @@ const RUNGS: readonly Rung[] = [
     below: 'TCP',
     sumOf: ['TCP', 'AES-256-GCM', 'AES-256-GCM'],
   },
+  { name: 'write file', run: context => runScript(context.script('write-file.ts', '--folder', context.folder)) },
+  { name: 'open', run: context => runScript(context.script('open.ts')) },
+  {
+    name: 'channel',
+    run: context => pair(context, 'channel.ts'),
+    below: 'TCP+noise+yamux',
+    sumOf: ['TCP+noise+yamux'],
+  },
+  {
+    name: 'share()',
+    run: context => runScript(context.script('share.ts', '--file', context.file)),
+    below: 'seal, 2 workers',
+    sumOf: ['seal, 2 workers'],
+  },
+  {
+    name: 'fetch(), from the original',
+    run: context => pair(context, 'fetch.ts', '--file', context.file),
+    below: 'TCP+noise+yamux',
+    sumOf: ['seal, 2 workers', 'TCP+noise+yamux', 'open', 'write file'],
+  },
+  {
+    name: 'fetch(), from ciphertext',
+    run: context => pair(context, 'fetch.ts', '--file', context.file, '--from', 'copy'),
+    below: 'TCP+noise+yamux',
+    sumOf: ['read file', 'SHA-256', 'TCP+noise+yamux', 'open', 'write file'],
+  },
 ];
 
 function pair(context: RungContext, file: string, ...args: string[]): Promise<Measurement[]> {

@@ -38,9 +38,11 @@ import {
   type ServerMessage,
 } from './protocol/messages.ts';
 import { proofOf } from './protocol/proof.ts';
-import { checkRanges, IndexSet, indicesOf, rangesOf } from './protocol/ranges.ts';
+import { checkRanges, IndexSet, indicesOf } from './protocol/ranges.ts';
 import { Schedule } from './protocol/schedule.ts';
 import { Swarm, type Ending } from './protocol/swarm.ts';
+import { refusalsIn, refusedByAll, searchSoFar } from './search.ts';
+import { blockKey, channelSource, type Source } from './source.ts';
 
 export interface DownloadDeps {
   /** Absent when only this home is asked. */
@@ -87,22 +89,6 @@ export interface Wanted {
  * call has failed, and that it waits only for this to end.
  */
 export type Accept = (index: number, bytes: Uint8Array, signal: AbortSignal) => Promise<void>;
-
-/** Somebody who gives blocks. */
-interface Source {
-  readonly peer: string;
-  readonly via: FoundVia;
-  readonly has: 'all' | Readonly<Record<StreamName, IndexSet>>;
-  readonly creditBytes: number;
-  /** Of blocks that were right. */
-  bytes: number;
-  /** Blocks that were cancelled and may be on their way all the same. */
-  readonly late: Set<string>;
-  get(kind: Wanted['kind'], stream: StreamName, indices: number[]): void;
-  cancel(kind: Wanted['kind'], stream: StreamName, indices: number[]): void;
-  receivedBytes(): number;
-  end(reason: Error): void;
-}
 
 /** One call of `blocks`, under way. */
 interface Phase {
@@ -340,7 +326,10 @@ export class Download {
         bytes = await local.read(id, { kind, stream, index }, this.#stop.signal);
       } catch (error) {
         if (this.#stop.signal.aborted) return;
-        if (!isShoalError(error)) return this.#fail(asError(error));
+        if (!isShoalError(error)) {
+          this.#fail(asError(error));
+          return;
+        }
         return this.#received(source, { type: 'lacks', kind, stream, ranges: [index, 1] }, new Uint8Array());
       }
       return this.#received(source, { type: 'block', kind, stream, index }, bytes);
@@ -403,7 +392,7 @@ export class Download {
       case 'block': {
         const { kind, stream, index } = message;
         const isOfPhase = phase?.wanted.kind === kind && phase.wanted.stream === stream;
-        const wasCancelled = source.late.delete(keyOf(kind, stream, index));
+        const wasCancelled = source.late.delete(blockKey(kind, stream, index));
         const arrival = isOfPhase
           ? phase.schedule.arrived(source.peer, index, this.#now())
           : wasCancelled
@@ -451,7 +440,10 @@ export class Download {
     try {
       await phase.accept(index, bytes, phase.failed.signal);
     } catch (error) {
-      if (!isShoalError(error, 'mismatch')) return this.#failPhase(phase, asError(error));
+      if (!isShoalError(error, 'mismatch')) {
+        this.#failPhase(phase, asError(error));
+        return;
+      }
       phase.schedule.rejected(index);
       phase.schedule.removePeer(source.peer);
       source.end(error);
@@ -514,60 +506,23 @@ export class Download {
 
   #hopeless(): ShoalError | undefined {
     const now = this.#now();
-    const isIdle = this.#sources.size === 0 && this.#swarm.counts().untried === 0;
-    const refusals = this.#swarm
-      .endings()
-      .flatMap(({ ending }) =>
-        ending.why === 'refused' && ending.refusal.reason !== 'unknown' ? [ending.refusal] : [],
-      );
-    const knowing = refusals.filter(({ reason }) => reason !== 'busy' && reason !== 'over-quota');
-    const isRefused = knowing.length > 0 && knowing.length === refusals.length;
-    if (isIdle && isRefused && now - this.#lastRefusedMs > REFUSED_GRACE_MS) {
-      const changed = knowing.every(({ reason }) => reason === 'changed');
-      if (changed)
-        return new ShoalError(
-          'changed',
-          'cannot fetch: the files were changed after they were shared, and nobody else has them; ask the sharer for a new link',
-        );
-      return new ShoalError(
-        'refused',
-        `cannot fetch: everyone who knows the share refuses it (${[...new Set(knowing.map(({ reason }) => reason))].join(', ')})`,
-      );
-    }
+    const refused = this.#sources.size === 0 ? refusedByAll(this.#swarm) : undefined;
+    if (refused !== undefined && now - this.#lastRefusedMs > REFUSED_GRACE_MS) return refused;
     const { timeoutMs } = this.#options;
     if (timeoutMs === undefined || now - this.#lastMovedMs < timeoutMs) return undefined;
-    const seconds = Math.round(timeoutMs / 1000);
-    const known = this.#block !== undefined && (this.#sources.size > 0 || this.#left.length > 0);
+    const isFound = this.#block !== undefined && (this.#sources.size > 0 || this.#left.length > 0);
     return new ShoalError(
-      known || refusals.length > 0 ? 'unavailable' : 'not-found',
-      `cannot fetch: nothing moved for ${seconds} s; ${this.#whatWeWaitFor()}`,
+      isFound || refusalsIn(this.#swarm).length > 0 ? 'unavailable' : 'not-found',
+      `cannot fetch: nothing moved for ${Math.round(timeoutMs / 1000)} s; ${this.#whatWeWaitFor()}`,
     );
   }
 
   #whatWeWaitFor(): string {
     const phase = this.#phase;
-    if (phase !== undefined && this.#sources.size > 0) {
-      const { nowhere } = phase.schedule;
-      if (nowhere > 0) return `nobody at hand has ${nowhere} of the ${phase.schedule.left} chunks that are missing`;
-      return `waiting for ${this.#sources.size} peer(s) to send`;
-    }
-    const { known, dialling } = this.#swarm.counts();
-    const status = this.#deps.network?.status();
-    const asked =
-      status === undefined
-        ? 'asked this home only'
-        : `asked ${status.lanPeers} peer(s) on the local network and the DHT (${status.dhtPeers} nodes)`;
-    const endings = this.#swarm
-      .endings()
-      .map(({ ending }) =>
-        ending.why === 'refused'
-          ? ending.refusal.reason === 'unknown'
-            ? 'do not have it'
-            : `refuse: ${ending.refusal.reason}`
-          : ending.detail,
-      );
-    const tally = [...new Set(endings)].map(why => `${endings.filter(other => other === why).length} ${why}`);
-    return `looking for peers: ${asked}; ${known} known, ${dialling} being called${tally.length === 0 ? '' : ` (${tally.join('; ')})`}`;
+    if (phase === undefined || this.#sources.size === 0) return searchSoFar(this.#swarm, this.#deps.network?.status());
+    const { nowhere, left } = phase.schedule;
+    if (nowhere > 0) return `nobody at hand has ${nowhere} of the ${left} chunks that are missing`;
+    return `waiting for ${this.#sources.size} peer(s) to send`;
   }
 
   /** Only once the share block is known. */
@@ -600,7 +555,10 @@ export class Download {
   /** Says good-bye, where there is reason to, and waits a little for the conversation to be `over`. */
   async #hangUp(channel: Channel, over: Promise<unknown>): Promise<void> {
     const reason = new ShoalError('interrupted', 'the download has ended');
-    if (this.#farewell === undefined) return channel.abort(reason);
+    if (this.#farewell === undefined) {
+      channel.abort(reason);
+      return;
+    }
     const bye = encodeMessage(this.#farewell.complete ? { type: 'bye', complete: true } : { type: 'bye' });
     const parted = channel
       .send(bye)
@@ -642,44 +600,6 @@ export class Download {
     this.#tasks.add(settled);
     void settled.then(() => this.#tasks.delete(settled));
   }
-}
-
-/** A peer behind a channel. Sending is not waited for: requests are small, and a failing channel ends its reader too. */
-function channelSource(
-  channel: Channel,
-  via: FoundVia,
-  has: Source['has'],
-  creditBytes: number,
-): Source & { endedBy?: Error } {
-  const tell = (type: 'get' | 'cancel', kind: Wanted['kind'], stream: StreamName, indices: number[]): void => {
-    const ranges = rangesOf(indices.sort((a, b) => a - b));
-    channel
-      .send(encodeMessage({ type, kind, stream, ranges }))
-      .catch((error: unknown) => channel.abort(asError(error)));
-  };
-  const source: Source & { endedBy?: Error } = {
-    peer: channel.peer,
-    via,
-    has,
-    creditBytes: Math.min(creditBytes, CREDIT_BYTES),
-    bytes: 0,
-    late: new Set(),
-    get: (kind, stream, indices) => tell('get', kind, stream, indices),
-    cancel: (kind, stream, indices) => {
-      for (const index of indices) source.late.add(keyOf(kind, stream, index));
-      tell('cancel', kind, stream, indices);
-    },
-    receivedBytes: () => channel.receivedBytes,
-    end: reason => {
-      source.endedBy = reason;
-      channel.abort(reason);
-    },
-  };
-  return source;
-}
-
-function keyOf(kind: Wanted['kind'], stream: StreamName, index: number): string {
-  return `${kind} ${stream} ${index}`;
 }
 
 function endingOf(error: unknown, connected: boolean): Ending {

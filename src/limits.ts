@@ -84,8 +84,10 @@ export const MAX_CHANNELS = 256;
 export const MAX_CONNECTIONS = 300;
 /** New connections per second from one host before they are refused: many homes may share one machine. */
 export const MAX_INBOUND_PER_SECOND = 100;
-/** Inbound connections that have not finished their handshake. */
-export const MAX_PENDING_INBOUND = 32;
+/** An inbound connection finishes its handshake within this time: a few round trips on a bad line. */
+export const INBOUND_HANDSHAKE_MS = 5_000;
+/** Inbound connections that have not finished their handshake: more than one host can begin in that time, so that it can't keep others out. */
+export const MAX_PENDING_INBOUND = 512;
 
 // Fetching.
 
@@ -143,7 +145,7 @@ export const READ_BYTES = 256 * KiB;
 /** How often the traffic of shares is noted in the catalog. */
 export const TRAFFIC_FLUSH_MS = 5_000;
 
-/** Files and folders held open while a tree is written. */
+/** Files and folders held open while a tree is written: several fetches fit the usual limit of 1,024. */
 export const MAX_OPEN_FILES = 64;
 /** Folders of chunks that a store holds open. */
 export const MAX_OPEN_FOLDERS = 32;

@@ -69,7 +69,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         addresses: node.network?.addresses() ?? [],
       });
       await serving(node, shared.id, emit, signal);
-      return await viewOf(node, shared.id);
+      return forgotten(share);
     } finally {
       stop();
     }
@@ -79,8 +79,9 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     const { id } = findShare(node, text);
     const stop = node.serve(id);
     try {
+      const share = await viewOf(node, id);
       await serving(node, id, emit, signal);
-      return await viewOf(node, id);
+      return forgotten(share);
     } finally {
       stop();
     }
@@ -206,6 +207,11 @@ function findShare(node: ShoalNode, text: string): ShareRecord {
   if (matches.length > 1)
     throw new ShoalError('usage', `this beginning of an id fits ${matches.length} shares; give more of it`);
   return record;
+}
+
+/** A share whose serving ended as it was forgotten, as it was before. */
+function forgotten(share: ShareView): ShareView {
+  return { ...share, state: 'idle' };
 }
 
 async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {

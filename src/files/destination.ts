@@ -12,7 +12,7 @@ import type { ChunkStore, Destination, Directory, Sink, SinkContent, Standing } 
 import { openDirectory } from './directory.ts';
 import { lock, type Lock } from './lock.ts';
 import { showName } from './names.ts';
-import { openSink, partName } from './sink.ts';
+import { openSink, partName, removePart } from './sink.ts';
 
 export interface FolderDestinationOptions {
   readonly id: BlockId;
@@ -45,10 +45,10 @@ export async function folderDestination(options: FolderDestinationOptions): Prom
   const parent = await openDirectory(place.parent);
   try {
     const tag = tagOf(options.id, place.name);
-    const part = await enterOrMake(parent, partName(tag));
-    const held = await lockPart(join(place.parent, partName(tag)), place.parent);
+    const { part, held } = await claimPart(parent, place.parent, partName(tag));
     try {
-      const blocks = options.storeIn(await enterOrMake(part, BLOCKS));
+      await makeUnlessThere(part, BLOCKS);
+      const blocks = options.storeIn(await part.enter(BLOCKS));
       return new FolderDestination(options, place, parent, part, tag, held, blocks);
     } catch (error) {
       held.release();
@@ -101,24 +101,50 @@ function tagOf(id: BlockId, name: string | undefined): string {
     .slice(0, 16);
 }
 
-async function enterOrMake(parent: Directory, name: string): Promise<Directory> {
+async function makeUnlessThere(parent: Directory, name: string): Promise<void> {
   await parent.make(name).catch((error: unknown) => {
     if (!isShoalError(error, 'exists')) throw error;
   });
-  return await parent.enter(name);
 }
 
-async function lockPart(path: string, parent: string): Promise<Lock> {
+/** Enters the part folder, made where there is none, as the only one. @param path of `parent` */
+async function claimPart(parent: Directory, path: string, name: string): Promise<{ part: Directory; held: Lock }> {
   const until = performance.now() + PART_PATIENCE_MS;
   do {
-    const held = await lock(join(path, 'lock'));
-    if (held !== undefined) return held;
+    const claimed = await tryToClaim(parent, path, name);
+    if (claimed !== undefined) return claimed;
     await sleep(PART_RETRY_MS);
   } while (performance.now() < until);
   throw new ShoalError(
     'in-use',
-    `cannot fetch to "${showName(parent)}": another process is fetching the same share there; wait for it, or choose another place with --output`,
+    `cannot fetch to "${showName(path)}": another process is fetching the same share there; wait for it, or choose another place with --output`,
   );
+}
+
+/** undefined while another holds the lock, and when who held it has removed the folder in the meantime. */
+async function tryToClaim(
+  parent: Directory,
+  path: string,
+  name: string,
+): Promise<{ part: Directory; held: Lock } | undefined> {
+  await makeUnlessThere(parent, name);
+  const seen = await parent.stat(name);
+  const isInPlace = async (): Promise<boolean> => (await parent.stat(name))?.identity === seen?.identity;
+  let part: Directory | undefined;
+  let held: Lock | undefined;
+  try {
+    part = await parent.enter(name);
+    held = await lock(join(path, name, 'lock'));
+    if (held !== undefined && (await isInPlace())) return { part, held };
+  } catch (error) {
+    if (await isInPlace()) {
+      await part?.close();
+      throw error;
+    }
+  }
+  held?.release();
+  await part?.close();
+  return undefined;
 }
 
 class FolderDestination implements ClosableDestination {
@@ -176,7 +202,7 @@ class FolderDestination implements ClosableDestination {
   }
 
   async discard(): Promise<void> {
-    await this.#parent.remove(partName(this.#tag));
+    await removePart(this.#parent, this.#tag);
     if (this.#place.name !== undefined) return;
     // Where the folder itself is the output of an earlier run, its part folder lies beside it.
     const path = this.#place.parent;
@@ -193,9 +219,10 @@ class FolderDestination implements ClosableDestination {
   async close(): Promise<void> {
     await this.#closeStore();
     const isWorthless = !this.#hasOutput && (await this.#part.stat('output')) === undefined;
-    this.#lock.release();
     await this.#part.close();
-    if (isWorthless) await this.#parent.remove(partName(this.#tag));
+    // The lock is given back last: the next one must not find a folder that is about to go.
+    if (isWorthless) await removePart(this.#parent, this.#tag);
+    this.#lock.release();
     await this.#parent.close();
   }
 }

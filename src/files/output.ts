@@ -2,6 +2,8 @@
 import { strict as assert } from 'node:assert';
 import { isShoalError, ShoalError } from '../errors.ts';
 import type { Manifest } from '../format/manifest.ts';
+import { MAX_OPEN_FILES } from '../limits.ts';
+import { Gate, inParallel } from '../parallel.ts';
 import type { Directory, EntryStat, OpenFile } from '../ports.ts';
 import { HandleCache } from './handles.ts';
 import { alternativeName, foldName, portableName, showName } from './names.ts';
@@ -10,10 +12,10 @@ import { Gate, inParallel } from '../parallel.ts';
 /** The name inside the part folder. */
 export const OUTPUT = 'output';
 
-// Together, with those that are just being closed and the few that the sink holds, at most MAX_OPEN_FILES.
-const OPEN_FILES = 24;
 const OPEN_FOLDERS = 16;
 const AT_ONCE = 8;
+/** With the folders, those that are just being opened or closed, and the few that the sink holds. */
+const OPEN_FILES = MAX_OPEN_FILES - OPEN_FOLDERS - 3 * AT_ONCE;
 /** Files of one folder that are created in one go. */
 const BATCH = 512;
 /** Names tried before we give up. */

@@ -70,6 +70,18 @@ export function partName(tag: string): string {
   return `.shoal-${tag}.part`;
 }
 
+/**
+ * Removes the part folder of a tag, if there is one, and what a crash in the midst of this has left. The folder gets another
+ * name first: who waits for its lock finds it whole or not at all.
+ */
+export async function removePart(parent: Directory, tag: string): Promise<void> {
+  const removed = partName(`${tag}-removed`);
+  await parent.remove(removed);
+  if ((await parent.stat(partName(tag))) === undefined) return;
+  await parent.move(partName(tag), parent, removed);
+  await parent.remove(removed);
+}
+
 async function openPart(parent: Directory, name: string): Promise<Directory> {
   try {
     await parent.make(name);
@@ -238,7 +250,7 @@ export class Sink {
 
   async #remove(): Promise<void> {
     await this.#letGo();
-    await this.#options.parent.remove(partName(this.#options.tag));
+    await removePart(this.#options.parent, this.#options.tag);
     await this.#options.parent.sync();
   }
 

@@ -16,6 +16,7 @@ import type { Hint } from '../format/hint.ts';
 import {
   DIAL_TIMEOUT_MS,
   HANG_UP_MS,
+  INBOUND_HANDSHAKE_MS,
   MAX_CHANNELS,
   MAX_CHANNELS_PER_PEER,
   MAX_CONNECTIONS,
@@ -85,6 +86,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
         maxConnections: MAX_CONNECTIONS,
         inboundConnectionThreshold: MAX_INBOUND_PER_SECOND,
         maxIncomingPendingConnections: MAX_PENDING_INBOUND,
+        inboundUpgradeTimeout: INBOUND_HANDSHAKE_MS,
         dialTimeout: DIAL_TIMEOUT_MS,
       },
       peerDiscovery: lan === undefined ? [] : [lan.service],

@@ -63,6 +63,9 @@ export function countOf(ranges: Ranges): number {
   return count;
 }
 
+/** How many bits are set in each byte. */
+const BITS = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll('0', '').length);
+
 /** A set of indices below a fixed limit; one bit each. */
 export class IndexSet {
   readonly limit: number;
@@ -104,7 +107,21 @@ export class IndexSet {
   }
 
   addRanges(ranges: Ranges): void {
-    for (const index of indicesOf(ranges)) this.add(index);
+    for (let i = 0; i < ranges.length && this.#size < this.limit; i += 2) {
+      const start = ranges[i] ?? 0;
+      const end = Math.min(this.limit, start + (ranges[i + 1] ?? 0));
+      // Whole bytes at once: in a few bytes a peer may say that it has hundreds of millions of chunks.
+      const firstByte = Math.ceil(start / 8);
+      const endByte = Math.max(firstByte, Math.floor(end / 8));
+      for (let index = start; index < Math.min(end, firstByte * 8); index++) this.add(index);
+      this.#fill(firstByte, endByte);
+      for (let index = endByte * 8; index < end; index++) this.add(index);
+    }
+  }
+
+  #fill(firstByte: number, endByte: number): void {
+    for (let byte = firstByte; byte < endByte; byte++) this.#size += 8 - (BITS[this.#bits[byte] ?? 0] ?? 0);
+    this.#bits.fill(0xff, firstByte, endByte);
   }
 
   *[Symbol.iterator](): Generator<number> {

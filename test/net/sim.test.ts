@@ -47,7 +47,7 @@ describe('The network in memory', () => {
   it('loses a connection where it is told', async () => {
     const { frames, error } = await transfer({ dropAt: 2 });
     expect(frames.length).to.equal(2);
-    expect(isShoalError(error, 'protocol')).to.equal(true);
+    expect(isShoalError(error, 'unavailable')).to.equal(true);
   });
 
   it('corrupts one bit of one message, the same for the same seed', async () => {
@@ -99,7 +99,7 @@ describe('The network in memory', () => {
     await channel.send(new Uint8Array(1));
     await first.promise;
     channel.abort(new Error('enough'));
-    expect(isShoalError(await ended.promise, 'protocol')).to.equal(true);
+    expect(isShoalError(await ended.promise, 'unavailable')).to.equal(true);
     expect(got.length).to.equal(1);
   });
 

@@ -277,7 +277,7 @@ describe('fetch', () => {
           hellos++;
           await hear(frames);
           const body = name === 'a wrong share block' ? blockOf(large, 'share') : blockOf(small, 'share');
-          await say(channel, break_ as unknown as ServerMessage, body);
+          await say(channel, break_, body);
           await untilEnd(frames);
         });
         const fetching = startFetch(world, small);
@@ -351,8 +351,10 @@ describe('fetch', () => {
         // No message can hold more than a full chunk.
         const [share, files] = name === 'a block with a byte more' ? [small, SMALL] : [large, LARGE];
         const bad = await turncoat(world, 'bad', share, async (channel, { kind, stream, ranges }) => {
-          if (stream === 'manifest')
-            return await say(channel, { type: 'block', kind, stream, index: 0 }, blockOf(share, 'chunk manifest 0'));
+          if (stream === 'manifest') {
+            await say(channel, { type: 'block', kind, stream, index: 0 }, blockOf(share, 'chunk manifest 0'));
+            return;
+          }
           for (const [message, body] of answer(share, ranges[0]!)) await say(channel, message, body);
         });
         const fetching = startFetch(world, share);
@@ -393,7 +395,10 @@ describe('fetch', () => {
         await actor(world, 'garbage', small.id, async (channel, frames) => {
           for (let message = await hear(frames); message !== undefined; message = await hear(frames)) {
             if (message.type === 'hello') hellos++;
-            if (message.type === 'bye') return await channel.close();
+            if (message.type === 'bye') {
+              await channel.close();
+              return;
+            }
             if (sent++ >= at) {
               await channel.send(randomBytes(40), randomBytes(9));
             } else if (message.type === 'hello') {

@@ -226,7 +226,10 @@ export async function turncoat(
       if (message.type === 'hello')
         await say(channel, { type: 'hello', have: 'all', credit: CREDIT_BYTES, ...hello }, blockOf(share, 'share'));
       if (message.type === 'get') await onGet(channel, message);
-      if (message.type === 'bye') return await channel.close();
+      if (message.type === 'bye') {
+        await channel.close();
+        return;
+      }
     }
     await channel.close();
   });

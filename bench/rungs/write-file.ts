@@ -1,0 +1,15 @@
+/** Writing a file piece by piece, and making it durable. */
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PIECE_BYTES } from '../../src/limits.ts';
+import { measureSelf, rungOptions } from '../harness.ts';
+
+const { size, folder = '' } = rungOptions('folder');
+const piece = new Uint8Array(PIECE_BYTES).fill(1);
+await measureSelf('write file', size, async () => {
+  const file = await open(join(folder, 'written'), 'w');
+  for (let done = 0; done < size; done += PIECE_BYTES)
+    await file.write(piece, 0, Math.min(PIECE_BYTES, size - done), done);
+  await file.sync();
+  await file.close();
+});

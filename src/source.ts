@@ -1,0 +1,58 @@
+/** Somebody who gives blocks of one share: a peer behind a channel, or this home itself. */
+import { CREDIT_BYTES } from './limits.ts';
+import type { Channel, FoundVia, StreamName } from './ports.ts';
+import { encodeMessage, type Blocks } from './protocol/messages.ts';
+import { rangesOf, type IndexSet } from './protocol/ranges.ts';
+
+export interface Source {
+  readonly peer: string;
+  readonly via: FoundVia;
+  readonly has: 'all' | Readonly<Record<StreamName, IndexSet>>;
+  readonly creditBytes: number;
+  /** Of blocks that were right. */
+  bytes: number;
+  /** Blocks that were cancelled and may be on their way all the same. */
+  readonly late: Set<string>;
+  get(kind: Blocks['kind'], stream: StreamName, indices: number[]): void;
+  cancel(kind: Blocks['kind'], stream: StreamName, indices: number[]): void;
+  receivedBytes(): number;
+  end(reason: Error): void;
+}
+
+/** A peer behind a channel. Sending is not waited for: requests are small, and a failing channel ends its reader too. */
+export function channelSource(
+  channel: Channel,
+  via: FoundVia,
+  has: Source['has'],
+  creditBytes: number,
+): Source & { endedBy?: Error } {
+  const tell = (type: 'get' | 'cancel', kind: Blocks['kind'], stream: StreamName, indices: number[]): void => {
+    const ranges = rangesOf(indices.sort((a, b) => a - b));
+    channel
+      .send(encodeMessage({ type, kind, stream, ranges }))
+      .catch((error: unknown) => channel.abort(error instanceof Error ? error : new Error(String(error))));
+  };
+  const source: Source & { endedBy?: Error } = {
+    peer: channel.peer,
+    via,
+    has,
+    creditBytes: Math.min(creditBytes, CREDIT_BYTES),
+    bytes: 0,
+    late: new Set(),
+    get: (kind, stream, indices) => tell('get', kind, stream, indices),
+    cancel: (kind, stream, indices) => {
+      for (const index of indices) source.late.add(blockKey(kind, stream, index));
+      tell('cancel', kind, stream, indices);
+    },
+    receivedBytes: () => channel.receivedBytes,
+    end: reason => {
+      source.endedBy = reason;
+      channel.abort(reason);
+    },
+  };
+  return source;
+}
+
+export function blockKey(kind: Blocks['kind'], stream: StreamName, index: number): string {
+  return `${kind} ${stream} ${index}`;
+}

@@ -1,0 +1,225 @@
+/** Where a fetch puts what it gets: to a stream in order, and to folders of a real file system. */
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { expect } from 'chai';
+import { ShoalError } from '../../src/errors.ts';
+import { folderDestination } from '../../src/files/destination.ts';
+import { streamDestination } from '../../src/files/stream.ts';
+import { fileKey } from '../../src/format/keys.ts';
+import { encodeManifest } from '../../src/format/manifest.ts';
+import { PIECE_BYTES, STREAM_WINDOW } from '../../src/limits.ts';
+import { memoryStore } from '../../src/store/memory.ts';
+import { expectSame, makeShare, type TestShare } from '../contract/chunk-source.ts';
+import { sealShare } from '../format/open-share.ts';
+import { blockOf, fetchAll, newWorld, say, seeder, startFetch, storeOf, turncoat, type World } from './world.ts';
+
+/** Takes what is written, and says that it is full each time until it has been drained. */
+class Slow extends Writable {
+  readonly parts: Uint8Array[] = [];
+  gate: Promise<void> = Promise.resolve();
+
+  constructor() {
+    super({ highWaterMark: 1 });
+  }
+
+  override _write(chunk: Uint8Array, _: BufferEncoding, done: (error?: Error) => void): void {
+    this.parts.push(Uint8Array.from(chunk));
+    void this.gate.then(() => setImmediate(done));
+  }
+}
+
+describe('fetch to a stream', () => {
+  const CONTENT = randomBytes(20 * PIECE_BYTES + 3);
+  let share: TestShare;
+  let world: World;
+  before(async () => {
+    share = await makeShare('file', { file: CONTENT });
+  });
+  beforeEach(() => {
+    world = newWorld();
+  });
+
+  const from = (seed: number): ((limit: number) => number) => {
+    let state = seed;
+    return limit => (state = (state * 48_271) % 2_147_483_647) % limit;
+  };
+
+  it('writes all in order, whatever the order in which it comes', async () => {
+    const random = from(world.seed || 1);
+    const highest: number[] = [];
+    await turncoat(world, 'shuffler', share, async (channel, { kind, stream, ranges }) => {
+      const indices = Array.from({ length: ranges.length / 2 }, (_, n) => n * 2).flatMap(n =>
+        Array.from({ length: ranges[n + 1]! }, (_, k) => ranges[n]! + k),
+      );
+      if (stream === 'data') highest.push(Math.max(...indices));
+      for (; indices.length > 0;) {
+        const [index] = indices.splice(random(indices.length), 1);
+        await say(
+          channel,
+          { type: 'block', kind, stream, index: index! },
+          blockOf(share, `${kind} ${stream} ${index}`),
+        );
+      }
+    });
+    await seeder(world, 'honest', share.id, await storeOf(share));
+    const output = new Slow();
+    const { failure } = await fetchAll(world, share, { destination: streamDestination(output, memoryStore()) });
+    expect(failure).to.equal(undefined);
+    expectSame(Buffer.concat(output.parts), CONTENT);
+    expect(output.listenerCount('error') + output.listenerCount('drain')).to.equal(0);
+    expect(highest[0]).to.be.below(STREAM_WINDOW);
+  });
+
+  it('does not warn of listeners that pile up', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    try {
+      await seeder(world, 'honest', share.id, await storeOf(share));
+      await fetchAll(world, share, { destination: streamDestination(new Slow(), memoryStore()) });
+      expect(warnings).to.deep.equal([]);
+    } finally {
+      process.off('warning', onWarning);
+    }
+  });
+
+  it('ends when it is stopped while who reads does not read', async () => {
+    await seeder(world, 'honest', share.id, await storeOf(share));
+    const output = new Slow();
+    output.gate = new Promise(() => undefined);
+    const fetching = startFetch(world, share, { destination: streamDestination(output, memoryStore()) });
+    await world.clock.advance(5000);
+    expect(output.parts).to.have.length(1);
+    fetching.stop.abort();
+    const failure = await world.clock.run(fetching.outcome.catch((error: unknown) => error));
+    expect(failure).to.include({ code: 'interrupted' });
+    expect(world.clock.sleepers).to.equal(0);
+    expect(fetching.node.open.size).to.equal(0);
+  });
+
+  it('ends when it gives up while pieces wait for one that nobody has', async () => {
+    await seeder(world, 'partial', share.id, await storeOf(share, name => name !== 'chunk data 2'));
+    const output = new Slow();
+    const destination = streamDestination(output, memoryStore());
+    const { failure } = await fetchAll(world, share, { destination, timeoutMs: 30_000 });
+    expect(failure?.code).to.equal('unavailable');
+    expectSame(Buffer.concat(output.parts), CONTENT.subarray(0, 2 * PIECE_BYTES));
+    expect(world.clock.sleepers).to.equal(0);
+  });
+
+  it('ends when who reads has gone', async () => {
+    await seeder(world, 'honest', share.id, await storeOf(share));
+    const output = new Writable({ write: (_chunk, _encoding, done) => done(new Error('EPIPE')) });
+    const { failure } = await fetchAll(world, share, { destination: streamDestination(output, memoryStore()) });
+    expect(failure?.code).to.equal('io');
+    expect(world.clock.sleepers).to.equal(0);
+  });
+
+  it('is for a file only', async () => {
+    const folder = await makeShare('folder', { 'a.txt': randomBytes(3), 'b.txt': randomBytes(3) });
+    await seeder(world, 'honest', folder.id, await storeOf(folder));
+    const destination = streamDestination(new Slow(), memoryStore());
+    expect((await fetchAll(world, folder, { destination })).failure?.code).to.equal('usage');
+  });
+});
+
+describe('fetch to a folder', () => {
+  const FILES = { 'a.bin': randomBytes(2 * PIECE_BYTES), 'sub/b.txt': randomBytes(10) };
+  let share: TestShare;
+  let world: World;
+  let folder: string;
+  before(async () => {
+    share = await makeShare('share', FILES);
+  });
+  beforeEach(async () => {
+    world = newWorld();
+    folder = await mkdtemp(join(tmpdir(), 'shoal-output-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  async function fetchTo(output: string, more: { force?: boolean; of?: TestShare } = {}): ReturnType<typeof fetchAll> {
+    const { of = share, ...request } = more;
+    const destination = await folderDestination({
+      id: of.id,
+      output,
+      storeIn: where => ({ store: memoryStore(), close: () => where.close() }),
+    });
+    try {
+      return await fetchAll(world, of, { destination, ...request });
+    } finally {
+      await destination.close();
+    }
+  }
+
+  it('puts it there, and only that', async () => {
+    await seeder(world, 'sharer', share.id, await storeOf(share));
+    const { fetched } = await fetchTo(folder);
+    expect(fetched).to.include({ path: join(folder, 'share'), alreadyThere: false });
+    expectSame(await readFile(join(folder, 'share', 'a.bin')), FILES['a.bin']);
+    expect(await readdir(folder)).to.deep.equal(['share']);
+  });
+
+  it('notices that it is there already, and gets nothing of it again', async () => {
+    const { served } = await seeder(world, 'sharer', share.id, await storeOf(share));
+    await fetchTo(folder);
+    const before = served.filter(({ event }) => event === 'sent').length;
+    const { fetched } = await fetchTo(folder);
+    expect(fetched).to.include({ alreadyThere: true, path: join(folder, 'share') });
+    expect(served.filter(({ event }) => event === 'sent').length - before, 'the manifest only').to.equal(1);
+    expect(await readdir(folder)).to.deep.equal(['share']);
+  });
+
+  it('does not touch something else that stands there, unless it is forced', async () => {
+    await seeder(world, 'sharer', share.id, await storeOf(share));
+    await fetchTo(folder);
+    const changed = Buffer.from(FILES['a.bin']);
+    changed[7]! ^= 1;
+    await writeFile(join(folder, 'share', 'a.bin'), changed);
+    expect((await fetchTo(folder)).failure?.code).to.equal('exists');
+    expectSame(await readFile(join(folder, 'share', 'a.bin')), changed);
+    expect(await readdir(folder)).to.deep.equal(['share']);
+    expect((await fetchTo(folder, { force: true })).failure).to.equal(undefined);
+    expectSame(await readFile(join(folder, 'share', 'a.bin')), FILES['a.bin']);
+    await rm(join(folder, 'share'), { recursive: true });
+    await mkdir(join(folder, 'share'));
+    expect((await fetchTo(folder)).failure?.code).to.equal('exists');
+    expect(await readdir(join(folder, 'share'))).to.deep.equal([]);
+  });
+
+  it('writes nothing to the final place when the padding hides something', async () => {
+    const key = fileKey(randomBytes(32));
+    const data = Buffer.alloc(4096, 1);
+    const manifest = encodeManifest({ kind: 'file', name: 'x', entries: [{ path: 'x', size: 4000 }] });
+    const { id, blocks } = sealShare(manifest, data, { key, owner: ownerOf(share) });
+    const store = memoryStore();
+    const list = [...blocks.values()];
+    await store.write(id, { kind: 'chunk', stream: 'manifest', index: 0 }, list[0]!);
+    await store.write(id, { kind: 'chunk', stream: 'data', index: 0 }, list[1]!);
+    await store.write(id, { kind: 'share' }, list[2]!);
+    await seeder(world, 'sharer', id, store);
+    const { failure } = await fetchTo(folder, { of: { ...share, id, key } });
+    expect(failure?.code).to.equal('malformed');
+    expect((await readdir(folder)).filter(name => !name.startsWith('.shoal-'))).to.deep.equal([]);
+  });
+
+  it('tells a caller with a link that has no key what is missing, before it looks for anybody', async () => {
+    const { fetch } = await import('../../src/fetch.ts');
+    const deps = { crypto: world.crypto, clock: world.clock, network: world.network.node('fetcher') };
+    const destination = streamDestination(new Slow(), memoryStore());
+    const failure: unknown = await fetch(
+      deps,
+      { link: { id: share.id, hints: [] }, destination, force: false },
+      () => undefined,
+      new AbortController().signal,
+    ).catch((error: unknown) => error);
+    expect(failure).to.be.instanceOf(ShoalError).and.include({ code: 'key-missing' });
+    expect(world.clock.sleepers).to.equal(0);
+  });
+});
+
+function ownerOf({ listing }: TestShare): Uint8Array {
+  return listing.block.owner;
+}

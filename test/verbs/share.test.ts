@@ -1,0 +1,309 @@
+/** Sharing files of a real file system, while they change, while the disk fills, and while somebody stops it. */
+import { randomBytes } from 'node:crypto';
+import { appendFile, mkdir, mkdtemp, rename, rm, symlink, truncate, unlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { systemClock } from '../../src/clock.ts';
+import { nodeCrypto } from '../../src/crypto/node.ts';
+import { ShoalError, type ErrorCode } from '../../src/errors.ts';
+import { fingerprint, walkTree } from '../../src/files/walk.ts';
+import { openHome, type Home } from '../../src/home.ts';
+import { PIECE_BYTES } from '../../src/limits.ts';
+import type { BlockAddress, ChunkStore, Crypto } from '../../src/ports.ts';
+import { share, type ShareDeps, type Shared, type ShareEvent, type ShareRequest } from '../../src/share.ts';
+import { expectSame } from '../contract/chunk-source.ts';
+import { fetchAll, newWorld, outputOf, seeder } from './world.ts';
+
+describe('share', () => {
+  let folder: string;
+  let home: Home;
+  let deps: ShareDeps;
+  const never = new AbortController().signal;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'shoal-share-'));
+    const crypto = nodeCrypto();
+    home = await openHome(join(folder, 'home'), { crypto, clock: systemClock, random: randomBytes });
+    deps = {
+      crypto,
+      catalog: home.catalog,
+      store: home.store,
+      random: randomBytes,
+      clock: systemClock,
+      walk: walkTree,
+      fingerprint,
+      original: () => Promise.resolve(home.source),
+    };
+    await mkdir(join(folder, 'tree', 'sub'), { recursive: true });
+    await writeFile(join(folder, 'tree', 'a.bin'), randomBytes(5 * PIECE_BYTES));
+    await writeFile(join(folder, 'tree', 'sub', 'b.txt'), 'hello');
+  });
+  afterEach(async () => {
+    await home.close();
+    await rm(folder, { recursive: true });
+  });
+
+  const at = (...names: string[]): string => join(folder, 'tree', ...names);
+
+  function run(
+    request: Partial<ShareRequest> = {},
+    more: { deps?: Partial<ShareDeps>; onEvent?: (event: ShareEvent) => void; signal?: AbortSignal } = {},
+  ): Promise<Shared> {
+    const full = {
+      path: at(),
+      skip: false,
+      copy: false,
+      pad: true,
+      anew: false,
+      serveAlways: false,
+      hints: [],
+      ...request,
+    };
+    return share({ ...deps, ...more.deps }, full, more.onEvent ?? (() => undefined), more.signal ?? never);
+  }
+
+  async function expectFailure(work: Promise<unknown>, code: ErrorCode, message?: string): Promise<void> {
+    const failure: unknown = await work.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    expect(failure).to.be.instanceOf(ShoalError).and.include({ code });
+    if (message !== undefined) expect((failure as ShoalError).message).to.contain(message);
+    expect(home.catalog.list(), 'the catalog').to.deep.equal([]);
+    expect(await home.store.list(), 'the store').to.deep.equal([]);
+  }
+
+  it('makes what others can fetch, and tells how far it is', async () => {
+    const events: ShareEvent[] = [];
+    const shared = await run({}, { onEvent: event => events.push(event) });
+    expect(shared).to.deep.include({
+      name: 'tree',
+      kind: 'folder',
+      files: 2,
+      sizeBytes: 5 * PIECE_BYTES + 5,
+      again: false,
+    });
+    const done = events.map(event => (event.event === 'sealing' ? event.doneBytes : -1));
+    expect(done).to.deep.equal([...done].sort((a, b) => a - b));
+    expect(done.at(-1)).to.equal(shared.sizeBytes);
+    const world = newWorld();
+    await seeder(world, 'sharer', shared.id, home.source);
+    const { disk, failure } = await fetchAll(world, shared);
+    expect(failure).to.equal(undefined);
+    expect(Buffer.from(outputOf(disk)['tree/sub/b.txt']!).toString()).to.equal('hello');
+  });
+
+  for (const padded of [true, false]) {
+    it(`shares an empty file and an empty folder, ${padded ? 'padded' : 'not padded'}`, async () => {
+      await mkdir(join(folder, 'empty'));
+      await writeFile(join(folder, 'nothing'), '');
+      for (const name of ['empty', 'nothing']) {
+        const shared = await run({ path: join(folder, name), pad: padded });
+        expect(shared).to.include({ name, sizeBytes: 0 });
+        const world = newWorld();
+        await seeder(world, 'sharer', shared.id, home.source);
+        const { disk, failure } = await fetchAll(world, shared);
+        expect(failure).to.equal(undefined);
+        expect([...disk.contents().keys()]).to.deep.equal([name === 'empty' ? 'empty/' : 'nothing']);
+      }
+    });
+  }
+
+  describe('of files that change meanwhile', () => {
+    const changes: Record<string, () => Promise<void>> = {
+      grew: () => appendFile(at('a.bin'), 'x'),
+      shrank: () => truncate(at('a.bin'), 5 * PIECE_BYTES - 1),
+      vanished: () => unlink(at('a.bin')),
+      'was modified': () => utimes(at('a.bin'), 1, 1),
+      'was replaced by another file': async () => {
+        await writeFile(at('new'), randomBytes(5 * PIECE_BYTES));
+        await rename(at('new'), at('a.bin'));
+      },
+      'was replaced by a symbolic link': async () => {
+        await rename(at('a.bin'), join(folder, 'elsewhere'));
+        await symlink(join(folder, 'elsewhere'), at('a.bin'));
+      },
+    };
+    for (const [how, change] of Object.entries(changes)) {
+      it(`fails and keeps nothing when one ${how} before it is read`, async () => {
+        const walk: ShareDeps['walk'] = async (path, signal) => {
+          const tree = await walkTree(path, signal);
+          await change();
+          return tree;
+        };
+        await expectFailure(run({}, { deps: { walk } }), 'changed', how);
+      });
+
+      it(`fails and keeps nothing when one ${how} while it is read`, async () => {
+        let calls = 0;
+        const crypto: Crypto = {
+          ...deps.crypto,
+          seal: async (...given) => {
+            // The second task reads the end of the file.
+            if (++calls === 2) await change();
+            return await nodeCrypto().seal(...given);
+          },
+        };
+        await expectFailure(run({}, { deps: { crypto } }), 'changed', how);
+      });
+    }
+
+    it('fails and keeps nothing when one changes before its copy is made', async () => {
+      const original: ShareDeps['original'] = async () => {
+        await writeFile(at('sub', 'b.txt'), 'HELLO');
+        return home.source;
+      };
+      await expectFailure(run({ copy: true }, { deps: { original } }), 'changed');
+    });
+  });
+
+  describe('of what can not be shared', () => {
+    beforeEach(() => symlink('a.bin', at('link')));
+
+    it('says everything that can not be, and keeps nothing', async () => {
+      await symlink('/', at('sub', 'other'));
+      await expectFailure(run(), 'not-shareable', 'link');
+      await expectFailure(run(), 'not-shareable', 'sub/other');
+    });
+
+    it('goes on without it on request, and says so', async () => {
+      const events: ShareEvent[] = [];
+      const shared = await run({ skip: true }, { onEvent: event => events.push(event) });
+      expect(shared.files).to.equal(2);
+      expect(
+        events.filter(({ event }) => event === 'skipped').map(event => 'path' in event && event.path),
+      ).to.deep.equal(['link']);
+    });
+
+    it('refuses a name that the format refuses', async () => {
+      for (const name of ['', '..', 'a/b', 'x\u0007', 'x'.repeat(256)])
+        await expectFailure(run({ skip: true, name }), 'bad-name');
+    });
+
+    it('refuses a path that is not there', () => expectFailure(run({ path: at('none') }), 'io'));
+  });
+
+  describe('of the same again', () => {
+    it('gives the same link, without reading the files', async () => {
+      const first = await run();
+      const crypto: Crypto = { ...deps.crypto, seal: () => Promise.reject(new Error('nothing is sealed')) };
+      const second = await run({}, { deps: { crypto } });
+      expect(second).to.deep.equal({ ...first, again: true });
+    });
+
+    it('gives a new link on request, under another name, and as a copy', async () => {
+      const ids = new Set<string>();
+      for (const request of [{}, { anew: true }, { name: 'other' }, { copy: true }]) ids.add((await run(request)).id);
+      expect(ids.size).to.equal(4);
+      expect(home.catalog.list()).to.have.length(4);
+    });
+
+    it('gives a new link when a file was changed', async () => {
+      const first = await run();
+      await writeFile(at('sub', 'b.txt'), 'HELLO');
+      const second = await run();
+      expect(second.id).not.to.equal(first.id);
+      expect(Buffer.from(second.key).equals(Buffer.from(first.key))).to.equal(false);
+    });
+
+    it('gives a new link when the share is known to have changed', async () => {
+      const first = await run();
+      home.catalog.markChanged(first.id, 'for a test');
+      expect((await run()).id).not.to.equal(first.id);
+    });
+  });
+
+  describe('as a copy', () => {
+    it('is served though the files are gone', async () => {
+      const content = randomBytes(PIECE_BYTES + 9);
+      await writeFile(at('a.bin'), content);
+      const shared = await run({ copy: true });
+      home.forgetSource(shared.id);
+      await rm(at(), { recursive: true });
+      const world = newWorld();
+      await seeder(world, 'sharer', shared.id, home.source);
+      const { disk } = await fetchAll(world, shared);
+      expectSame(outputOf(disk)['tree/a.bin']!, content);
+    });
+
+    it('leaves nothing when it is stopped while it is made', async () => {
+      await writeFile(at('a.bin'), randomBytes(12 * PIECE_BYTES));
+      const stop = new AbortController();
+      const store: ChunkStore = {
+        ...borrowed(home.store),
+        write: async (id, where, bytes) => {
+          if (where.kind === 'chunk' && where.stream === 'data' && where.index === 2)
+            stop.abort(new ShoalError('interrupted', 'stopped'));
+          await home.store.write(id, where, bytes);
+        },
+      };
+      await expectFailure(run({ copy: true }, { deps: { store }, signal: stop.signal }), 'interrupted');
+    });
+  });
+
+  it('leaves nothing when it is stopped at any step', async () => {
+    for (let steps = 0; steps < 3; steps++) {
+      const stop = new AbortController();
+      let seen = 0;
+      const crypto: Crypto = {
+        ...deps.crypto,
+        seal: (...given) => {
+          if (seen++ === steps) stop.abort(new ShoalError('interrupted', 'stopped'));
+          return nodeCrypto().seal(...given);
+        },
+      };
+      const work = run({}, { deps: { crypto }, signal: stop.signal });
+      // Once everything is sealed it is done rather than undone.
+      if (steps < 2) await expectFailure(work, 'interrupted');
+      else await work;
+    }
+  });
+
+  it('leaves nothing when the disk is full at any write', async () => {
+    for (const copy of [false, true]) {
+      for (let left = 0; ; left++) {
+        let writes = 0;
+        const full = (): Promise<void> => Promise.reject(new ShoalError('disk-full', 'no space is left'));
+        const store: ChunkStore = {
+          ...borrowed(home.store),
+          write: (id, where: BlockAddress, bytes) => (writes++ >= left ? full() : home.store.write(id, where, bytes)),
+          sync: id => (writes > left ? full() : home.store.sync(id)),
+        };
+        let isDone = false;
+        const work = run({ copy }, { deps: { store } }).then(() => (isDone = true));
+        await Promise.allSettled([work]);
+        if (isDone) {
+          expect(left).to.be.greaterThan(copy ? 6 : 1);
+          for (const { id } of home.catalog.list()) {
+            home.catalog.remove(id);
+            home.forgetSource(id);
+            await home.store.drop(id);
+          }
+          break;
+        }
+        await expectFailure(work, 'disk-full');
+      }
+    }
+  });
+
+  it('keeps of the files nothing but what names them', async () => {
+    const marker = randomBytes(1000);
+    await writeFile(at('a.bin'), marker);
+    const shared = await run();
+    const have = await home.store.have(shared.id);
+    expect(have).to.deep.equal({ manifest: [0, 1], data: [] });
+  });
+});
+
+/** The methods of a store, whatever class it is of. */
+function borrowed(store: ChunkStore): ChunkStore {
+  return {
+    have: share => store.have(share),
+    read: (share, where, signal) => store.read(share, where, signal),
+    write: (share, where, bytes) => store.write(share, where, bytes),
+    sync: share => store.sync(share),
+    drop: share => store.drop(share),
+    list: () => store.list(),
+  };
+}
