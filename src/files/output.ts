@@ -7,7 +7,6 @@ import { Gate, inParallel } from '../parallel.ts';
 import type { Directory, EntryStat, OpenFile } from '../ports.ts';
 import { HandleCache } from './handles.ts';
 import { alternativeName, foldName, portableName, showName } from './names.ts';
-import { Gate, inParallel } from '../parallel.ts';
 
 /** The name inside the part folder. */
 export const OUTPUT = 'output';
