@@ -2,7 +2,7 @@
 import { isShoalError } from './errors.ts';
 import { sameBytes } from './format/ids.ts';
 import { streamKey, type FileKey } from './format/keys.ts';
-import { Layout } from './format/layout.ts';
+import type { Layout } from './format/layout.ts';
 import type { Listing } from './format/listing.ts';
 import type { Manifest } from './format/manifest.ts';
 import { PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';

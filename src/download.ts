@@ -41,8 +41,9 @@ import { proofOf } from './protocol/proof.ts';
 import { checkRanges, IndexSet, indicesOf } from './protocol/ranges.ts';
 import { Schedule } from './protocol/schedule.ts';
 import { Swarm, type Ending } from './protocol/swarm.ts';
-import { refusalsIn, refusedByAll, searchSoFar } from './search.ts';
+import { endingOf, refusalsIn, refusedByAll, searchSoFar } from './search.ts';
 import { blockKey, channelSource, type Source } from './source.ts';
+import { within } from './within.ts';
 
 export interface DownloadDeps {
   /** Absent when only this home is asked. */
@@ -295,18 +296,10 @@ export class Download {
   }
 
   async #firstFrame(frames: AsyncIterator<Frame>): Promise<Frame> {
-    const timer = new AbortController();
-    const late = this.#deps.clock.sleep(HELLO_TIMEOUT_MS, timer.signal).then(() => {
-      throw new ShoalError('unavailable', 'did not answer');
-    });
-    late.catch(() => undefined);
-    try {
-      const first = await Promise.race([frames.next(), late]);
-      if (first.done === true) throw new ShoalError('unavailable', 'closed the connection without an answer');
-      return first.value;
-    } finally {
-      timer.abort();
-    }
+    const first = await within(this.#deps.clock, HELLO_TIMEOUT_MS, frames.next());
+    if (first === undefined) throw new ShoalError('unavailable', 'did not answer');
+    if (first.done === true) throw new ShoalError('unavailable', 'closed the connection without an answer');
+    return first.value;
   }
 
   /** Our own home as a source: what it reads has been hashed, so it never lies. */
@@ -569,12 +562,8 @@ export class Download {
 
   /** Aborts a channel unless it has `ended` soon: a peer that takes nothing is not waited for. */
   async #abortLate(channel: Channel, ended: Promise<unknown>): Promise<void> {
-    const timer = new AbortController();
-    const late = this.#deps.clock
-      .sleep(HANG_UP_MS, timer.signal)
-      .then(() => channel.abort(new ShoalError('interrupted', 'the other side did not close')));
-    await Promise.race([ended, late]).catch(() => undefined);
-    timer.abort();
+    if ((await within(this.#deps.clock, HANG_UP_MS, Promise.allSettled([ended]))) === undefined)
+      channel.abort(new ShoalError('interrupted', 'the other side did not close'));
   }
 
   #moved(): void {
@@ -600,13 +589,6 @@ export class Download {
     this.#tasks.add(settled);
     void settled.then(() => this.#tasks.delete(settled));
   }
-}
-
-function endingOf(error: unknown, connected: boolean): Ending {
-  const detail = asError(error).message;
-  if (isShoalError(error, 'mismatch')) return { why: 'lied', detail: 'sent wrong bytes' };
-  if (isShoalError(error, 'protocol') && connected) return { why: 'broke-protocol', detail };
-  return { why: connected ? 'vanished' : 'unreachable', detail: connected ? detail : 'can not be reached' };
 }
 
 function asError(error: unknown): Error {

@@ -1,8 +1,16 @@
 /** What the search for peers of a share has come to, for decisions and in words. */
-import { ShoalError } from './errors.ts';
+import { isShoalError, ShoalError } from './errors.ts';
 import type { NetworkStatus } from './ports.ts';
 import type { WireRefusal } from './protocol/messages.ts';
-import type { Swarm } from './protocol/swarm.ts';
+import type { Ending, Swarm } from './protocol/swarm.ts';
+
+/** How a conversation with a peer ended that failed with `error`, or never began because it could not be `connected`. */
+export function endingOf(error: unknown, connected: boolean): Ending {
+  const detail = error instanceof Error ? error.message : String(error);
+  if (isShoalError(error, 'mismatch')) return { why: 'lied', detail: 'sent wrong bytes' };
+  if (isShoalError(error, 'protocol') && connected) return { why: 'broke-protocol', detail };
+  return { why: connected ? 'vanished' : 'unreachable', detail: connected ? detail : 'can not be reached' };
+}
 
 /** The refusals of peers that know the share. */
 export function refusalsIn(swarm: Swarm): WireRefusal[] {

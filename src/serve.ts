@@ -32,6 +32,7 @@ import {
 } from './protocol/messages.ts';
 import { proves } from './protocol/proof.ts';
 import { checkRanges, countOf, indicesOf, rangesOf } from './protocol/ranges.ts';
+import { within } from './within.ts';
 
 export interface ServeDeps {
   readonly network: Network;
@@ -167,6 +168,9 @@ export class Server {
   }
 }
 
+/** The credit, and what the asker does not count because it cancelled it when it was being read already. */
+const MOST_OWED_BYTES = CREDIT_BYTES + READS_PER_CHANNEL * MAX_BLOCK_BYTES;
+
 interface Wanted {
   readonly kind: Blocks['kind'];
   readonly stream: StreamName;
@@ -247,8 +251,7 @@ class Conversation {
     }
     // Of what was asked, all but the credit has arrived there.
     this.#sent.arrived(this.#askedBytes - CREDIT_BYTES);
-    // The asker does not count what it cancelled when that was on its way already: hence twice the credit.
-    if (this.#owedBytes > 2 * CREDIT_BYTES) {
+    if (this.#owedBytes > MOST_OWED_BYTES) {
       throw new ShoalError('protocol', `cannot serve: more was asked for than the credit of ${CREDIT_BYTES} bytes`);
     }
     while (this.#mayBegin() && this.#queue.size > 0) void this.#sendQueued();
@@ -387,16 +390,4 @@ function wireHave(have: Holdings): Holdings {
 
 function tooQuiet(ms: number): ShoalError {
   return new ShoalError('protocol', `cannot serve: nothing was heard for ${Math.round(ms / 1000)} s`);
-}
-
-/** What `promise` resolves to; undefined when that takes longer than `ms`. */
-async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
-  const timer = new AbortController();
-  const late = clock.sleep(ms, timer.signal).then(() => undefined);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    timer.abort();
-    late.catch(() => undefined);
-  }
 }

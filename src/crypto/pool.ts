@@ -92,6 +92,8 @@ async function startPool(workers: number): Promise<Piscina<Task, Outcome>> {
     maxThreads: workers,
     idleTimeout: IDLE_WORKER_MS,
     recordTiming: false,
+    // A task leaves little behind; without a limit each worker's nursery grows to 16 MiB and more before it is swept.
+    resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 24 },
   });
 }
 

@@ -208,8 +208,7 @@ class FolderDestination implements ClosableDestination {
     const path = this.#place.parent;
     const beside = await openDirectory(dirname(path));
     try {
-      const name = partName(tagOf(this.#options.id, basename(path)));
-      if ((await beside.stat(name))?.ours === true) await beside.remove(name);
+      await removePart(beside, tagOf(this.#options.id, basename(path)));
     } finally {
       await beside.close();
     }

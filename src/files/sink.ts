@@ -71,14 +71,14 @@ export function partName(tag: string): string {
 }
 
 /**
- * Removes the part folder of a tag, if there is one, and what a crash in the midst of this has left. The folder gets another
- * name first: who waits for its lock finds it whole or not at all.
+ * Removes the part folder of a tag, if there is one, and what a crash in the midst of this has left; nothing of others. The
+ * folder gets another name first: who waits for its lock finds it whole or not at all.
  */
 export async function removePart(parent: Directory, tag: string): Promise<void> {
-  const removed = partName(`${tag}-removed`);
-  await parent.remove(removed);
-  if ((await parent.stat(partName(tag))) === undefined) return;
-  await parent.move(partName(tag), parent, removed);
+  const [part, removed] = [partName(tag), partName(`${tag}-removed`)];
+  if ((await parent.stat(removed))?.ours === true) await parent.remove(removed);
+  if ((await parent.stat(part))?.ours !== true) return;
+  await parent.move(part, parent, removed);
   await parent.remove(removed);
 }
 

@@ -123,14 +123,12 @@ interface Ending {
 
 describe('A fetch of a hostile share', () => {
   let stage: Stage;
-  let tree: string[] = [];
 
   before(async () => {
     stage = await Stage.make();
     await mkdir(stage.path('canary'));
     await writeFile(stage.path('canary', 'bird'), 'sings');
     await mkdir(stage.path('out'));
-    tree = await treeOf(stage);
   });
   after(() => stage.clear());
 
@@ -153,8 +151,10 @@ describe('A fetch of a hostile share', () => {
   describe('in a process that fetches many, refuses', () => {
     let fetcher: ChildProcess;
     let answers: AsyncIterator<string>;
+    let tree: string[] = [];
 
-    before(() => {
+    before(async () => {
+      tree = await treeOf(stage);
       const script = join(import.meta.dirname, 'fetches.child.ts');
       fetcher = spawn(process.execPath, [script, stage.path('home-many')], { stdio: ['pipe', 'pipe', 'inherit'] });
       answers = createInterface({ input: fetcher.stdout! })[Symbol.asyncIterator]();

@@ -1,0 +1,111 @@
+/** Disks that are full or read-only, and names that are too long: said clearly, and the same command works once that is mended. */
+import { expect } from 'chai';
+import { execFileSync } from 'node:child_process';
+import { chmod, chown, mkdir, readdir } from 'node:fs/promises';
+import { expectDone, expectFailed, TEST_TIMEOUT_MS, useSandbox } from './harness.ts';
+import { leftovers, makeFile, makePlainTree, noise, treeAt } from './tree.ts';
+
+const MIB = 1024 * 1024;
+const NOBODY = 65_534;
+const isRoot = process.geteuid?.() === 0;
+
+describe('a disk', function () {
+  this.timeout(TEST_TIMEOUT_MS);
+  this.slow(15_000);
+  const mounted = new Set<string>();
+  const unmount = (): void => {
+    for (const path of mounted) execFileSync('umount', [path]);
+    mounted.clear();
+  };
+  // Mocha runs these before the sandbox's own hooks: what is mounted in a sandbox goes before it.
+  afterEach(unmount);
+  const sandbox = useSandbox();
+  before(function () {
+    process.once('exit', unmount);
+    if (process.platform !== 'linux' || !isRoot) {
+      console.log('    skipped: making small file systems needs Linux and root');
+      this.skip();
+    }
+  });
+  after(() => void process.off('exit', unmount));
+
+  const mount = async (path: string, options: string): Promise<string> => {
+    if (!mounted.has(path)) {
+      await mkdir(path);
+      execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'shoal-test', path]);
+      mounted.add(path);
+    } else execFileSync('mount', ['-o', `remount,${options}`, path]);
+    return path;
+  };
+
+  it('that is full ends a fetch, and the same command completes once there is room', async () => {
+    const box = sandbox();
+    const tree = await makePlainTree(box.path('from'), 40 * MIB, 'full');
+    const { link } = await box.share('ann', tree);
+    const small = await mount(box.path('small'), 'size=24m');
+    const full = await box.fetch(link, `${small}/to`);
+    expectFailed(full, 1, 'disk-full');
+    expect(full.last('error').message).to.match(
+      /no space is left on the disk; free some and run the same command again/,
+    );
+    expect(await readdir(small)).not.to.include('to');
+    await mount(small, 'size=64m');
+    const ended = await box.fetch(link, `${small}/to`);
+    expectDone(ended);
+    expect(ended.last('resumed').bytes).to.be.greaterThan(MIB);
+    expect(await treeAt(`${small}/to`)).to.deep.equal(await treeAt(tree));
+    expect(await leftovers(small)).to.deep.equal([]);
+  });
+
+  it('that is full ends a copy, and the same command completes once there is room', async () => {
+    const box = sandbox();
+    const tree = await makePlainTree(box.path('from'), 20 * MIB, 'full');
+    const small = await mount(box.path('homes', 'ann'), 'size=9m,mode=700');
+    const args = ['share', tree, '--copy', '--json', '--hint', 'self'];
+    expectFailed(await box.run('ann', args), 1, 'disk-full');
+    await mount(small, 'size=64m');
+    const { link, command } = await box.share('ann', tree, ['--copy']);
+    expectDone(await box.fetch(link, box.path('to')));
+    expect(await treeAt(box.path('to'))).to.deep.equal(await treeAt(tree));
+    await command.interrupt();
+  });
+
+  it('that has no room for a home at all is named', async () => {
+    const box = sandbox();
+    const small = await mount(box.path('homes', 'ann'), 'size=4k,mode=700');
+    await makeFile(`${small}/filler`, { bytes: noise('filler', 4096) }).catch(() => undefined);
+    const path = await makeFile(box.path('it'), { bytes: noise('it', 100) });
+    const ended = await box.run('ann', ['share', path, '--json']);
+    expectFailed(ended, 1, 'disk-full');
+    expect(ended.last('error').message).to.include(small);
+  });
+
+  it('that is read-only, or a folder that may not be written to, is named', async () => {
+    const box = sandbox();
+    const { link } = await box.share('ann', await makeFile(box.path('it'), { bytes: noise('it', 5000) }));
+    const frozen = await mount(box.path('frozen'), 'size=1m,ro');
+    const readOnly = await box.fetch(link, `${frozen}/it`);
+    expectFailed(readOnly, 1, 'denied');
+    expect(readOnly.last('error').message).to.match(/the file system is read-only; choose another place/);
+
+    await box.giveTo(NOBODY);
+    const closed = box.path('closed');
+    await mkdir(closed);
+    await chown(closed, NOBODY, NOBODY);
+    await chmod(closed, 0o555);
+    const denied = await box.run('bob', ['fetch', link, '-o', `${closed}/it`, '--json'], { uid: NOBODY });
+    expectFailed(denied, 1, 'denied');
+    expect(denied.last('error').message).to.match(/permission denied; choose another place or change its permissions/);
+    expect(await readdir(closed)).to.deep.equal([]);
+  });
+
+  it('that can not hold a name says so', async () => {
+    const box = sandbox();
+    const { link } = await box.share('ann', await makeFile(box.path('it'), { bytes: noise('it', 5000) }));
+    const ended = await box.fetch(link, box.path('n'.repeat(256)));
+    expectFailed(ended, 1, 'bad-name');
+    expect(ended.last('error').message).to.match(/the name is too long for this file system; choose a shorter one/);
+    expectDone(await box.fetch(link, box.path('n'.repeat(255))));
+    expect(await readdir(box.folder)).to.include('n'.repeat(255));
+  });
+});
