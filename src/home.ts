@@ -44,8 +44,8 @@ export interface Home {
   refusalOf(id: BlockId): Refusal | undefined;
   /** Told when the files of a share turn out to have changed. */
   onChanged: ((id: BlockId, why: string) => void) | undefined;
-  /** Lets go of what is remembered of a share that was added anew or removed. */
-  forgetSource(id: BlockId): void;
+  /** Lets go of what is remembered of shares, after some were added or removed. */
+  forgetSources(): void;
   /** Removes stored blocks that no share of the catalog needs: what a crash left. Only for who holds the home. */
   sweep(): Promise<void>;
   close(): Promise<void>;
@@ -110,7 +110,7 @@ class OpenHome implements Home {
     this.peerSeed = seed;
     this.#crypto = crypto;
     this.#root = root;
-    for (const { id, state } of catalog.list()) if (state === 'changed') this.#changed.add(id);
+    this.#noteChanged();
     this.source = {
       have: async share => (this.#changed.has(share) ? undefined : (await this.#sourceOf(share))?.have(share)),
       read: async (share, at, signal) => {
@@ -125,10 +125,10 @@ class OpenHome implements Home {
     return this.#changed.has(id) ? { reason: 'changed' } : undefined;
   }
 
-  forgetSource(id: BlockId): void {
-    this.#sources.delete(id);
-    if (this.catalog.get(id)?.state === 'changed') this.#changed.add(id);
-    else this.#changed.delete(id);
+  forgetSources(): void {
+    this.#sources.clear();
+    this.#changed.clear();
+    this.#noteChanged();
   }
 
   async sweep(): Promise<void> {
@@ -140,6 +140,10 @@ class OpenHome implements Home {
     await this.store.close();
     await this.#root.close();
     this.catalog.close();
+  }
+
+  #noteChanged(): void {
+    for (const { id, state } of this.catalog.list()) if (state === 'changed') this.#changed.add(id);
   }
 
   async #sourceOf(id: BlockId): Promise<ChunkSource | undefined> {

@@ -120,9 +120,11 @@ export class ShoalNode {
       fingerprint,
       original: () => Promise.resolve(home.source),
     };
-    const shared = await share(deps, request, onEvent, signal);
-    home.forgetSource(shared.id);
-    return shared;
+    try {
+      return await share(deps, request, onEvent, signal);
+    } finally {
+      home.forgetSources();
+    }
   }
 
   /** The link of a share whose key this home has. */
@@ -201,7 +203,7 @@ export class ShoalNode {
     this.#wanted.delete(id);
     this.#server?.remove(id);
     home.catalog.remove(id);
-    home.forgetSource(id);
+    home.forgetSources();
     await home.store.drop(id);
     for (const listener of this.#forgetListeners) listener(id);
   }
@@ -260,7 +262,7 @@ export class ShoalNode {
         {},
       );
     }
-    home.forgetSource(imported.id);
+    home.forgetSources();
     return imported;
   }
 
@@ -300,6 +302,8 @@ export class ShoalNode {
         this.#server?.withhold(id);
         for (const listener of this.#changeListeners) listener(id, why);
       };
+      // Who asks for a share that has changed is told so, whatever it is that this home serves at the moment.
+      for (const { id, state } of this.home.catalog.list()) if (state === 'changed') this.#server?.refuse(id);
     }
     this.#flusher = setInterval(() => this.#flushTraffic(), TRAFFIC_FLUSH_MS);
     this.#flusher.unref();
@@ -345,7 +349,7 @@ export class ShoalNode {
       },
       { key: keyOf(link) },
     );
-    home.forgetSource(link.id);
+    home.forgetSources();
   }
 
   #ownStore(folder: Directory): ClosableStore {

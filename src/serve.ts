@@ -79,6 +79,12 @@ export class Server {
     this.#deps.network.announce(id);
   }
 
+  /** Tells who asks for a share that the refusals gate refuses why that is, without announcing it. */
+  refuse(id: BlockId): void {
+    this.#shares.add(id);
+    this.#keysOfDay = -1;
+  }
+
   /** Stops announcing a share that the refusals gate refuses by now; who asks for it is told why. */
   withhold(id: BlockId): void {
     if (this.#shares.has(id)) this.#deps.network.unannounce(id);

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -54,6 +54,16 @@ describe('A lock on a file', () => {
     holder.child.kill();
     await once(holder.child, 'close');
     expect(holder.complaints()).to.equal('');
+  });
+
+  it('follows no link, and makes nothing where one leads', async () => {
+    await symlink(join(folder, 'elsewhere'), path);
+    await failsWith('denied', lock(path));
+    expect(await readdir(folder)).to.deep.equal(['lock']);
+    await rm(path);
+    await writeFile(join(folder, 'elsewhere'), '');
+    await link(join(folder, 'elsewhere'), path);
+    await failsWith('denied', lock(path));
   });
 
   it('says what is wrong when it can not be taken', async () => {

@@ -5,7 +5,7 @@
  * node planter.child.ts MODE OUTPUT_FOLDER CANARY_FOLDER PIPE NAME…
  */
 import { linkSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 const [, , mode, output = '', canary = '', pipe = '', ...names] = process.argv;
 let planted = 0;
@@ -15,6 +15,7 @@ console.log('planting');
 
 const plant = [
   (at: string): void => symlinkSync(join(canary, 'bird'), at),
+  (at: string): void => symlinkSync(join(canary, 'new'), at),
   (at: string): void => symlinkSync(canary, at),
   (at: string): void => linkSync(join(canary, 'bird'), at),
   (at: string): void => linkSync(pipe, at),
@@ -47,17 +48,20 @@ process.exit();
 
 /** Names in every folder of the part folder; one at random where it replaces. */
 function placesNow(): string[] {
+  const parts = foldersIn(output).filter(path => basename(path).startsWith('.shoal-'));
+  const places = parts.flatMap(below).flatMap(folder => names.map(name => join(folder, name)));
+  return mode === 'adds' || places.length === 0 ? places : [places[Math.floor(Math.random() * places.length)]!];
+}
+
+/** A folder and all below it, without following what was planted there. */
+function below(folder: string): string[] {
+  return [folder, ...foldersIn(folder).flatMap(below)];
+}
+
+function foldersIn(folder: string): string[] {
   try {
-    const part = readdirSync(output).find(name => name.startsWith('.shoal-'));
-    if (part === undefined) return [];
-    const root = join(output, part);
-    const below = readdirSync(root, { recursive: true, withFileTypes: true });
-    const folders = [
-      root,
-      ...below.filter(entry => entry.isDirectory()).map(entry => join(entry.parentPath, entry.name)),
-    ];
-    const places = folders.flatMap(folder => names.map(name => join(folder, name)));
-    return mode === 'replaces' ? [places[Math.floor(Math.random() * places.length)]!] : places;
+    const entries = readdirSync(folder, { withFileTypes: true });
+    return entries.filter(entry => entry.isDirectory()).map(entry => join(folder, entry.name));
   } catch {
     return [];
   }

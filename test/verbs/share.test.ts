@@ -219,7 +219,7 @@ describe('share', () => {
       const content = randomBytes(PIECE_BYTES + 9);
       await writeFile(at('a.bin'), content);
       const shared = await run({ copy: true });
-      home.forgetSource(shared.id);
+      home.forgetSources();
       await rm(at(), { recursive: true });
       const world = newWorld();
       await seeder(world, 'sharer', shared.id, home.source);
@@ -277,7 +277,7 @@ describe('share', () => {
           expect(left).to.be.greaterThan(copy ? 6 : 1);
           for (const { id } of home.catalog.list()) {
             home.catalog.remove(id);
-            home.forgetSource(id);
+            home.forgetSources();
             await home.store.drop(id);
           }
           break;
