@@ -147,10 +147,12 @@ class OpenHome implements Home {
   }
 
   async #sourceOf(id: BlockId): Promise<ChunkSource | undefined> {
-    const known = this.#sources.get(id);
-    const record = known === undefined ? this.catalog.get(id) : undefined;
-    if (known === undefined && record === undefined) return undefined;
-    const source = known ?? this.#open(record as ShareRecord);
+    let source = this.#sources.get(id);
+    if (source === undefined) {
+      const record = this.catalog.get(id);
+      if (record === undefined) return undefined;
+      source = this.#open(record);
+    }
     this.#sources.delete(id);
     this.#sources.set(id, source);
     for (const oldest of this.#sources.keys()) {

@@ -59,8 +59,19 @@ const LAYERS: readonly Layer[] = [
   },
   { name: 'index', files: /^src\/index\.ts$/, imports: [...PURE, 'verbs', 'node', 'daemon'], builtins: 'none' },
   // Every other file right below src/ is a verb: it takes ports, and knows no adapter.
-  { name: 'verbs', files: /^src\/[^/]+\.ts$/, imports: [...PURE, 'memory'], builtins: 'pure', without: TIME_AND_CHANCE },
-  { name: 'daemon', files: /^src\/daemon\//, imports: [...PURE, ...ADAPTERS, 'system', 'verbs', 'node'], builtins: 'all' },
+  {
+    name: 'verbs',
+    files: /^src\/[^/]+\.ts$/,
+    imports: [...PURE, 'memory'],
+    builtins: 'pure',
+    without: TIME_AND_CHANCE,
+  },
+  {
+    name: 'daemon',
+    files: /^src\/daemon\//,
+    imports: [...PURE, ...ADAPTERS, 'system', 'verbs', 'node'],
+    builtins: 'all',
+  },
   // Programs. Nothing imports them.
   { name: 'cli', files: /^cli\//, imports: [...PURE, 'system', 'verbs', 'node', 'daemon'], builtins: 'all' },
   { name: 'relay', files: /^relay\//, imports: [...PURE, 'verbs', 'store', 'net', 'crypto'], builtins: 'all' },

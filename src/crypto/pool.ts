@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { takeSpare } from '../memory.ts';
 import type { Piscina } from 'piscina';
 import { ShoalError } from '../errors.ts';
-import { IDLE_WORKER_MS, MAX_BLOCK_BYTES, MAX_WORKERS, MIN_POOL_BYTES, PIECES_PER_TASK } from '../limits.ts';
+import { IDLE_WORKER_MS, MAX_WORKERS, MIN_POOL_BYTES, PIECES_PER_TASK } from '../limits.ts';
 import type { Crypto, PieceToSeal, SealedPiece } from '../ports.ts';
 import { nodeCrypto, pieceBytes } from './node.ts';
 import type { Outcome, Task } from './pool-worker.ts';

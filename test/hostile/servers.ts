@@ -331,7 +331,10 @@ export const dripping: Behaviour = async talk => {
   await greet(talk);
   await answer(talk, async (wanted, chunk) => {
     const whole = rawFrame(encode({ type: 'block', ...wanted }), chunk);
-    if (wanted.stream === 'manifest') return void (await talk.wire.send(whole));
+    if (wanted.stream === 'manifest') {
+      await talk.wire.send(whole);
+      return;
+    }
     for (const byte of whole) {
       if (!(await talk.wire.send(Uint8Array.of(byte)))) return;
       await Promise.race([sleep(1000), talk.wire.over]);

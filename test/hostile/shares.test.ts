@@ -14,7 +14,7 @@ import { greet, honest, refusing, serve, type Behaviour } from './servers.ts';
 const MAX_PEAK_MIB = 400;
 const DATA = randomBytes(5000);
 /** Controls but for the newline, and what turns the direction of writing. */
-// eslint-disable-next-line no-control-regex -- this is what must not be there
+
 const ACTING = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 const ESCAPES = '\u001b]0;owned\u0007\u001b[2J\u009b31m\u202egnp.exe\u2066\r\n';
 
