@@ -25,6 +25,8 @@ import {
 import { Stage, type Run } from './product.ts';
 
 const MAX_PEAK_MIB = 400;
+/** Sooner than what says nothing is cut off. */
+const SOON = '8s';
 const NAME = 'original.bin';
 
 describe('A sharer, among hostile askers,', () => {
@@ -96,9 +98,9 @@ describe('A sharer, among hostile askers,', () => {
   };
 
   /** Somebody honest gets the whole share, in a process of its own. */
-  const expectServed = async (): Promise<void> => {
+  const expectServed = async (timeout = '30s'): Promise<void> => {
     const output = stage.path(`fetched-${fetches++}`);
-    const ended = await stage.fetch(link, output, '--timeout', '30s');
+    const ended = await stage.fetch(link, output, '--timeout', timeout);
     expect(ended.code, ended.stdout.toString()).to.equal(0);
     expect((await readFile(output)).equals(content), 'the same bytes').to.be.true;
     expect(run.child.exitCode).to.equal(null);
@@ -232,7 +234,7 @@ describe('A sharer, among hostile askers,', () => {
     for (const peer of many) await peer.connect(hint);
     const wires = await Promise.allSettled(many.flatMap(peer => Array.from({ length: 15 }, () => peer.open(hint))));
     expect(wires.filter(({ status }) => status === 'fulfilled').length).to.be.greaterThan(200);
-    await expectServed();
+    await expectServed(SOON);
     await Promise.all(many.map(peer => peer.stop()));
   }).timeout(60_000);
 
@@ -241,7 +243,7 @@ describe('A sharer, among hostile askers,', () => {
     const sockets: Socket[] = [];
     for (let n = 0; n < 500; n++) sockets.push(connect(Number(port), host).on('error', () => undefined));
     await Promise.race(sockets.map(socket => once(socket, 'connect')));
-    await expectServed();
+    await expectServed(SOON);
     for (const socket of sockets) socket.destroy();
   }).timeout(60_000);
 
@@ -253,7 +255,7 @@ describe('A sharer, among hostile askers,', () => {
   }).timeout(60_000);
 
   it('has cut off by then who says a byte a second', async () => {
-    expect(await loris.overAfterMs).to.be.within(10_000, 25_000);
+    expect(await loris.overAfterMs, 'ms').to.be.lessThan(25_000);
     expect(loris.wire.receivedBytes).to.equal(0);
     const ended = await run.stop();
     expect(ended.code).to.equal(130);
