@@ -164,7 +164,7 @@ export class Download {
         count: isChunk ? chunkCount(size) : indexCount(size),
         wanted: wanted.indices,
         lengthOf: index => (isChunk ? chunkLength(size, index) : MAX_BLOCK_BYTES),
-        ...(wanted.window === undefined ? {} : { window: wanted.window }),
+        window: wanted.window,
       }),
     };
     this.#phase = phase;

@@ -66,7 +66,13 @@ export async function fetch(
 ): Promise<Fetched> {
   const { link, destination } = request;
   const key = keyOf(link);
-  const download = new Download(deps, { id: link.id, hints: link.hints, signal, onEvent, ...timeoutOf(request) });
+  const download = new Download(deps, {
+    id: link.id,
+    hints: link.hints,
+    signal,
+    onEvent,
+    timeoutMs: request.timeoutMs,
+  });
   let isComplete = false;
   try {
     const share = await openShare(download, destination.store, deps.crypto, link.id, key);
@@ -89,7 +95,7 @@ export async function fetch(
       manifest: share.manifest,
       layout: wanted.layout,
       streamSize: share.listing.size('data'),
-      ...selectionOf(wanted),
+      selected: wanted.selected,
     });
     try {
       for (const renamed of sink.renamed) onEvent({ event: 'renamed', ...renamed });
@@ -182,8 +188,8 @@ async function fill(
   const totalBytes = sumOf(wanted.pieces, lengthOf);
   let doneBytes = totalBytes - sumOf(missing, lengthOf);
   if (doneBytes > 0) onEvent({ event: 'resumed', bytes: doneBytes });
-  const indices = { kind: 'chunk', stream: 'data', indices: missing } as const;
-  await download.blocks(window === undefined ? indices : { ...indices, window }, async (index, chunk, over) => {
+  const indices = { kind: 'chunk', stream: 'data', indices: missing, window } as const;
+  await download.blocks(indices, async (index, chunk, over) => {
     const plaintext = await deps.crypto.open(dataKey, index, chunk, await listing.digest('data', index), over);
     if (plaintext.length !== lengthOf(index)) throw wrongLength('data', index, plaintext.length, lengthOf(index));
     await sink.write(index, plaintext, over);
@@ -222,12 +228,4 @@ function sumOf(indices: Iterable<number>, lengthOf: (index: number) => number): 
 function openedEvent(manifest: Manifest, wanted: Wanted): FetchEvent {
   const { kind, name, note } = manifest;
   return { event: 'opened', kind, name, ...wanted.summary, ...(note === undefined ? {} : { note }) };
-}
-
-function selectionOf(wanted: Wanted): { selected?: (entry: number) => boolean } {
-  return wanted.selected === undefined ? {} : { selected: wanted.selected };
-}
-
-function timeoutOf({ timeoutMs }: FetchRequest): { timeoutMs?: number } {
-  return timeoutMs === undefined ? {} : { timeoutMs };
 }

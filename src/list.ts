@@ -26,7 +26,7 @@ export async function list(
     hints: link.hints,
     signal,
     onEvent,
-    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    timeoutMs,
   });
   try {
     const { manifest } = await openShare(download, store, deps.crypto, link.id, key);

@@ -57,7 +57,7 @@ export function actorOf(node: ShoalNode): Actor {
 const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   async share(node, { path, hints, ...options }, emit, signal) {
     const chosen = node.hintsOf(hints);
-    const shared = await node.share({ path, ...named(options), serveAlways: false, hints: chosen }, emit, signal);
+    const shared = await node.share({ path, ...options, serveAlways: false, hints: chosen }, emit, signal);
     const stop = node.serve(shared.id);
     try {
       const share = await viewOf(node, shared.id);
@@ -91,7 +91,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     const link = parseLink(text);
     if (keep && only.length > 0)
       throw new ShoalError('usage', 'cannot keep a part of a share: --keep and --only do not go together');
-    const request = { link, output, force, keep, ...onlyOf(only), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+    const request = { link, output, force, keep, ...onlyOf(only), timeoutMs };
     const fetched = fetchedView(await node.fetch(request, emit, signal));
     if (!keep) return fetched;
     const stop = node.serve(link.id);
@@ -105,11 +105,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async list(node, { link, timeoutMs }, emit, signal) {
-    const { kind, name, note, entries } = await node.list(
-      { link: parseLink(link), ...(timeoutMs === undefined ? {} : { timeoutMs }) },
-      emit,
-      signal,
-    );
+    const { kind, name, note, entries } = await node.list({ link: parseLink(link), timeoutMs }, emit, signal);
     return { kind, name, ...(note === undefined ? {} : { note }), entries };
   },
 
@@ -260,8 +256,4 @@ function onlyOf(globs: readonly string[]): { only?: (path: string) => boolean } 
     return [picomatch(plain, { dot: true, matchBase: !plain.includes('/') }), picomatch(`${plain}/**`, { dot: true })];
   });
   return { only: path => matchers.some(matches => matches(path)) };
-}
-
-function named<T extends { name?: string | undefined }>({ name, ...rest }: T): Omit<T, 'name'> & { name?: string } {
-  return name === undefined ? rest : { ...rest, name };
 }

@@ -30,6 +30,16 @@ export interface SessionOptions {
 
 type OnEvent = (event: ActionEvent) => void;
 
+/** What is to be run, wherever that turns out to be. */
+interface Work<A extends ActionName> {
+  readonly action: A;
+  readonly parameters: Parameters<A>;
+  readonly onEvent: OnEvent;
+  readonly signal: AbortSignal;
+  /** The id of the share that it has come to serve; after a takeover that goes on, and the share is not made a second time. */
+  serves: string | undefined;
+}
+
 /**
  * Runs one action, here or by the process that holds the home. What serves goes on until the signal, also when the process
  * that it was attached to ends.
@@ -43,22 +53,22 @@ export async function perform<A extends ActionName>(
   signal: AbortSignal,
 ): Promise<Results[A]> {
   const socket = await socketPath(options.home, process.env);
-  let serves: string | undefined;
   const watch: OnEvent = event => {
-    if (event.event === 'shared' || event.event === 'keeping') serves = event.share.id;
+    if (event.event === 'shared' || event.event === 'keeping') work.serves = event.share.id;
     onEvent(event);
   };
+  const work: Work<A> = { action, parameters, onEvent: watch, signal, serves: undefined };
   const waitUntil = Date.now() + HOLDER_PATIENCE_MS;
   for (;;) {
     if (signal.aborted) throw new ShoalError('interrupted', 'stopped on request');
     try {
       const actor = await attach(socket, options.onNotice, signal);
-      if (actor !== undefined) return await runOn(actor, action, parameters, serves, watch, signal);
-      const done = await runHere(options, socket, action, parameters, serves, watch, signal);
+      if (actor !== undefined) return await runOn(actor, work);
+      const done = await runHere(options, socket, work);
       if (done !== undefined) return done.result;
     } catch (error) {
       if (!(error instanceof HolderGone)) throw error;
-      if (serves !== undefined) options.onNotice('the process that served for this home has ended; going on');
+      if (work.serves !== undefined) options.onNotice('the process that served for this home has ended; going on');
       continue;
     }
     if (Date.now() > waitUntil)
@@ -70,15 +80,8 @@ export async function perform<A extends ActionName>(
   }
 }
 
-/** After a takeover the share is served on; it is not made a second time. */
-async function runOn<A extends ActionName>(
-  actor: Actor,
-  action: A,
-  parameters: Parameters<A>,
-  serves: string | undefined,
-  onEvent: OnEvent,
-  signal: AbortSignal,
-): Promise<Results[A]> {
+async function runOn<A extends ActionName>(actor: Actor, work: Work<A>): Promise<Results[A]> {
+  const { action, parameters, serves, onEvent, signal } = work;
   if (serves === undefined) return await actor.run(action, parameters, onEvent, signal);
   return (await actor.run('serve', { id: serves }, onEvent, signal)) as Results[A];
 }
@@ -87,19 +90,14 @@ async function runOn<A extends ActionName>(
 async function runHere<A extends ActionName>(
   options: SessionOptions,
   socket: string,
-  action: A,
-  parameters: Parameters<A>,
-  serves: string | undefined,
-  onEvent: OnEvent,
-  signal: AbortSignal,
+  work: Work<A>,
 ): Promise<{ result: Results[A] } | undefined> {
-  const needs = needsOf(action, parameters);
+  const needs = needsOf(work.action, work.parameters);
   if (needs === 'holder') throw new ShoalError('usage', 'no process holds this home at the moment');
   const held = needs === 'peers' || needs === 'catalog' ? undefined : await lockHome(options.home);
   if (held === undefined && (needs === 'serving' || needs === 'changing')) return undefined;
   try {
-    if (needs === 'serving')
-      return { result: await runHolding(options, socket, action, parameters, serves, onEvent, signal) };
+    if (needs === 'serving') return { result: await runHolding(options, socket, work) };
     const known = needs === 'changing' || (await isHome(options.home));
     const node = await ShoalNode.start({
       log: options.log,
@@ -108,7 +106,7 @@ async function runHere<A extends ActionName>(
       ...(needs === 'peers' ? { network: options.network } : {}),
     });
     try {
-      return { result: await actorOf(node).run(action, parameters, onEvent, signal) };
+      return { result: await runOn(actorOf(node), work) };
     } finally {
       await node.stop();
     }
@@ -121,11 +119,7 @@ async function runHere<A extends ActionName>(
 async function runHolding<A extends ActionName>(
   options: SessionOptions,
   socket: string,
-  action: A,
-  parameters: Parameters<A>,
-  serves: string | undefined,
-  onEvent: OnEvent,
-  signal: AbortSignal,
+  work: Work<A>,
 ): Promise<Results[A]> {
   const node = await ShoalNode.start({ home: options.home, network: options.network, holds: true, log: options.log });
   try {
@@ -133,7 +127,7 @@ async function runHolding<A extends ActionName>(
     const { serveApi } = await import('./api.ts');
     const api = await serveApi(actor, socket, options.log);
     try {
-      return await runOn(actor, action, parameters, serves, onEvent, signal);
+      return await runOn(actor, work);
     } finally {
       await api.close();
     }
@@ -191,14 +185,7 @@ export async function fetchTo(
   const node = await ShoalNode.start(start);
   try {
     const { timeoutMs } = parameters;
-    return fetchedView(
-      await node.fetchTo(
-        { link, force: false, ...(timeoutMs === undefined ? {} : { timeoutMs }) },
-        output,
-        onEvent,
-        signal,
-      ),
-    );
+    return fetchedView(await node.fetchTo({ link, force: false, timeoutMs }, output, onEvent, signal));
   } catch (error) {
     if (signal.aborted && !isShoalError(error))
       throw new ShoalError('interrupted', 'stopped on request', { cause: error });
