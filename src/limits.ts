@@ -48,15 +48,15 @@ export const MAX_HEADER_BYTES = 64 * KiB;
 /** Numbers in one message's ranges, two per range: keeps a header within its limit (9 bytes each at worst, two streams). */
 export const MAX_RANGE_NUMBERS = 2048;
 /** Bytes asked for and not yet received on one channel: below libp2p's read buffer, enough to fill a fast line. */
-export const CREDIT_BYTES = 4 * MiB;
+export const CREDIT_BYTES = 6 * MiB;
 /** Received and not yet taken by the reader, per channel: the credit and a few messages; more is a broken peer. */
 export const MAX_UNREAD_BYTES = CREDIT_BYTES + 2 * MiB;
 /** Counted beside the bytes of a message that was received and not taken: many tiny ones cost more than their bytes. */
 export const FRAME_OVERHEAD_BYTES = 256;
 /** What libp2p holds for a stream whose reader has not begun yet, beyond which it resets the stream: more than the largest window. */
 export const MAX_READ_BUFFER_BYTES = 8 * MiB;
-/** What a stream may have on its way at most; the window grows to it while the reader keeps up. */
-export const MAX_STREAM_WINDOW_BYTES = 4 * MiB;
+/** What a stream may have on its way at most: the credit with its headers, and some more, so that it never waits for window. */
+export const MAX_STREAM_WINDOW_BYTES = CREDIT_BYTES + MiB;
 /** Blocks that one message may ask for; the credit allows few anyway, and this is checked before they are listed. */
 export const MAX_ASKED = 64;
 /** Blocks made at once for one channel: enough to keep two workers busy, few enough to bound memory. */
@@ -69,8 +69,8 @@ export const HELLO_TIMEOUT_MS = 15_000;
 export const IDLE_CHANNEL_TIMEOUT_MS = 10 * 60_000;
 /** A write that makes no progress for so long ends the channel: the peer has stopped reading. */
 export const STALLED_WRITE_TIMEOUT_MS = 60_000;
-/** What a stream may hold back from its connection when a message counts as sent: keeps the line busy until the next one. */
-export const MAX_UNSENT_BYTES = MAX_BLOCK_BYTES / 2;
+/** What a stream may hold back from its connection when a message counts as sent: a block, so that the line is busy until the next one is made. */
+export const MAX_UNSENT_BYTES = MAX_BLOCK_BYTES;
 /** Who closed a channel waits so long for the other side to do the same. */
 export const CLOSE_LINGER_MS = 10_000;
 /** What was written gets so much time to leave when a node stops. */
@@ -127,6 +127,14 @@ export const MAX_SPARE_BLOCKS = 16;
 export const TASKS_AHEAD = 6;
 /** Below this size work is done in the calling thread: starting workers costs more than it saves. */
 export const MIN_POOL_BYTES = 8 * MiB;
+/**
+ * With fewer workers a single block is sealed or opened in the calling thread: sharer and fetcher fill two processors with
+ * their main threads, and handing a block over and waiting for it costs as much as the block itself.
+ */
+export const MIN_WORKERS_FOR_ONE = 3;
+/** Sealing a piece takes one or two milliseconds; longer, and its file is on a slow disk, for which workers do the waiting. */
+export const SLOW_SEAL_MS = 15;
+export const SLOW_READER_MS = 10_000;
 /** Shares whose manifests are kept in memory for serving; others are read again. */
 export const CACHED_ORIGINALS = 32;
 /** Worker threads at most; beyond that the disk or the network is the limit. */

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { takeSpare } from '../memory.ts';
 import type { Piscina } from 'piscina';
 import { ShoalError } from '../errors.ts';
-import { IDLE_WORKER_MS, MAX_WORKERS, MIN_POOL_BYTES, PIECES_PER_TASK } from '../limits.ts';
+import { IDLE_WORKER_MS, MAX_WORKERS, MIN_POOL_BYTES, MIN_WORKERS_FOR_ONE, PIECES_PER_TASK, SLOW_READER_MS, SLOW_SEAL_MS } from '../limits.ts';
 import type { Crypto, PieceToSeal, SealedPiece } from '../ports.ts';
 import { nodeCrypto, pieceBytes } from './node.ts';
 import type { Outcome, Task } from './pool-worker.ts';
@@ -19,14 +19,24 @@ const WORKER = fileURLToPath(new URL(`./pool-worker${extname(import.meta.url)}`,
 
 /**
  * The Crypto port on up to `workers` threads. The first MIN_POOL_BYTES are worked on in the calling thread: who has only
- * little to do starts no threads. Idle threads end by themselves and do not keep the process alive.
+ * little to do starts no threads. So are single blocks where there are fewer than MIN_WORKERS_FOR_ONE, unless reading turns
+ * out to be slow. Idle threads end by themselves and do not keep the process alive.
  */
 export function poolCrypto(workers: number = Math.min(availableParallelism(), MAX_WORKERS)): Crypto {
   const here = nodeCrypto();
   let askedBytes = 0;
+  let slowUntilMs = 0;
   let pool: Promise<Piscina<Task, Outcome>> | undefined;
 
   const isLittle = (bytes: number) => (askedBytes += bytes) <= MIN_POOL_BYTES;
+
+  async function sealHere(...[key, pieces, keep, signal]: Parameters<Crypto['seal']>): Promise<SealedPiece[]> {
+    const begunMs = performance.now();
+    const sealed = await here.seal(key, pieces, keep, signal);
+    const endedMs = performance.now();
+    if (endedMs - begunMs > SLOW_SEAL_MS * pieces.length) slowUntilMs = endedMs + SLOW_READER_MS;
+    return sealed;
+  }
 
   async function run(task: Task, transferList: ArrayBuffer[], signal: AbortSignal | undefined): Promise<Outcome> {
     signal?.throwIfAborted();
@@ -55,8 +65,10 @@ export function poolCrypto(workers: number = Math.min(availableParallelism(), MA
 
   return {
     async seal(key, pieces, keep, signal) {
-      if (isLittle(pieces.reduce((sum, piece) => sum + pieceBytes(piece), 0)))
-        return here.seal(key, pieces, keep, signal);
+      const isForHere =
+        isLittle(pieces.reduce((sum, piece) => sum + pieceBytes(piece), 0)) ||
+        (pieces.length === 1 && workers < MIN_WORKERS_FOR_ONE);
+      if (isForHere && performance.now() >= slowUntilMs) return sealHere(key, pieces, keep, signal);
       const batches: Promise<SealedPiece[]>[] = [];
       for (let at = 0; at < pieces.length; at += PIECES_PER_TASK) {
         batches.push(sealBatch(key, pieces.slice(at, at + PIECES_PER_TASK), keep, signal));
@@ -65,7 +77,7 @@ export function poolCrypto(workers: number = Math.min(availableParallelism(), MA
     },
 
     async open(key, index, chunk, digest, signal) {
-      if (isLittle(chunk.length)) return here.open(key, index, chunk, digest, signal);
+      if (workers < MIN_WORKERS_FOR_ONE || isLittle(chunk.length)) return here.open(key, index, chunk, digest, signal);
       const owned = isWhole(chunk) ? chunk : ownBytes(chunk);
       const task = { kind: 'open', key: ownBytes(key), index, chunk: owned, digest: ownBytes(digest) } as const;
       const outcome = await run(task, [memoryOf(owned)], signal);

@@ -20,7 +20,7 @@ import { join } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
 import type { Directory, EntryKind, EntryStat, OpenFile } from '../ports.ts';
 import { showName } from './names.ts';
-import { inParallel } from '../parallel.ts';
+import { Gate, inParallel } from '../parallel.ts';
 
 // libuv adds O_CLOEXEC to every open. Windows has none of these flags.
 const NOFOLLOW = constants.O_NOFOLLOW ?? 0;
@@ -343,6 +343,8 @@ class NodeFile implements OpenFile {
   readonly #handle: FileHandle;
   readonly #shown: string;
   readonly #isOurs: (found: BigIntStats) => boolean;
+  /** The system writes a file by one at a time; who waits for it would burn time on a processor. */
+  readonly #writing = new Gate(1);
 
   constructor(handle: FileHandle, shown: string, isOurs: (found: BigIntStats) => boolean) {
     this.#handle = handle;
@@ -363,12 +365,14 @@ class NodeFile implements OpenFile {
   }
 
   write(bytes: Uint8Array, position: number): Promise<void> {
-    return this.#do('write', async () => {
-      for (let done = 0; done < bytes.length;) {
-        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, position + done);
-        done += bytesWritten;
-      }
-    });
+    return this.#do('write', () =>
+      this.#writing.run(async () => {
+        for (let done = 0; done < bytes.length;) {
+          const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, position + done);
+          done += bytesWritten;
+        }
+      }),
+    );
   }
 
   truncate(length: number): Promise<void> {

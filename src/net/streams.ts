@@ -8,6 +8,7 @@
  * for `drain`, which may announce room for less than one message.
  */
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface';
+import { Uint8ArrayList } from 'uint8arraylist';
 import { ShoalError } from '../errors.ts';
 import {
   CLOSE_LINGER_MS,
@@ -37,8 +38,6 @@ export function channelOf(stream: Stream, remote: Remote, clock: Clock): Channel
 }
 
 const PREFIX_BYTES = 8;
-/** Below this, one copy is cheaper than a second packet: each costs an encryption and several system calls. */
-const MAX_JOINED_BYTES = 32 * 1024;
 const NOTHING = new Uint8Array(0);
 
 class StreamChannel implements Channel {
@@ -111,7 +110,7 @@ class StreamChannel implements Channel {
   async #write(header: Uint8Array, body: Uint8Array): Promise<void> {
     this.#ended.signal.throwIfAborted();
     try {
-      for (const part of partsOf(header, body)) this.#stream.send(part);
+      this.#stream.send(messageOf(header, body));
     } catch (error) {
       throw this.#error('send to', (error as Error).message, error);
     }
@@ -226,16 +225,14 @@ class StreamChannel implements Channel {
   }
 }
 
-/** A message as the pieces that are written: joined where it is small, else the body as it is. */
-function partsOf(header: Uint8Array, body: Uint8Array): Uint8Array[] {
-  const joined = header.length + body.length <= MAX_JOINED_BYTES;
-  const head = new Uint8Array(PREFIX_BYTES + header.length + (joined ? body.length : 0));
-  const prefix = new DataView(head.buffer);
-  prefix.setUint32(0, header.length);
-  prefix.setUint32(4, body.length);
+/** A message in one list, so that all of it goes into one frame. */
+function messageOf(header: Uint8Array, body: Uint8Array): Uint8ArrayList {
+  const head = new Uint8Array(PREFIX_BYTES + header.length);
+  const lengths = new DataView(head.buffer);
+  lengths.setUint32(0, header.length);
+  lengths.setUint32(4, body.length);
   head.set(header, PREFIX_BYTES);
-  if (joined) head.set(body, PREFIX_BYTES + header.length);
-  return joined ? [head] : [head, body];
+  return new Uint8ArrayList(head, body);
 }
 
 /** Cuts bytes, as they come, into messages; each body is copied once, into memory of its own. */

@@ -118,7 +118,7 @@ describe('a source that makes chunks from the original files', () => {
     let crypto: Crypto;
     before(async () => {
       share = await makeShare('tree', CONTENTS);
-      crypto = poolCrypto(2);
+      crypto = poolCrypto(3);
     });
     after(() => crypto.close());
 
