@@ -96,22 +96,25 @@ export async function runScript(command: readonly [string, ...string[]]): Promis
   return measurementsIn(await startProgram(command).finish());
 }
 
+/** Commands that are started together, once those before them have said their first line: made from all lines said so far. */
+export type Stage = (lines: readonly string[]) => (readonly [string, ...string[]])[];
+
 /**
- * Runs a rung of two processes: the receiver prints the address at which it listens as its first line, then the sender
- * is started with `--to ADDRESS`. Returns what each measured of itself.
+ * Runs a rung of several processes. Each prints one line when the next stage can start, but for those of the last stage.
+ * Returns what each measured of itself.
  */
-export async function runPair(
-  receiver: readonly [string, ...string[]],
-  sender: readonly [string, ...string[]],
-): Promise<Measurement[]> {
-  const receiving = startProgram(receiver);
-  const running: Program[] = [receiving];
+export async function runStages(...stages: Stage[]): Promise<Measurement[]> {
+  const running: Program[] = [];
+  const lines: string[] = [];
   try {
-    const sending = startProgram([...sender, '--to', await receiving.nextLine()]);
-    running.push(sending);
-    return (await Promise.all([sending.finish(), receiving.finish()])).flatMap(measurementsIn);
+    for (const stage of stages) {
+      // Those of this stage are waited for only if there is another one.
+      lines.push(...(await Promise.all(running.slice(lines.length).map(program => program.nextLine()))));
+      running.push(...stage(lines).map(command => startProgram(command)));
+    }
+    return (await Promise.all(running.map(program => program.finish()))).flatMap(measurementsIn);
   } finally {
-    // When one of them failed, the other may wait for it for ever.
+    // When one of them failed, the others may wait for it for ever.
     await Promise.all(running.map(program => program.stop()));
   }
 }

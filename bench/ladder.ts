@@ -3,12 +3,12 @@
  * runs in processes of its own, with its input in the page cache, and is printed beside the rung below it.
  */
 import { randomFillSync } from 'node:crypto';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
-import { runPair, runScript, type Measurement } from './harness.ts';
+import { runScript, runStages, type Measurement } from './harness.ts';
 
 /** What a rung gets to work with. */
 export interface RungContext {
@@ -16,12 +16,22 @@ export interface RungContext {
   readonly size: number;
   /** A file of `size` bytes that do not compress. */
   readonly file: string;
+  /** One of an eighth of that. */
+  readonly eighth: Payload;
+  /** A folder of files of SMALL_BYTES, and one file of as many bytes. */
+  readonly many: Payload;
+  readonly one: Payload;
   /** A folder for whatever the rung writes; removed at the end. */
   readonly folder: string;
   /** The Node that runs the rung's processes. */
   readonly node: string;
-  /** Arguments that start one of bench/rungs with this Node and size. */
+  /** The command that starts one of bench/rungs with this Node and size; a `--size` among the arguments has precedence. */
   script(file: string, ...args: string[]): [string, ...string[]];
+}
+
+interface Payload {
+  readonly path: string;
+  readonly bytes: number;
 }
 
 /** One rung. */
@@ -33,6 +43,8 @@ interface Rung {
   readonly below?: string;
   /** The rungs that this one's work is made of: the CPU time is printed as a multiple of their sum. */
   readonly sumOf?: readonly string[];
+  /** Whether this machine lets it run; always when absent. */
+  isPossible?(): boolean;
 }
 
 /** The ladder, from the ground up. */
@@ -74,6 +86,12 @@ const RUNGS: readonly Rung[] = [
     sumOf: ['TCP+noise+yamux'],
   },
   {
+    name: 'chunk protocol',
+    run: context => pair(context, 'chunks.ts'),
+    below: 'TCP+noise+yamux',
+    sumOf: ['TCP+noise+yamux'],
+  },
+  {
     name: 'share()',
     run: context => runScript(context.script('share.ts', '--file', context.file)),
     below: 'seal, 2 workers',
@@ -81,21 +99,87 @@ const RUNGS: readonly Rung[] = [
   },
   {
     name: 'fetch(), from the original',
-    run: context => pair(context, 'fetch.ts', '--file', context.file),
+    run: context => fetching(context),
     below: 'TCP+noise+yamux',
     sumOf: ['seal, 2 workers', 'TCP+noise+yamux', 'open', 'write file'],
   },
   {
     name: 'fetch(), from ciphertext',
-    run: context => pair(context, 'fetch.ts', '--file', context.file, '--from', 'copy'),
+    run: context => fetching(context, { from: 'copy' }),
     below: 'TCP+noise+yamux',
     sumOf: ['read file', 'SHA-256', 'TCP+noise+yamux', 'open', 'write file'],
   },
+  {
+    name: 'fetch(), from 4 seeds',
+    run: context => fetching(context, { seeds: 3 }),
+    below: 'fetch(), from the original',
+    sumOf: ['fetch(), from the original'],
+  },
+  {
+    name: '8 fetchers of an eighth',
+    run: context => fetching(context, { what: context.eighth, fetchers: 8 }),
+    below: 'fetch(), from the original',
+    sumOf: ['fetch(), from the original'],
+  },
+  {
+    name: 'fetch(), one smaller file',
+    run: context => fetching(context, { what: context.one }),
+  },
+  {
+    name: 'fetch(), small files',
+    run: context => fetching(context, { what: context.many }),
+    below: 'fetch(), one smaller file',
+    sumOf: ['fetch(), one smaller file'],
+  },
+  {
+    name: '"shoal fetch" of 1 KiB',
+    run: context => runScript(inOwnNetwork(context.script('command.ts', '--size', '1024'))),
+    isPossible: canHaveOwnNetwork,
+  },
 ];
 
+/** Small files as they are in a folder of documents. */
+const SMALL_BYTES = 16 * 1024;
+const MAX_SMALL_FILES = 5000;
+
+/** One process that listens and says where, and one that connects to it. */
 function pair(context: RungContext, file: string, ...args: string[]): Promise<Measurement[]> {
   const command = context.script(file, ...args);
-  return runPair(command, command);
+  return runStages(
+    () => [command],
+    ([address = '']) => [[...command, '--to', address]],
+  );
+}
+
+interface Fetching {
+  readonly what?: Payload;
+  /** What the sharer makes its chunks from. */
+  readonly from?: 'original' | 'copy';
+  /** How many others have fetched it before, and serve it too. */
+  readonly seeds?: number;
+  /** How many fetch it at once. */
+  readonly fetchers?: number;
+}
+
+function fetching(context: RungContext, { what, from = 'original', seeds = 0, fetchers = 1 }: Fetching = {}) {
+  const { path, bytes } = what ?? { path: context.file, bytes: context.size };
+  const command = context.script('fetch.ts', '--size', String(bytes), '--fetchers', String(fetchers));
+  return runStages(
+    () => [[...command, '--file', path, '--from', from, '--seeds', String(seeds)]],
+    ([link = '']) => Array.from({ length: seeds }, () => [...command, '--seed', link] as const),
+    links => Array.from({ length: fetchers }, () => [...command, '--to', links.join(' ')] as const),
+  );
+}
+
+/** In a network that has nothing but a loopback interface, which carries multicast. */
+function inOwnNetwork(command: readonly string[]): [string, ...string[]] {
+  const setUp = 'ip link set lo up && ip route add 224.0.0.0/4 dev lo && exec "$@"';
+  return ['unshare', '--net', 'sh', '-c', setUp, 'sh', ...command];
+}
+
+function canHaveOwnNetwork(): boolean {
+  const [program, ...args] = inOwnNetwork(['true']);
+  return process.platform === 'linux' && spawnSync(program, args).status === 0;
 }
 
 /** What a rung came to: its processes taken together, and each. */
@@ -139,13 +223,15 @@ async function climb(): Promise<void> {
   if (!Number.isSafeInteger(repeat) || repeat <= 0) throw new TypeError('--repeat takes a number of runs');
   const unknown = options.only?.find(name => !RUNGS.some(rung => rung.name === name));
   if (unknown !== undefined) throw new TypeError(`there is no rung "${unknown}"`);
-  const rungs = RUNGS.filter(rung => options.only?.includes(rung.name) ?? true);
+  const chosen = RUNGS.filter(rung => options.only?.includes(rung.name) ?? true);
+  const rungs = chosen.filter(rung => rung.isPossible?.() ?? true);
+  for (const { name } of chosen.filter(rung => !rungs.includes(rung)))
+    process.stderr.write(`${name} is not possible here\n`);
 
   const versions = new Map(options.node.map(node => [node, versionOf(node)]));
   const folder = await mkdtemp(join(tmpdir(), 'shoal-bench-'));
   try {
-    const file = join(folder, 'payload');
-    await writeIncompressible(file, size);
+    const payloads = await makePayloads(folder, size);
     const runs: Result[] = [];
     // Interleaved: what else the machine does in the meantime meets all rungs and Nodes alike.
     for (let round = 0; round < repeat; round++) {
@@ -156,7 +242,7 @@ async function climb(): Promise<void> {
             const path = join(import.meta.dirname, 'rungs', name);
             return [node, '--disable-warning=ExperimentalWarning', path, '--size', String(size), ...args];
           };
-          runs.push(together(rung.name, node, await rung.run({ size, file, folder, node, script })));
+          runs.push(together(rung.name, node, await rung.run({ size, ...payloads, folder, node, script })));
         }
       }
     }
@@ -170,6 +256,21 @@ async function climb(): Promise<void> {
 
 function versionOf(node: string): string {
   return execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
+}
+
+async function makePayloads(folder: string, size: number) {
+  const make = async (name: string, bytes: number): Promise<Payload> => {
+    const path = join(folder, name);
+    await writeIncompressible(path, bytes);
+    return { path, bytes };
+  };
+  const { path: file } = await make('payload', size);
+  const eighth = await make('eighth', Math.ceil(size / 8));
+  const files = Math.min(MAX_SMALL_FILES, Math.ceil(size / SMALL_BYTES));
+  await mkdir(join(folder, 'many'));
+  for (let n = 0; n < files; n++) await make(`many/${String(n)}`, SMALL_BYTES);
+  const many = { path: join(folder, 'many'), bytes: files * SMALL_BYTES };
+  return { file, eighth, many, one: await make('one', many.bytes) };
 }
 
 async function writeIncompressible(path: string, size: number): Promise<void> {
@@ -221,14 +322,16 @@ function report(climbs: readonly Climb[]): void {
   }
   for (const { node, rungs } of rows) {
     console.log(`\n${machine.cpu}, ${String(machine.cores)} cores, ${machine.platform}, Node ${node}\n`);
-    console.log(line('', 'MB/s', 'of below', 'CPU s/GiB', 'of parts', 'peak MiB'));
-    for (const { rung, mbPerSecond, shareOfBelow, cpuPerGiB, ratioToParts, maxRssBytes, processes } of rungs) {
+    console.log(line('', 'seconds', 'MB/s', 'of below', 'CPU s/GiB', 'of parts', 'peak MiB'));
+    for (const { rung, seconds, mbPerSecond, shareOfBelow, cpuPerGiB, ratioToParts, maxRssBytes, processes } of rungs) {
       const share = shareOfBelow === undefined ? '' : `${(shareOfBelow * 100).toFixed(0)} %`;
       const ratio = ratioToParts === undefined ? '' : `× ${ratioToParts.toFixed(2)}`;
-      console.log(line(rung, mbPerSecond.toFixed(0), share, cpuPerGiB.toFixed(2), ratio, inMiB(maxRssBytes)));
+      console.log(
+        line(rung, seconds.toFixed(2), mbPerSecond.toFixed(0), share, cpuPerGiB.toFixed(2), ratio, inMiB(maxRssBytes)),
+      );
       if (processes.length === 1) continue;
       for (const one of processes) {
-        console.log(line(`  ${one.name}`, '', '', perGiB(one).toFixed(2), '', inMiB(one.maxRssBytes)));
+        console.log(line(`  ${one.name}`, '', '', '', perGiB(one).toFixed(2), '', inMiB(one.maxRssBytes)));
       }
     }
   }
