@@ -1,4 +1,8 @@
-/** The journal of a fetch: which chunks were written, four bytes big-endian each, in the order of writing. */
+/**
+ * The journal of a fetch: which chunks were written, four bytes big-endian each, in the order of writing. Room for the next
+ * ones is taken ahead and filled with what can't be a chunk, so that a disk that is full still takes the record of what is
+ * on it.
+ */
 import { isShoalError } from '../errors.ts';
 import type { Directory, OpenFile } from '../ports.ts';
 
@@ -8,6 +12,10 @@ const RECORD_BYTES = 4;
 /** Records held back at most: a kill loses no more than these, and they are only fetched again. */
 const RECORDS_PER_APPEND = 16;
 const READ_BYTES = 64 * 1024;
+/** Room is taken in such steps, whenever there is no more than AHEAD_BYTES left. */
+const STEP_BYTES = 4096;
+const AHEAD_BYTES = 1024;
+const FILLER = 0xff;
 
 /**
  * Opens the journal in a part folder, or begins one. What it says is a claim to be checked: a tail may be torn, blocks may
@@ -23,6 +31,7 @@ export async function openJournal(part: Directory, count: number): Promise<Journ
   try {
     const journal = new Journal(file, count);
     await journal.load();
+    await journal.reserve();
     return journal;
   } catch (error) {
     await file.close();
@@ -34,7 +43,9 @@ export class Journal {
   readonly #file: OpenFile;
   readonly #known: Uint8Array;
   #due: number[] = [];
+  /** Bytes that are records, and that are taken. */
   #end = 0;
+  #reserved = 0;
   #appending: Promise<void> = Promise.resolve();
 
   constructor(file: OpenFile, count: number) {
@@ -80,16 +91,25 @@ export class Journal {
     const most = this.#known.length * RECORD_BYTES * 2 + READ_BYTES;
     const block = new Uint8Array(READ_BYTES);
     const view = new DataView(block.buffer);
-    for (let length = block.length; length === block.length && this.#end < most;) {
-      length = await this.#file.read(block, this.#end);
-      const whole = length - (length % RECORD_BYTES);
-      for (let at = 0; at < whole; at += RECORD_BYTES) {
-        const index = view.getUint32(at);
-        if (index < this.#known.length) this.#known[index] = 1;
+    for (let length = block.length; length === block.length && this.#reserved < most;) {
+      const at = this.#reserved;
+      length = await this.#file.read(block, at);
+      this.#reserved += length - (length % RECORD_BYTES);
+      for (let record = 0; record + RECORD_BYTES <= length; record += RECORD_BYTES) {
+        const index = view.getUint32(record);
+        if (index >= this.#known.length) continue;
+        this.#known[index] = 1;
+        this.#end = at + record + RECORD_BYTES;
       }
-      this.#end += whole;
     }
-    await this.#file.truncate(this.#end);
+  }
+
+  /** Takes room for the records to come. @throws ShoalError by `fileError` */
+  async reserve(): Promise<void> {
+    if (this.#reserved - this.#end > AHEAD_BYTES) return;
+    const room = new Uint8Array(STEP_BYTES).fill(FILLER);
+    await this.#file.write(room, this.#reserved);
+    this.#reserved += room.length;
   }
 
   async #append(): Promise<void> {
@@ -106,5 +126,6 @@ export class Journal {
       this.#due = [...due, ...this.#due];
       throw error;
     }
+    await this.reserve();
   }
 }

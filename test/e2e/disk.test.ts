@@ -57,6 +57,19 @@ describe('a disk', function () {
     expect(await leftovers(small)).to.deep.equal([]);
   });
 
+  it('that is full after a few pieces only keeps those', async () => {
+    const box = sandbox();
+    const tree = await makePlainTree(box.path('from'), 20 * MIB, 'full');
+    const { link } = await box.share('ann', tree);
+    const small = await mount(box.path('small'), 'size=9m');
+    expectFailed(await box.fetch(link, `${small}/to`), 1, 'disk-full');
+    await mount(small, 'size=64m');
+    const ended = await box.fetch(link, `${small}/to`);
+    expectDone(ended);
+    expect(ended.last('resumed').bytes).to.be.greaterThan(2 * MIB);
+    expect(await treeAt(`${small}/to`)).to.deep.equal(await treeAt(tree));
+  });
+
   it('that is full ends a copy, and the same command completes once there is room', async () => {
     const box = sandbox();
     const tree = await makePlainTree(box.path('from'), 20 * MIB, 'full');

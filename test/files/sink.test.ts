@@ -168,6 +168,20 @@ describe('A sink', () => {
     expect(disk.open).to.equal(1);
   });
 
+  it('keeps the record of what was written when there is no room for another byte', async () => {
+    const disk = new Forgetful();
+    const root = disk.root();
+    const sink = await openSink(optionsFor(folderShare, root));
+    await sink.write(1, folderShare.piece(1));
+    const before = disk.contents().get(`${PART}/journal`)!.length;
+    await sink.record(1);
+    await sink.close();
+    expect(disk.contents().get(`${PART}/journal`)!.length).to.equal(before);
+    const again = await openSink(optionsFor(folderShare, root));
+    expect(again.claimed()).to.deep.equal([1]);
+    await again.close();
+  });
+
   it('takes what a journal says for no more than a claim', async () => {
     const disk = new Forgetful();
     const root = disk.root();
@@ -184,9 +198,10 @@ describe('A sink', () => {
     await sink.close();
     const again = await part.open('journal', 'read');
     const bytes = new Uint8Array(100);
-    expect(bytes.subarray(0, await again.read(bytes, 0))).to.deep.equal(
-      new Uint8Array([0, 0, 0, 1, 255, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]),
-    );
+    expect(await again.read(bytes, 0)).to.equal(bytes.length);
+    expect(bytes.subarray(0, 16)).to.deep.equal(new Uint8Array([0, 0, 0, 1, 255, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]));
+    // What follows is room for others: no record.
+    expect(bytes.subarray(16)).to.deep.equal(new Uint8Array(84).fill(255));
     await again.close();
     await part.close();
   });
