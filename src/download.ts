@@ -14,10 +14,10 @@ import {
   HELLO_TIMEOUT_MS,
   MAX_BLOCK_BYTES,
   MAX_CHUNKS_IN_WORK,
-  NOBODY_FOUND_NOTICE_MS,
   REFUSED_GRACE_MS,
   TICK_MS,
 } from './limits.ts';
+import { Movement } from './movement.ts';
 import type {
   Candidate,
   Channel,
@@ -115,14 +115,14 @@ export class Download {
   #phase: Phase | undefined;
   /** What to say to peers in the end: whether all that was wanted came; nothing when the download failed. */
   #farewell: { readonly complete: boolean } | undefined;
-  #lastMovedMs: number;
-  #lastNoticeMs: number;
+  readonly #movement: Movement;
   #lastRefusedMs: number;
 
   constructor(deps: DownloadDeps, options: DownloadOptions) {
     this.#deps = deps;
     this.#options = options;
-    this.#lastMovedMs = this.#lastNoticeMs = this.#lastRefusedMs = deps.clock.monotonic();
+    this.#lastRefusedMs = deps.clock.monotonic();
+    this.#movement = new Movement(this.#lastRefusedMs);
     this.#shareBlock.promise.catch(() => undefined);
     const onAbort = (): void =>
       this.#fail(new ShoalError('interrupted', 'stopped on request; the same command goes on where this one stopped'));
@@ -168,7 +168,7 @@ export class Download {
       }),
     };
     this.#phase = phase;
-    this.#moved();
+    this.#movement.moved(this.#now());
     for (const source of this.#sources.values()) this.#enter(source, phase);
     this.#settle(phase);
     try {
@@ -346,7 +346,7 @@ export class Download {
     if (this.#stop.signal.aborted) return;
     this.#sources.set(source.peer, source);
     // Who comes and goes moves nothing.
-    if (!this.#left.some(({ peer }) => peer === source.peer)) this.#moved();
+    if (!this.#left.some(({ peer }) => peer === source.peer)) this.#movement.moved(this.#now());
     this.#options.onEvent({ event: 'found', peer: source.peer, via: source.via, address });
     if (this.#phase !== undefined) this.#enter(source, this.#phase);
   }
@@ -444,7 +444,7 @@ export class Download {
     }
     source.bytes += length;
     this.#swarm.delivered(source.peer);
-    this.#moved();
+    this.#movement.moved(this.#now());
     for (const other of phase.schedule.settled(index, this.#now()))
       this.#sources.get(other)?.cancel(kind, stream, [index]);
   }
@@ -466,10 +466,11 @@ export class Download {
       await this.#deps.clock.sleep(TICK_MS, this.#stop.signal);
       for (const source of this.#sources.values()) {
         const bytes = source.receivedBytes();
-        if (bytes === received.get(source.peer)) continue;
+        const before = received.get(source.peer) ?? 0;
+        if (bytes === before) continue;
         received.set(source.peer, bytes);
         this.#phase?.schedule.heard(source.peer, this.#now());
-        this.#moved();
+        this.#movement.received(Math.max(0, bytes - before), this.#now());
       }
       for (const peer of this.#dispensable())
         this.#sources.get(peer)?.end(new ShoalError('unavailable', 'sent nothing for a long time'));
@@ -491,10 +492,7 @@ export class Download {
 
   /** Says by name what is waited for, when nothing moves. */
   #notice(): void {
-    const now = this.#now();
-    if (now - Math.max(this.#lastMovedMs, this.#lastNoticeMs) < NOBODY_FOUND_NOTICE_MS) return;
-    this.#lastNoticeMs = now;
-    this.#options.onEvent({ event: 'waiting', why: this.#whatWeWaitFor() });
+    if (this.#movement.isToBeSaid(this.#now())) this.#options.onEvent({ event: 'waiting', why: this.#whatWeWaitFor() });
   }
 
   #hopeless(): ShoalError | undefined {
@@ -502,7 +500,7 @@ export class Download {
     const refused = this.#sources.size === 0 ? refusedByAll(this.#swarm) : undefined;
     if (refused !== undefined && now - this.#lastRefusedMs > REFUSED_GRACE_MS) return refused;
     const { timeoutMs } = this.#options;
-    if (timeoutMs === undefined || now - this.#lastMovedMs < timeoutMs) return undefined;
+    if (timeoutMs === undefined || this.#movement.stillMs(now) < timeoutMs) return undefined;
     const isFound = this.#block !== undefined && (this.#sources.size > 0 || this.#left.length > 0);
     return new ShoalError(
       isFound || refusalsIn(this.#swarm).length > 0 ? 'unavailable' : 'not-found',
@@ -564,10 +562,6 @@ export class Download {
   async #abortLate(channel: Channel, ended: Promise<unknown>): Promise<void> {
     if ((await within(this.#deps.clock, HANG_UP_MS, Promise.allSettled([ended]))) === undefined)
       channel.abort(new ShoalError('interrupted', 'the other side did not close'));
-  }
-
-  #moved(): void {
-    this.#lastMovedMs = this.#now();
   }
 
   #now(): number {

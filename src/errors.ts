@@ -84,15 +84,9 @@ export function fileError(error: unknown, tried: string): ShoalError {
 function explainErrno(errno: string | undefined): [ErrorCode, string?] {
   switch (errno) {
     case 'ENOSPC':
-      return [
-        'disk-full',
-        'no space is left on the disk; free some and run the same command again, it goes on where it stopped',
-      ];
+      return ['disk-full', 'no space is left on the disk; free some and run the same command again'];
     case 'EDQUOT':
-      return [
-        'disk-full',
-        'your disk quota is used up; free some and run the same command again, it goes on where it stopped',
-      ];
+      return ['disk-full', 'your disk quota is used up; free some and run the same command again'];
     case 'EFBIG':
       return ['disk-full', 'the file system can not hold a file of this size'];
     case 'EACCES':
@@ -106,7 +100,7 @@ function explainErrno(errno: string | undefined): [ErrorCode, string?] {
     case 'EILSEQ':
       return ['bad-name', 'this file system can not hold such a name'];
     case 'EEXIST':
-      return ['exists', 'it exists already'];
+      return ['exists', 'it exists already; choose another place, or replace it with --force'];
     case 'ELOOP':
       return ['denied', 'a symbolic link stands in its place'];
     case 'ENOENT':

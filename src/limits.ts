@@ -104,6 +104,8 @@ export const MAX_STALL_MS = 60_000;
 export const MAX_CHUNKS_IN_WORK = 12;
 /** Output in order: pieces asked for ahead of the first that is missing; fewer than are in work at once, or nothing would move. */
 export const STREAM_WINDOW = 8;
+/** A fetch moves when so much more has come, or a block is complete: a peer that trickles does not keep it from ending. */
+export const MOVED_BYTES = 16 * KiB;
 /** A search that found nobody says so after this time. */
 export const NOBODY_FOUND_NOTICE_MS = 10_000;
 /** Off a terminal a fetch gives up when nothing has moved for so long (experience.md). */

@@ -114,7 +114,7 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^@ipld\/car$/, /^src\/format\/car\.ts$/],
   [/^age-encryption$/, /^src\/format\/grant-seal\.ts$/],
   [/^@multiformats\/multiaddr$/, /^src\/(format\/hint\.ts$|net\/)/],
-  [/^(libp2p|@libp2p\/.+|@chainsafe\/.+|datastore-level)$/, /^src\/net\//],
+  [/^(libp2p|uint8arraylist|@libp2p\/.+|@chainsafe\/.+|datastore-level)$/, /^src\/net\//],
   [/^it-pipe$/, /^src\/(net\/|node\.ts$)/],
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
   [/^picomatch$/, /^(src\/daemon\/|src\/files\/|cli\/)/],

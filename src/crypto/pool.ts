@@ -9,7 +9,15 @@ import { fileURLToPath } from 'node:url';
 import { takeSpare } from '../memory.ts';
 import type { Piscina } from 'piscina';
 import { ShoalError } from '../errors.ts';
-import { IDLE_WORKER_MS, MAX_WORKERS, MIN_POOL_BYTES, MIN_WORKERS_FOR_ONE, PIECES_PER_TASK, SLOW_READER_MS, SLOW_SEAL_MS } from '../limits.ts';
+import {
+  IDLE_WORKER_MS,
+  MAX_WORKERS,
+  MIN_POOL_BYTES,
+  MIN_WORKERS_FOR_ONE,
+  PIECES_PER_TASK,
+  SLOW_READER_MS,
+  SLOW_SEAL_MS,
+} from '../limits.ts';
 import type { Crypto, PieceToSeal, SealedPiece } from '../ports.ts';
 import { nodeCrypto, pieceBytes } from './node.ts';
 import type { Outcome, Task } from './pool-worker.ts';

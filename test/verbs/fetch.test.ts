@@ -87,13 +87,16 @@ describe('fetch', () => {
 
     it('gets a part from each of four', async () => {
       const fetcher = world.network.node('fetcher');
+      // More than the credit of one peer.
+      const files = { it: new Uint8Array(4 * CREDIT_BYTES) };
+      const wide = await makeShare('wide', files);
       for (const name of ['s1', 's2', 's3', 's4']) {
-        const { node } = await seeder(world, name, large.id, await storeOf(large));
+        const { node } = await seeder(world, name, wide.id, await storeOf(wide));
         world.network.fault(node, fetcher, { delayMs: 50 });
       }
-      const fetching = await fetchAll(world, large, { node: fetcher });
-      expectComplete(fetching, 'large', LARGE);
-      expect(fetching.fetched!.sources.length).to.be.greaterThan(1);
+      const fetching = await fetchAll(world, wide, { node: fetcher });
+      expectComplete(fetching, 'wide', files);
+      expect(fetching.fetched!.sources.length).to.equal(4);
     });
 
     it('puts together what two incomplete ones have', async () => {
@@ -480,6 +483,17 @@ describe('fetch', () => {
       await seeder(world, 'honest', small.id, await storeOf(small));
       await world.clock.run(fetching.outcome, 20_000);
       expectComplete(fetching, 'small', SMALL);
+    });
+
+    it('gives up in time when the only peer sends a byte now and then', async () => {
+      await turncoat(world, 'trickle', small, async (channel, { stream }) => {
+        for (;;) {
+          await world.clock.sleep(900);
+          await say(channel, { type: 'have', stream, ranges: [] });
+        }
+      });
+      const { failure } = await fetchAll(world, small, { timeoutMs: 60_000 });
+      expect(failure?.code).to.equal('unavailable');
     });
 
     it('finds the live one among fifty that refuse the connection, within seconds', async () => {
