@@ -271,8 +271,8 @@ describe('the schedule', () => {
 
   it('asks the rarest first where several are incomplete', () => {
     const schedule = new Schedule({ count: 10, wanted: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], lengthOf: () => MIB });
-    schedule.addPeer('seed', 'all', CREDIT, 0);
-    schedule.addPeer('a', [0, 1, 2, 3, 4, 5], CREDIT, 0);
+    schedule.addPeer('seed', 'all', 4 * MIB, 0);
+    schedule.addPeer('a', [0, 1, 2, 3, 4, 5], 4 * MIB, 0);
     schedule.addPeer('b', [0, 1, 2, 3, 6, 7], 4 * MIB, 0);
     expect(schedule.ask('seed', 0)).to.deep.equal([8, 9, 4, 5]);
     expect(schedule.ask('b', 0)).to.deep.equal([6, 7, 0, 1]);
