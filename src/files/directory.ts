@@ -12,15 +12,17 @@
  */
 import { spawn } from 'node:child_process';
 import { strict as assert } from 'node:assert';
+import * as fs from 'node:fs';
 import { constants } from 'node:fs';
-import type { BigIntStats, Dirent } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import { link, lstat, mkdir, open, readdir, realpath, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
 import type { Directory, EntryKind, EntryStat, OpenFile } from '../ports.ts';
+import { inParallel } from '../parallel.ts';
 import { showName } from './names.ts';
-import { Gate, inParallel } from '../parallel.ts';
+import { entryStat, identityOf, kindOf, NodeFile } from './open-file.ts';
 
 // libuv adds O_CLOEXEC to every open. Windows has none of these flags.
 const NOFOLLOW = constants.O_NOFOLLOW ?? 0;
@@ -107,24 +109,29 @@ class NodeDirectory implements Directory {
 
   create(name: string): Promise<OpenFile> {
     return this.#at(name, 'create', async path => {
-      const handle = await this.#opened(path, CREATE_FLAGS, 0o666);
-      return new NodeFile(handle, this.#show(name), found => this.#isOurs(found));
+      const descriptor = await this.#opened(path, CREATE_FLAGS, 0o666);
+      return new NodeFile(descriptor, this.#show(name), found => this.#isOurs(found));
     });
   }
 
   open(name: string, mode: 'read' | 'write'): Promise<OpenFile> {
     return this.#at(name, 'open', async path => {
       const flags = (mode === 'read' ? constants.O_RDONLY : constants.O_RDWR) | NOFOLLOW | NONBLOCK;
-      const handle = await this.#opened(path, flags).catch((error: unknown) => {
+      const descriptor = await this.#opened(path, flags).catch((error: unknown) => {
         // A folder can not be opened for writing, a socket not at all.
         throw ['EISDIR', 'ENXIO', 'EOPNOTSUPP'].includes(codeOf(error))
           ? this.#notOurs(name, 'it is not a file')
           : error;
       });
-      const why = refusalOf(await statOf(handle), found => this.#isOurs(found));
-      if (why === undefined) return new NodeFile(handle, this.#show(name), found => this.#isOurs(found));
-      await handle.close();
-      throw this.#notOurs(name, why);
+      const file = new NodeFile(descriptor, this.#show(name), found => this.#isOurs(found));
+      try {
+        const why = refusalOf(fs.fstatSync(descriptor, { bigint: true }), found => this.#isOurs(found));
+        if (why !== undefined) throw this.#notOurs(name, why);
+        return file;
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
     });
   }
 
@@ -297,19 +304,22 @@ class NodeDirectory implements Directory {
     return Buffer.concat([Buffer.from(`${this.#base}/`), name]);
   }
 
-  /** Opens a file, and looks whether the path was led elsewhere meanwhile. */
-  async #opened(path: string, flags: number, mode?: number): Promise<FileHandle> {
-    const handle = await open(path, flags, mode);
-    if (this.#handle !== undefined && (mode === undefined || this.#filesystem.probed === true)) return handle;
+  /**
+   * Opens a file, and looks whether the path was led elsewhere meanwhile. Files are opened and looked at in the calling
+   * thread: with many small ones, handing each step to another one costs several times what the step does.
+   */
+  async #opened(path: string, flags: number, mode?: number): Promise<number> {
+    const descriptor = fs.openSync(path, flags, mode);
+    if (this.#handle !== undefined && (mode === undefined || this.#filesystem.probed === true)) return descriptor;
     try {
-      const opened = await handle.stat({ bigint: true });
+      const opened = fs.fstatSync(descriptor, { bigint: true });
       if (mode !== undefined) await this.#probeOwner(() => Promise.resolve(opened));
-      if (this.#handle !== undefined) return handle;
+      if (this.#handle !== undefined) return descriptor;
       const [seen, base] = await Promise.all([lstat(path, { bigint: true }), lstat(this.#base, { bigint: true })]);
-      if (identityOf(seen) === identityOf(opened) && identityOf(base) === this.#identity) return handle;
+      if (identityOf(seen) === identityOf(opened) && identityOf(base) === this.#identity) return descriptor;
       throw new ShoalError('denied', `cannot open a file in "${this.#shown}": the folder was replaced meanwhile`);
     } catch (error) {
-      await handle.close();
+      fs.closeSync(descriptor);
       throw error;
     }
   }
@@ -339,99 +349,12 @@ class NodeDirectory implements Directory {
   }
 }
 
-class NodeFile implements OpenFile {
-  readonly #handle: FileHandle;
-  readonly #shown: string;
-  readonly #isOurs: (found: BigIntStats) => boolean;
-  /** The system writes a file by one at a time; who waits for it would burn time on a processor. */
-  readonly #writing = new Gate(1);
-
-  constructor(handle: FileHandle, shown: string, isOurs: (found: BigIntStats) => boolean) {
-    this.#handle = handle;
-    this.#shown = shown;
-    this.#isOurs = isOurs;
-  }
-
-  read(into: Uint8Array, position: number): Promise<number> {
-    return this.#do('read', async () => {
-      let done = 0;
-      while (done < into.length) {
-        const { bytesRead } = await this.#handle.read(into, done, into.length - done, position + done);
-        if (bytesRead === 0) break;
-        done += bytesRead;
-      }
-      return done;
-    });
-  }
-
-  write(bytes: Uint8Array, position: number): Promise<void> {
-    return this.#do('write', () =>
-      this.#writing.run(async () => {
-        for (let done = 0; done < bytes.length;) {
-          const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, position + done);
-          done += bytesWritten;
-        }
-      }),
-    );
-  }
-
-  truncate(length: number): Promise<void> {
-    return this.#do('set the length of', () => this.#handle.truncate(length));
-  }
-
-  stat(): Promise<EntryStat> {
-    return this.#do('look at', async () => {
-      const found = await this.#handle.stat({ bigint: true });
-      return entryStat(found, this.#isOurs(found));
-    });
-  }
-
-  setAttributes(attributes: { executable?: boolean; modifiedSeconds?: number }): Promise<void> {
-    return this.#do('set the attributes of', async () => {
-      if (attributes.executable !== undefined && process.platform !== 'win32') {
-        const mode = (await this.#handle.stat()).mode & 0o777;
-        // Who may read it may run it.
-        await this.#handle.chmod(attributes.executable ? mode | ((mode & 0o444) >> 2) : mode & ~0o111);
-      }
-      if (attributes.modifiedSeconds !== undefined) {
-        // As a Date, since Node takes a negative number for now.
-        await this.#handle.utimes(new Date(), new Date(attributes.modifiedSeconds * 1000));
-      }
-    });
-  }
-
-  sync(): Promise<void> {
-    return this.#do('make durable', () => this.#handle.sync());
-  }
-
-  close(): Promise<void> {
-    return this.#do('close', () => this.#handle.close());
-  }
-
-  async #do<T>(tried: string, step: () => Promise<T>): Promise<T> {
-    try {
-      return await step();
-    } catch (error) {
-      throw fileError(error, `${tried} "${this.#shown}"`);
-    }
-  }
-}
-
 /** Why what was opened is not a plain file of ours, or undefined. */
 function refusalOf(found: BigIntStats, isOurs: (found: BigIntStats) => boolean): string | undefined {
   if (!found.isFile()) return 'it is not a file';
   if (found.nlink !== 1n) return 'it has other names (hard links), under which it would be changed as well';
   if (!isOurs(found)) return 'it belongs to another user';
   return undefined;
-}
-
-async function statOf(handle: FileHandle): Promise<BigIntStats> {
-  try {
-    return await handle.stat({ bigint: true });
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
 }
 
 /**
@@ -556,26 +479,6 @@ async function syncTree(base: string): Promise<void> {
   });
   for (const folder of folders) await syncTree(folder);
   await syncFolder(base);
-}
-
-function entryStat(found: BigIntStats, ours: boolean): EntryStat {
-  return {
-    kind: kindOf(found),
-    sizeBytes: Number(found.size),
-    links: Number(found.nlink),
-    identity: identityOf(found),
-    ours,
-  };
-}
-
-function kindOf(found: Pick<Dirent, 'isFile' | 'isDirectory' | 'isSymbolicLink'>): EntryKind {
-  if (found.isFile()) return 'file';
-  if (found.isDirectory()) return 'directory';
-  return found.isSymbolicLink() ? 'link' : 'other';
-}
-
-function identityOf(found: BigIntStats): string {
-  return `${found.dev}-${found.ino}`;
 }
 
 function codeOf(error: unknown): string {
