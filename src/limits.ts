@@ -152,6 +152,10 @@ export const CACHED_LISTINGS = 8;
 
 /** Read at once from a file that is read from its beginning to its end. */
 export const READ_BYTES = 256 * KiB;
+/** Steps like opening a file are handed to other threads once they take longer than this on average: a local disk takes a tenth. */
+export const SLOW_STEP_MS = 1;
+/** Written in the calling thread while steps are quick; more takes long enough to be handed over. */
+export const SMALL_WRITE_BYTES = 32 * KiB;
 /** How often the traffic of shares is noted in the catalog. */
 export const TRAFFIC_FLUSH_MS = 5_000;
 

@@ -18,11 +18,15 @@ import type { BigIntStats } from 'node:fs';
 import { link, lstat, mkdir, open, readdir, realpath, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { fileError, ShoalError } from '../errors.ts';
 import type { Directory, EntryKind, EntryStat, OpenFile } from '../ports.ts';
 import { inParallel } from '../parallel.ts';
 import { showName } from './names.ts';
 import { entryStat, identityOf, kindOf, NodeFile } from './open-file.ts';
+import { Pace } from './pace.ts';
+
+const openFile: (path: string, flags: number, mode?: number) => Promise<number> = promisify(fs.open);
 
 // libuv adds O_CLOEXEC to every open. Windows has none of these flags.
 const NOFOLLOW = constants.O_NOFOLLOW ?? 0;
@@ -45,7 +49,7 @@ export async function openDirectory(path: string, options: { byHandle?: boolean 
   const shown = showName(path);
   try {
     const real = await realpath(path);
-    const filesystem = { owner: process.geteuid?.() };
+    const filesystem = { owner: process.geteuid?.(), pace: new Pace() };
     if (options.byHandle !== false && process.platform === 'linux') {
       const handle = await open(real, FOLDER_FLAGS);
       if (await reachesThroughProc(handle))
@@ -76,6 +80,17 @@ async function reachesThroughProc(handle: FileHandle): Promise<boolean> {
   }
 }
 
+/** What all folders that were opened through one `openDirectory` know of where they are. */
+interface FileSystem {
+  /**
+   * The owner that new files get: this user, but on some network and foreign file systems another, which the first creation
+   * finds out. undefined where files have no owner.
+   */
+  owner: number | undefined;
+  probed?: boolean;
+  readonly pace: Pace;
+}
+
 class NodeDirectory implements Directory {
   /** What is held open; undefined where the folder is held by its path. */
   readonly #handle: FileHandle | undefined;
@@ -83,11 +98,7 @@ class NodeDirectory implements Directory {
   /** What must be found at the path; undefined where the folder is held by a descriptor. */
   readonly #identity: string | undefined;
   readonly #shown: string;
-  /**
-   * Shared by all folders opened through one `openDirectory`. The owner that new files get: this user, but on some network
-   * and foreign file systems another, which the first creation finds out. undefined where files have no owner.
-   */
-  readonly #filesystem: { owner: number | undefined; probed?: boolean };
+  readonly #filesystem: FileSystem;
   /** Steps under way: the descriptor's number must not be reused below them. */
   #busy = 0;
   #closed = false;
@@ -98,7 +109,7 @@ class NodeDirectory implements Directory {
     base: string,
     identity: string | undefined,
     shown: string,
-    filesystem: { owner: number | undefined },
+    filesystem: FileSystem,
   ) {
     this.#handle = handle;
     this.#base = base;
@@ -110,7 +121,7 @@ class NodeDirectory implements Directory {
   create(name: string): Promise<OpenFile> {
     return this.#at(name, 'create', async path => {
       const descriptor = await this.#opened(path, CREATE_FLAGS, 0o666);
-      return new NodeFile(descriptor, this.#show(name), found => this.#isOurs(found));
+      return this.#file(descriptor, name);
     });
   }
 
@@ -123,7 +134,7 @@ class NodeDirectory implements Directory {
           ? this.#notOurs(name, 'it is not a file')
           : error;
       });
-      const file = new NodeFile(descriptor, this.#show(name), found => this.#isOurs(found));
+      const file = this.#file(descriptor, name);
       try {
         const why = refusalOf(fs.fstatSync(descriptor, { bigint: true }), found => this.#isOurs(found));
         if (why !== undefined) throw this.#notOurs(name, why);
@@ -133,6 +144,11 @@ class NodeDirectory implements Directory {
         throw error;
       }
     });
+  }
+
+  #file(descriptor: number, name: string): OpenFile {
+    const { pace } = this.#filesystem;
+    return new NodeFile({ descriptor, pace, shown: this.#show(name), isOurs: found => this.#isOurs(found) });
   }
 
   make(name: string, options: { readonly shared?: boolean } = {}): Promise<void> {
@@ -304,12 +320,12 @@ class NodeDirectory implements Directory {
     return Buffer.concat([Buffer.from(`${this.#base}/`), name]);
   }
 
-  /**
-   * Opens a file, and looks whether the path was led elsewhere meanwhile. Files are opened and looked at in the calling
-   * thread: with many small ones, handing each step to another one costs several times what the step does.
-   */
+  /** Opens a file, and looks whether the path was led elsewhere meanwhile. */
   async #opened(path: string, flags: number, mode?: number): Promise<number> {
-    const descriptor = fs.openSync(path, flags, mode);
+    const descriptor = await this.#filesystem.pace.step(
+      () => fs.openSync(path, flags, mode),
+      () => openFile(path, flags, mode),
+    );
     if (this.#handle !== undefined && (mode === undefined || this.#filesystem.probed === true)) return descriptor;
     try {
       const opened = fs.fstatSync(descriptor, { bigint: true });

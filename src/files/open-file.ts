@@ -4,27 +4,36 @@ import type { BigIntStats, Dirent } from 'node:fs';
 import { promisify } from 'node:util';
 import { fileError } from '../errors.ts';
 import { Gate } from '../parallel.ts';
+import { SMALL_WRITE_BYTES } from '../limits.ts';
 import type { EntryKind, EntryStat, OpenFile } from '../ports.ts';
+import type { Pace } from './pace.ts';
 
 const [read, write, truncate] = [promisify(fs.read), promisify(fs.write), promisify(fs.ftruncate)];
 const [sync, close] = [promisify(fs.fsync), promisify(fs.close)];
+const [setMode, setTimes] = [promisify(fs.fchmod), promisify(fs.futimes)];
 
-/** The OpenFile port over a descriptor, which belongs to it. Short steps are done in the calling thread. */
+export interface NodeFileOptions {
+  /** Belongs to the file from now on. */
+  readonly descriptor: number;
+  readonly pace: Pace;
+  /** Its path in messages. */
+  readonly shown: string;
+  readonly isOurs: (found: BigIntStats) => boolean;
+}
+
+/** The OpenFile port over a descriptor. */
 export class NodeFile implements OpenFile {
-  readonly #descriptor: number;
-  readonly #shown: string;
-  readonly #isOurs: (found: BigIntStats) => boolean;
+  readonly #options: NodeFileOptions;
   /** The system writes a file by one at a time; who waits for it would burn time on a processor. */
   readonly #writing = new Gate(1);
   /** Steps under way: the descriptor's number must not be reused below them. */
   #busy = 0;
+  #hasMuchToWrite = false;
   #closed = false;
   #idle: (() => void) | undefined;
 
-  constructor(descriptor: number, shown: string, isOurs: (found: BigIntStats) => boolean) {
-    this.#descriptor = descriptor;
-    this.#shown = shown;
-    this.#isOurs = isOurs;
+  constructor(options: NodeFileOptions) {
+    this.#options = options;
   }
 
   read(into: Uint8Array, position: number): Promise<number> {
@@ -40,11 +49,14 @@ export class NodeFile implements OpenFile {
   }
 
   write(bytes: Uint8Array, position: number): Promise<void> {
+    const isMuch = bytes.length > SMALL_WRITE_BYTES;
+    if (isMuch) this.#hasMuchToWrite = true;
     return this.#do('write', descriptor =>
       this.#writing.run(async () => {
         for (let done = 0; done < bytes.length;) {
-          const { bytesWritten } = await write(descriptor, bytes, done, bytes.length - done, position + done);
-          done += bytesWritten;
+          const rest = [bytes, done, bytes.length - done, position + done] as const;
+          const elsewhere = async () => (await write(descriptor, ...rest)).bytesWritten;
+          done += isMuch ? await elsewhere() : await this.#step(() => fs.writeSync(descriptor, ...rest), elsewhere);
         }
       }),
     );
@@ -57,20 +69,28 @@ export class NodeFile implements OpenFile {
   stat(): Promise<EntryStat> {
     return this.#do('look at', async descriptor => {
       const found = fs.fstatSync(descriptor, { bigint: true });
-      return entryStat(found, this.#isOurs(found));
+      return entryStat(found, this.#options.isOurs(found));
     });
   }
 
   setAttributes(attributes: { executable?: boolean; modifiedSeconds?: number }): Promise<void> {
     return this.#do('set the attributes of', async descriptor => {
       if (attributes.executable !== undefined && process.platform !== 'win32') {
-        const mode = fs.fstatSync(descriptor).mode & 0o777;
+        const before = fs.fstatSync(descriptor).mode & 0o777;
         // Who may read it may run it.
-        fs.fchmodSync(descriptor, attributes.executable ? mode | ((mode & 0o444) >> 2) : mode & ~0o111);
+        const mode = attributes.executable ? before | ((before & 0o444) >> 2) : before & ~0o111;
+        await this.#step(
+          () => fs.fchmodSync(descriptor, mode),
+          () => setMode(descriptor, mode),
+        );
       }
       if (attributes.modifiedSeconds !== undefined) {
         // As a Date, since Node takes a negative number for now.
-        fs.futimesSync(descriptor, new Date(), new Date(attributes.modifiedSeconds * 1000));
+        const times = [new Date(), new Date(attributes.modifiedSeconds * 1000)] as const;
+        await this.#step(
+          () => fs.futimesSync(descriptor, ...times),
+          () => setTimes(descriptor, ...times),
+        );
       }
     });
   }
@@ -83,20 +103,30 @@ export class NodeFile implements OpenFile {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#busy > 0) await new Promise<void>(resolve => (this.#idle = resolve));
+    const { descriptor, shown } = this.#options;
     try {
-      await close(this.#descriptor);
+      if (this.#hasMuchToWrite) await close(descriptor);
+      else
+        await this.#step(
+          () => fs.closeSync(descriptor),
+          () => close(descriptor),
+        );
     } catch (error) {
-      throw fileError(error, `close "${this.#shown}"`);
+      throw fileError(error, `close "${shown}"`);
     }
+  }
+
+  #step<T>(here: () => T, elsewhere: () => Promise<T>): Promise<T> {
+    return this.#options.pace.step(here, elsewhere);
   }
 
   async #do<T>(tried: string, step: (descriptor: number) => Promise<T>): Promise<T> {
     assert(!this.#closed, 'the file is open');
     this.#busy += 1;
     try {
-      return await step(this.#descriptor);
+      return await step(this.#options.descriptor);
     } catch (error) {
-      throw fileError(error, `${tried} "${this.#shown}"`);
+      throw fileError(error, `${tried} "${this.#options.shown}"`);
     } finally {
       this.#busy -= 1;
       if (this.#busy === 0) this.#idle?.();
