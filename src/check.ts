@@ -2,7 +2,6 @@
 import { isShoalError } from './errors.ts';
 import { sameBytes } from './format/ids.ts';
 import { streamKey, type FileKey } from './format/keys.ts';
-import type { Layout } from './format/layout.ts';
 import type { Listing } from './format/listing.ts';
 import type { Manifest } from './format/manifest.ts';
 import { PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';
@@ -72,21 +71,4 @@ function* batches(indices: Iterable<number>): Generator<number[]> {
     batch = [];
   }
   if (batch.length > 0) yield batch;
-}
-
-/** Where piece `index` of a share lies in files below `root`, in the order of the manifest. */
-export function segmentsOf(
-  root: string,
-  manifest: Manifest,
-  layout: Layout,
-  index: number,
-  streamSize: number,
-): Pick<PieceToSeal, 'content' | 'zeros'> {
-  const { runs, zeros } = layout.piece(index, streamSize);
-  const content = runs.map(({ entry, offset, length }) => {
-    const path = manifest.entries[entry]?.path;
-    if (path === undefined) throw new Error('the layout is of another manifest');
-    return { path: manifest.kind === 'file' ? root : `${root}/${path}`, offset, length };
-  });
-  return { content, zeros };
 }

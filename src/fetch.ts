@@ -1,15 +1,15 @@
 /** Link in, verified plaintext out. */
-import { rightPieces, segmentsOf, type OpenedShare } from './check.ts';
+import { rightPieces, type OpenedShare } from './check.ts';
 import { Download, type DownloadDeps, type DownloadEvent, type SourceSummary } from './download.ts';
 import { ShoalError } from './errors.ts';
 import { streamKey } from './format/keys.ts';
-import { Layout } from './format/layout.ts';
+import { Layout, placesOf } from './format/layout.ts';
 import type { Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { giveMemory } from './memory.ts';
-import { pieceLength } from './format/pieces.ts';
+import { isZero, pieceLength } from './format/pieces.ts';
 import { keyOf, openShare, wrongLength } from './open.ts';
-import type { Destination, Sink } from './ports.ts';
+import type { Destination, PieceToSeal, Sink } from './ports.ts';
 import { IndexSet } from './protocol/ranges.ts';
 
 export interface FetchRequest {
@@ -158,8 +158,10 @@ async function checkStanding(
   signal: AbortSignal,
 ): Promise<void> {
   const { manifest, listing } = share;
-  const at = (index: number): ReturnType<typeof segmentsOf> =>
-    segmentsOf(standing.root, manifest, wanted.layout, index, listing.size('data'));
+  const at = (index: number): Pick<PieceToSeal, 'content' | 'zeros'> => {
+    const { places, zeros } = placesOf(standing.root, manifest, wanted.layout, index, listing.size('data'));
+    return { content: places, zeros };
+  };
   if (standing.plausible && wanted.selected === undefined) {
     const right = await rightPieces(deps.crypto, share, wanted.pieces, index => Promise.resolve(at(index)), signal);
     if (right.length === wanted.pieces.size) return;
@@ -192,6 +194,9 @@ async function fill(
   await download.blocks(indices, async (index, chunk, over) => {
     const plaintext = await deps.crypto.open(dataKey, index, chunk, await listing.digest('data', index), over);
     if (plaintext.length !== lengthOf(index)) throw wrongLength('data', index, plaintext.length, lengthOf(index));
+    const { zeros } = wanted.layout.piece(index, listing.size('data'));
+    if (!isZero(plaintext.subarray(plaintext.length - zeros)))
+      throw new ShoalError('malformed', `cannot open piece ${index} of the data: its padding is not zero`);
     await sink.write(index, plaintext, over);
     await sink.record(index);
     giveMemory(plaintext);

@@ -345,7 +345,7 @@ export interface Sink {
   read(index: number): Promise<{ readonly content: Uint8Array } | undefined>;
   /**
    * @param signal ends waiting for the turn of this piece, where they are written in order
-   * @throws ShoalError `malformed` when the padding is not zero; by `fileError`
+   * @throws ShoalError by `fileError`
    */
   write(index: number, plaintext: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** Notes that a piece was written. */

@@ -4,7 +4,7 @@ import { sealShareBlock } from './format/commitment.ts';
 import type { Hint } from './format/hint.ts';
 import { DIGEST_BYTES, type BlockId } from './format/ids.ts';
 import { fileKey, newFileKey, streamKey, type FileKey } from './format/keys.ts';
-import { Layout } from './format/layout.ts';
+import { Layout, placesOf } from './format/layout.ts';
 import { encodeManifest, segmentProblem, type Manifest } from './format/manifest.ts';
 import { chunkCount, pad, pieceLength } from './format/pieces.ts';
 import { listStream, ownerOf, type StreamList, type StreamName } from './format/share-block.ts';
@@ -195,18 +195,8 @@ function* tasksOf(count: number): Generator<number[]> {
 }
 
 function pieceOf(tree: Tree, layout: Layout, index: number, size: number): PieceToSeal {
-  const { runs, zeros } = layout.piece(index, size);
-  const content = runs.map(({ entry, offset, length }) => {
-    const source = tree.entries[entry];
-    if (source === undefined) throw new Error('the layout is of another tree');
-    return {
-      path: tree.kind === 'file' ? tree.root : `${tree.root}/${source.path}`,
-      offset,
-      length,
-      expect: source.stat,
-    };
-  });
-  return { index, content, zeros };
+  const { places, zeros } = placesOf(tree.root, tree, layout, index, size);
+  return { index, zeros, content: places.map(place => ({ ...place, expect: tree.entries[place.entry]?.stat })) };
 }
 
 interface SealedManifest extends SealedStream {

@@ -11,7 +11,7 @@
  * A part folder is used by one process at a time; the caller sees to it.
  */
 import { strict as assert } from 'node:assert';
-import { isShoalError, ShoalError } from '../errors.ts';
+import { isShoalError } from '../errors.ts';
 import type { Layout } from '../format/layout.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { chunkCount, pieceLength } from '../format/pieces.ts';
@@ -178,14 +178,11 @@ export class Sink {
   /**
    * Writes the bytes of piece `index` to where they belong; those of entries that are not selected are passed over. Several
    * pieces may be written at once.
-   * @throws ShoalError `malformed` when the padding is not zero; by `fileError`
+   * @throws ShoalError by `fileError`
    */
   async write(index: number, plaintext: Uint8Array): Promise<void> {
-    const { runs, zeros } = this.#piece(index);
+    const { runs } = this.#piece(index);
     assert(plaintext.length === pieceLength(this.#options.streamSize, index), 'a whole piece');
-    if (plaintext.subarray(plaintext.length - zeros).some(byte => byte !== 0)) {
-      throw new ShoalError('malformed', `cannot write piece ${index} of the data: its padding is not zero`);
-    }
     await inParallel(placed(runs), RUNS_AT_ONCE, async ({ entry, offset, begin, end }) => {
       if (this.#output.isSelected(entry)) await this.#output.write(entry, plaintext.subarray(begin, end), offset);
     });

@@ -49,8 +49,6 @@ function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSiz
       check();
       const { zeros } = layout.piece(index, streamSize);
       const content = plaintext.subarray(0, plaintext.length - zeros);
-      if (plaintext.subarray(content.length).some(byte => byte !== 0))
-        throw new ShoalError('malformed', `cannot write piece ${index} of the data: its padding is not zero`);
       // The stream may keep what it is given for a while; the piece's memory is used again.
       if (content.length > 0 && !output.write(Buffer.from(content)))
         await once(output, 'drain', signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted());

@@ -72,3 +72,28 @@ export class Layout {
     return this.#starts[entry]!;
   }
 }
+
+/** A run with the path of its file. */
+export interface Place extends Run {
+  readonly path: string;
+}
+
+/**
+ * Where piece `i` of a data stream lies in files below `root`, in order, and its padding. Paths are taken as they are, by
+ * plain concatenation (format.md §6).
+ */
+export function placesOf(
+  root: string,
+  { kind, entries }: { readonly kind: 'file' | 'folder'; readonly entries: readonly { readonly path: string }[] },
+  layout: Layout,
+  i: number,
+  streamSize: number,
+): { places: Place[]; zeros: number } {
+  const { runs, zeros } = layout.piece(i, streamSize);
+  const places = runs.map(run => {
+    const path = entries[run.entry]?.path;
+    if (path === undefined) throw new Error('the layout is of other files');
+    return { ...run, path: kind === 'file' ? root : `${root}/${path}` };
+  });
+  return { places, zeros };
+}

@@ -19,7 +19,7 @@ import {
   textField,
   uintField,
 } from './canonical.ts';
-import { pad } from './pieces.ts';
+import { isZero, pad } from './pieces.ts';
 import { quoted } from './quoted.ts';
 import type { ShareBlock } from './share-block.ts';
 
@@ -93,11 +93,6 @@ export function decodeManifest(stream: Uint8Array, block: ShareBlock): Manifest 
     throw malformed(WHAT, `its entries have ${total} bytes, the data stream ${block.data.size}`);
   }
   return manifest;
-}
-
-function isZero(bytes: Uint8Array): boolean {
-  for (const byte of bytes) if (byte !== 0) return false;
-  return true;
 }
 
 /** Checks keys and types; what the values say is `manifestProblem`'s matter. */

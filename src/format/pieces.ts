@@ -33,3 +33,9 @@ export function pieceLength(size: number, i: number): number {
 export function chunkLength(size: number, i: number): number {
   return pieceLength(size, i) + TAG_BYTES;
 }
+
+/** Whether bytes are padding: all of them zero. */
+export function isZero(bytes: Uint8Array): boolean {
+  for (const byte of bytes) if (byte !== 0) return false;
+  return true;
+}

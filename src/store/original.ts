@@ -6,10 +6,10 @@ import { sameBytes } from '../format/ids.ts';
 import type { BlockId } from '../format/ids.ts';
 import { streamKey } from '../format/keys.ts';
 import type { FileKey } from '../format/keys.ts';
-import { Layout } from '../format/layout.ts';
+import { Layout, placesOf } from '../format/layout.ts';
 import type { Listing } from '../format/listing.ts';
 import type { Manifest } from '../format/manifest.ts';
-import type { BlockAddress, ChunkSource, Crypto, Holdings, PieceToSeal } from '../ports.ts';
+import type { BlockAddress, ChunkSource, Crypto, Holdings } from '../ports.ts';
 import { notThere } from './memory.ts';
 
 export interface OriginalOptions {
@@ -77,7 +77,8 @@ class OriginalSource implements ChunkSource {
     const { id, crypto, listing } = this.#options;
     const digest = await listing.digest('data', index);
     try {
-      const [sealed] = await crypto.seal(this.#key, [this.#piece(index)], true, signal);
+      const { places, zeros } = this.#places(index);
+      const [sealed] = await crypto.seal(this.#key, [{ index, content: places, zeros }], true, signal);
       if (sealed?.chunk !== undefined && sameBytes(sealed.digest, digest)) return sealed.chunk;
     } catch (error) {
       if (isShoalError(error, 'changed')) throw await this.#markChanged(error.message, error);
@@ -87,23 +88,16 @@ class OriginalSource implements ChunkSource {
     throw await this.#markChanged(`${this.#filesOf(index)} no longer what was shared`);
   }
 
-  #piece(index: number): PieceToSeal {
-    const { runs, zeros } = this.#layout.piece(index, this.#options.listing.size('data'));
-    const content = runs.map(({ entry, offset, length }) => ({ path: this.#pathOf(entry), offset, length }));
-    return { index, content, zeros };
-  }
-
-  /** By plain concatenation: the manifest's paths are taken as they are (format.md §6). */
-  #pathOf(entry: number): string {
-    const { root, manifest } = this.#options;
-    return manifest.kind === 'file' ? root : `${root}/${manifest.entries[entry]?.path ?? ''}`;
+  #places(index: number): ReturnType<typeof placesOf> {
+    const { root, manifest, listing } = this.#options;
+    return placesOf(root, manifest, this.#layout, index, listing.size('data'));
   }
 
   /** The subject of a sentence: the files that piece `index` is made of. */
   #filesOf(index: number): string {
-    const { runs } = this.#layout.piece(index, this.#options.listing.size('data'));
-    const first = `"${showName(this.#pathOf(runs[0]?.entry ?? 0))}"`;
-    return runs.length <= 1 ? `${first} is` : `${first} or one of the ${runs.length - 1} files after it is`;
+    const { places } = this.#places(index);
+    const first = `"${showName(places[0]?.path ?? this.#options.root)}"`;
+    return places.length <= 1 ? `${first} is` : `${first} or one of the ${places.length - 1} files after it is`;
   }
 
   async #markChanged(why: string, cause?: unknown): Promise<ShoalError> {
