@@ -205,8 +205,7 @@ export class Sink {
   async finish({ replace }: { replace: boolean }): Promise<void> {
     const { parent, finalName } = this.#options;
     await this.#output.complete();
-    await this.#journal.flush();
-    await this.#part.syncAll();
+    await this.#output.sync();
     const old = replace ? await parent.stat(finalName) : undefined;
     const over = old !== undefined && old.kind !== 'directory' && this.#options.manifest.kind === 'file';
     if (old !== undefined && !over) await this.#setAside();

@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { openDirectory } from '../../src/files/directory.ts';
+import { lock } from '../../src/files/lock.ts';
 import type { Sink, SinkOptions } from '../../src/files/sink.ts';
 import { openSink } from '../../src/files/sink.ts';
 import { MAX_OPEN_FILES } from '../../src/limits.ts';
@@ -435,6 +436,25 @@ describe('A sink on disk', () => {
       expect(Buffer.compare(found, content), entry).to.equal(0);
     }
     expect((await readdir(path)).sort()).to.deep.equal(['final', 'outside']);
+  }
+
+  for (const share of [fileShare, folderShare]) {
+    it(`does not free the lock in the part folder while it makes a ${share.manifest.kind} durable`, async () => {
+      const sink = await openSink(optionsFor(share, root));
+      const path = at(PART, 'lock');
+      const held = await lock(path);
+      for (let index = 0; index < share.pieces; index++) await sink.write(index, share.piece(index));
+      // Something at the final name stops it right after that.
+      await writeFile(at('final'), 'in the way');
+      await failsWith('exists', sink.finish({ replace: false }));
+      const module = new URL('../../src/files/lock.ts', import.meta.url).href;
+      const script = `import { lock } from ${JSON.stringify(module)};
+        console.log((await lock(${JSON.stringify(path)})) === undefined ? 'held' : 'free');`;
+      const other = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+      expect(other).to.equal('held\n');
+      held!.release();
+      await sink.discard();
+    });
   }
 
   it('writes a folder with its attributes, as the umask has it', async () => {
