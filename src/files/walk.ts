@@ -15,6 +15,9 @@ import { inParallel } from '../parallel.ts';
 const FOLDERS_AT_ONCE = 8;
 const FILES_AT_ONCE = 4;
 
+/** A folder that holds these is a home, whoever's: nobody means to share that. */
+const HOME_FILES = ['secret', 'catalog.sqlite'].map(name => Buffer.from(name));
+
 /** A file, or an empty folder, to be shared. */
 export interface WalkedEntry {
   /** Relative to the root, with `/` between segments; of a single file its name. */
@@ -130,6 +133,10 @@ class Walk {
       found = await readdir(`${this.#root}/${folder.prefix}`, { withFileTypes: true, encoding: 'buffer' });
     } catch (error) {
       this.#problem(folder.prefix.slice(0, -1), whyNot(error));
+      return;
+    }
+    if (HOME_FILES.every(name => found.some(entry => entry.name.equals(name)))) {
+      this.#problem(folder.prefix.slice(0, -1), 'it is a home of shoal, with the keys of all its shares');
       return;
     }
     this.#listed.push(folder);

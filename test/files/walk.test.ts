@@ -113,6 +113,19 @@ describe('Walking a tree', () => {
     }
   });
 
+  it('leaves out a home of shoal, and names it', async () => {
+    await mkdir(at('home', 'blocks'), { recursive: true });
+    for (const name of ['secret', 'catalog.sqlite']) await writeFile(at('home', name), '');
+    await writeFile(at('secret'), 'of another kind');
+    const tree = await walkTree(path);
+    expect(paths(tree)).to.deep.equal(['secret']);
+    const why = 'it is a home of shoal, with the keys of all its shares';
+    expect(tree.problems).to.deep.equal([{ path: 'home', why }]);
+    const itself = await walkTree(at('home'));
+    expect(itself.entries).to.deep.equal([]);
+    expect(itself.problems).to.deep.equal([{ path: '.', why }]);
+  });
+
   it('names a path that is too long', async () => {
     const segment = 'x'.repeat(250);
     // Made from the inside out: the whole path is more than the system takes at once.
