@@ -115,7 +115,7 @@ function addFetching(program: Command, contextOf: ContextFor): void {
     )
     .addOption(repeatable('--only <glob>', 'only these files of a folder'))
     .option('--keep', 'serve it on afterwards, until Ctrl-C')
-    .option('--force', 'replace what stands there')
+    .option('--force', 'replace what stands there; refused where that would delete files that are not fetched')
     .addOption(timeout())
     .action(async (link: string | undefined, flags: FetchFlags, command: Command) => {
       const { only = [], keep = false, force = false } = flags;

@@ -78,6 +78,7 @@ export async function fetch(
     const share = await openShare(download, destination.store, deps.crypto, link.id, key);
     const wanted = wantedOf(share, request.only);
     onEvent(openedEvent(share.manifest, wanted));
+    if (request.force) await refuseToDelete(destination, share.manifest, request.only);
     const standing = request.force ? undefined : await destination.standing(share.manifest);
     if (standing !== undefined) {
       await checkStanding(deps, share, wanted, standing, signal);
@@ -169,6 +170,20 @@ async function checkStanding(
   throw new ShoalError(
     'exists',
     `cannot fetch to "${standing.root}": something else is there already; choose another place with --output, or replace it with --force`,
+  );
+}
+
+/** What the user puts into a folder beside the entries of a share is not for us to delete. @throws ShoalError `exists` */
+async function refuseToDelete(
+  destination: Destination,
+  manifest: Manifest,
+  only: FetchRequest['only'] = () => true,
+): Promise<void> {
+  const strangers = await destination.strangers(manifest, only);
+  if (strangers.length === 0) return;
+  throw new ShoalError(
+    'exists',
+    `cannot replace "${destination.pathOf(manifest)}": files in it that are not fetched would be deleted (${strangers.join(', ')} …); move them away, or choose another place with --output`,
   );
 }
 

@@ -364,6 +364,11 @@ export interface Destination {
   readonly window?: number;
   /** What stands at the final place already; undefined for nothing. */
   standing(manifest: Manifest): Promise<Standing | undefined>;
+  /**
+   * Files at the final place that replacing would not replace but delete, as they are no wanted entries; the paths of the
+   * first few, relative to the place and safe to show.
+   */
+  strangers(manifest: Manifest, isWanted: (path: string) => boolean): Promise<readonly string[]>;
   /** @throws ShoalError by `fileError`; `bad-name` for names that can not be made here */
   open(content: SinkContent): Promise<Sink>;
   /** Where the output is to be found, for people. */

@@ -1,6 +1,6 @@
 /** Where a fetch puts its output: beside the final place until it is complete, then there. */
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, stat } from 'node:fs/promises';
+import { lstat, mkdir, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileError, isShoalError, ShoalError } from '../errors.ts';
@@ -35,6 +35,8 @@ export interface ClosableDestination extends Destination {
 const BLOCKS = 'blocks';
 const STATS_AT_ONCE = 8;
 const PART_RETRY_MS = 100;
+/** So many names make clear what is meant. */
+const SOME_NAMES = 3;
 
 /**
  * Prepares the part folder of a fetch, which one process at a time can use.
@@ -187,6 +189,16 @@ class FolderDestination implements ClosableDestination {
     return (await exists(inside)) ? { root: inside, plausible: await isPlausible(inside, manifest) } : undefined;
   }
 
+  async strangers(manifest: Manifest, isWanted: (path: string) => boolean): Promise<readonly string[]> {
+    const root = this.pathOf(manifest);
+    const found = await lstat(root).catch(() => undefined);
+    if (found?.isDirectory() !== true) return [];
+    const own = new Set(manifest.kind === 'file' ? [] : manifest.entries.map(({ path }) => path).filter(isWanted));
+    const strangers: string[] = [];
+    await findOthers(root, '', own, strangers);
+    return strangers;
+  }
+
   pathOf(manifest: Manifest): string {
     return join(this.#place.parent, this.#place.name ?? manifest.name);
   }
@@ -223,6 +235,19 @@ class FolderDestination implements ClosableDestination {
     if (isWorthless) await removePart(this.#parent, this.#tag);
     this.#lock.release();
     await this.#parent.close();
+  }
+}
+
+/** Adds up to SOME_NAMES files below `folder` of `root` that are not in `own`. */
+async function findOthers(root: string, folder: string, own: ReadonlySet<string>, others: string[]): Promise<void> {
+  const entries = await readdir(join(root, folder), { withFileTypes: true }).catch((error: unknown) => {
+    throw fileError(error, `look into "${showName(join(root, folder))}"`);
+  });
+  for (const entry of entries) {
+    const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+    if (entry.isDirectory()) await findOthers(root, path, own, others);
+    else if (!own.has(path)) others.push(showName(path));
+    if (others.length >= SOME_NAMES) return;
   }
 }
 

@@ -10,6 +10,7 @@ export function streamDestination(output: NodeJS.WritableStream, store: ChunkSto
     store,
     window: STREAM_WINDOW,
     standing: () => Promise.resolve(undefined),
+    strangers: () => Promise.resolve([]),
     pathOf: () => '-',
     open: content => Promise.resolve(streamSink(output, content)),
     discard: () => Promise.resolve(),

@@ -206,7 +206,10 @@ describe('sharing and fetching', function () {
     for (const source of [path, tree]) {
       const { link } = await box.share('ann', source);
       const place = box.path(`place of ${source === tree ? 'folder' : 'file'}`);
-      await makeFile(source === tree ? join(place, 'tree', 'mine') : place, { bytes: Buffer.from('precious') });
+      const [inTree = ''] = Object.entries(await treeAt(tree)).flatMap(([name, what]) =>
+        what.startsWith('folder') ? [] : [name],
+      );
+      await makeFile(source === tree ? join(place, 'tree', inTree) : place, { bytes: Buffer.from('precious') });
       const before = await treeAt(place);
       const refused = await box.fetch(link, place);
       expectFailed(refused, 1, 'exists');
@@ -216,6 +219,17 @@ describe('sharing and fetching', function () {
       expect(await treeAt(source === tree ? join(place, 'tree') : place)).to.deep.equal(await treeAt(source));
       expect([...(await leftovers(box.folder)), ...(source === tree ? await leftovers(place) : [])]).to.deep.equal([]);
     }
+  });
+
+  it('deletes no folder of the user for a file of that name', async () => {
+    const box = sandbox();
+    const { link } = await box.share('ann', await makeFile(box.path('from', 'Documents'), { bytes: noise(4, 5000) }));
+    await makeFile(box.path('to', 'Documents', 'mine'), { bytes: Buffer.from('precious') });
+    const refused = await box.fetch(link, box.path('to'), ['--force']);
+    expectFailed(refused, 1, 'exists');
+    expect(refused.last('error').message).to.include('(mine …)');
+    expect(Object.keys(await treeAt(box.path('to')))).to.include('./Documents/mine');
+    expect(await leftovers(box.path('to'))).to.deep.equal([]);
   });
 
   it('tells wrong, cut and keyless links from each other and writes nothing', async () => {

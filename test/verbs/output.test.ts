@@ -140,7 +140,10 @@ describe('fetch to a folder', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  async function fetchTo(output: string, more: { force?: boolean; of?: TestShare } = {}): ReturnType<typeof fetchAll> {
+  async function fetchTo(
+    output: string,
+    more: { force?: boolean; only?: (path: string) => boolean; of?: TestShare } = {},
+  ): ReturnType<typeof fetchAll> {
     const { of = share, ...request } = more;
     const destination = await folderDestination({
       id: of.id,
@@ -187,6 +190,21 @@ describe('fetch to a folder', () => {
     await mkdir(join(folder, 'share'));
     expect((await fetchTo(folder)).failure?.code).to.equal('exists');
     expect(await readdir(join(folder, 'share'))).to.deep.equal([]);
+  });
+
+  it('deletes nothing of the user that lies in a folder it is to replace', async () => {
+    await seeder(world, 'sharer', share.id, await storeOf(share));
+    await fetchTo(folder);
+    await mkdir(join(folder, 'share', 'mine'));
+    await writeFile(join(folder, 'share', 'mine', 'notes'), 'precious');
+    const { failure } = await fetchTo(folder, { force: true });
+    expect(failure?.code).to.equal('exists');
+    expect(failure?.message).to.include('mine/notes');
+    expect(await readFile(join(folder, 'share', 'mine', 'notes'), 'utf8')).to.equal('precious');
+    await rm(join(folder, 'share', 'mine'), { recursive: true });
+    const only = (path: string): boolean => path === 'a.bin';
+    expect((await fetchTo(folder, { force: true, only })).failure?.code, 'what was fetched before').to.equal('exists');
+    expect((await fetchTo(folder, { force: true })).failure).to.equal(undefined);
   });
 
   it('writes nothing to the final place when the padding hides something', async () => {

@@ -79,6 +79,7 @@ export function memoryDestination(parent: Directory, store: ChunkStore): Destina
   return {
     store,
     standing: () => Promise.resolve(undefined),
+    strangers: () => Promise.resolve([]),
     pathOf: manifest => `/${manifest.name}`,
     open: content => openSink({ parent, tag: 'test', finalName: content.manifest.name, ...content }),
     discard: () => Promise.resolve(),
