@@ -3,6 +3,12 @@
 // What is here must run on Node 18.
 // A link on the command line is a secret, and a list of processes shows command lines to everyone.
 process.title = 'shoal';
+// Who kills the process that runs this one with a Node that is new enough means this one too.
+if (process.env.SHOAL_FOLLOWS_PARENT !== undefined) {
+  delete process.env.SHOAL_FOLLOWS_PARENT;
+  process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  process.channel?.unref();
+}
 
 const NEEDED = [22, 13];
 const [major, minor] = process.versions.node.split('.').map(Number);
@@ -37,7 +43,11 @@ async function carriedNode() {
 async function runWith(node) {
   const { spawn } = await import('node:child_process');
   const { fileURLToPath } = await import('node:url');
-  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+    // The fourth stream ends with this process, in whatever way that does.
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, SHOAL_FOLLOWS_PARENT: '1' },
+  });
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   const handOn = signal => child.kill(signal);
   for (const signal of signals) process.on(signal, handOn);

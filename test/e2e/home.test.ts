@@ -284,4 +284,19 @@ describe('a home', function () {
     expectDone(await box.run('bob', ['fetch', link, '-o', box.path('got'), '--json']));
     expect(await readdir(box.path('homes'))).to.deep.equal(['ann']);
   });
+
+  it('is let go of when the process is killed that runs it with another Node', async () => {
+    const box = sandbox();
+    const path = await makeFile(box.path('it'), { bytes: noise('it', 100) });
+    // As bin/shoal.js does it in a Node that is too old.
+    const runWith = `
+      const stdio = ['inherit', 'inherit', 'inherit', 'ipc'];
+      const env = { ...process.env, SHOAL_FOLLOWS_PARENT: '1' };
+      require('node:child_process').spawn(process.argv[1], process.argv.slice(2), { stdio, env });`;
+    const { command } = await box.share('ann', path, [], { before: [process.execPath, '-e', runWith] });
+    command.kill('SIGKILL');
+    // It ends for us when nobody holds its output any more.
+    await command.ended;
+    expect(await statesOf('ann')).to.deep.equal([['it', 'idle']]);
+  });
 });
