@@ -51,12 +51,13 @@ export interface Home {
   close(): Promise<void>;
 }
 
-/** Whether there is a home in `folder`, so that opening it makes nothing new. */
+/** Whether there is a home in `folder`, so that opening it makes nothing new. @throws ShoalError `denied`, `io` */
 export async function isHome(folder: string): Promise<boolean> {
   try {
     return (await stat(join(folder, SECRET_FILE))).isFile();
-  } catch {
-    return false;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw fileError(error, `look into the home folder "${folder}"`);
   }
 }
 

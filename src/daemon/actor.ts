@@ -193,7 +193,7 @@ async function serving(node: ShoalNode, id: BlockId, emit: Emit, signal: AbortSi
 function findShare(node: ShoalNode, text: string): ShareRecord {
   const catalog = node.home?.catalog;
   const trimmed = text.trim();
-  const isPrefix = /^b[a-z2-7]{7,}$/.test(trimmed);
+  const isPrefix = /^b[a-z2-7]*$/.test(trimmed);
   const id = isPrefix ? undefined : trimmed.includes(':') ? parseLink(trimmed).id : parseId(trimmed);
   const matches =
     catalog?.list().filter(record => (id === undefined ? record.id.startsWith(trimmed) : record.id === id)) ?? [];

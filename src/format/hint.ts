@@ -17,7 +17,7 @@ export type Hint =
 export function parseHint(text: string): Hint {
   if (text === '') throw badHint('it is empty');
   const wrong = /[^A-Za-z0-9/.:_-]/u.exec(text);
-  if (wrong) throw badHint(`${quoted(wrong[0])} does not belong into ${quoted(text)}`);
+  if (wrong) throw badHint(`${quoted(wrong[0])} does not belong in ${quoted(text)}`);
   return text.startsWith('/') ? parseMultiaddr(text) : parseRelay(text);
 }
 

@@ -43,7 +43,7 @@ export function idProblem(text: string, offset = 0): string | undefined {
   const wrong = text.search(/[^a-z2-7]/);
   if (wrong >= 0) {
     const character = String.fromCodePoint(text.codePointAt(wrong) ?? 0);
-    return `${quoted(character)} at position ${offset + wrong + 1} does not belong into an id, which has only a-z and 2-7`;
+    return `${quoted(character)} at position ${offset + wrong + 1} does not belong in an id, which has only a-z and 2-7`;
   }
   if (text.length < ID_CHARS) return `the id is cut short: it has ${text.length} of ${ID_CHARS} characters`;
   if (text.length > ID_CHARS) return `the id is too long: it has ${text.length} characters instead of ${ID_CHARS}`;
@@ -51,7 +51,7 @@ export function idProblem(text: string, offset = 0): string | undefined {
   const bytes = decodeBase32(text.slice(1));
   if (bytes === undefined) return 'the last character of the id is wrong';
   const link = readCid(bytes);
-  if (link === undefined) return 'it is an id of another kind: CIDv1 with dag-cbor and sha2-256 is needed';
+  if (link === undefined) return 'a character of it is wrong, or it is an id of another kind (CIDv1 with dag-cbor and sha2-256 is needed)';
   if (link.codec !== DAG_CBOR_CODEC) return 'it is the id of a chunk, not of a share or grant';
   return undefined;
 }

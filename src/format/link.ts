@@ -81,7 +81,7 @@ function parseBody(text: string, start: number): Link {
 function parseKey(text: string, start: number): FileKey {
   if (text === '') throw bad('its key is missing: nothing follows the dot');
   const wrong = text.search(/[^A-Za-z0-9_-]/);
-  if (wrong >= 0) throw bad(`the character at position ${start + wrong + 1} does not belong into a key`);
+  if (wrong >= 0) throw bad(`the character at position ${start + wrong + 1} does not belong in a key`);
   if (text.length < KEY_CHARS) throw bad(`it is cut short: its key has ${text.length} of ${KEY_CHARS} characters`);
   if (text.length > KEY_CHARS) throw bad(`its key has ${text.length} characters instead of ${KEY_CHARS}`);
   const bytes = decodeKey(text);
