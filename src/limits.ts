@@ -134,9 +134,8 @@ export const MIN_POOL_BYTES = 8 * MiB;
  * their main threads, and handing a block over and waiting for it costs as much as the block itself.
  */
 export const MIN_WORKERS_FOR_ONE = 3;
-/** Sealing a piece takes one or two milliseconds; longer, and its file is on a slow disk, for which workers do the waiting. */
-export const SLOW_SEAL_MS = 15;
-export const SLOW_READER_MS = 10_000;
+/** Sealing a piece takes one or two milliseconds; longer on average, and its file is on a slow disk. */
+export const SLOW_SEAL_MS = 8;
 /** Shares whose manifests are kept in memory for serving; others are read again. */
 export const CACHED_ORIGINALS = 32;
 /** Worker threads at most; beyond that the disk or the network is the limit. */
@@ -154,6 +153,8 @@ export const CACHED_LISTINGS = 8;
 export const READ_BYTES = 256 * KiB;
 /** Steps like opening a file are handed to other threads once they take longer than this on average: a local disk takes a tenth. */
 export const SLOW_STEP_MS = 1;
+/** Once steps have turned out to be slow, others do the waiting for so long; then it is tried again. */
+export const SLOW_FOR_MS = 10_000;
 /** Written in the calling thread while steps are quick; more takes long enough to be handed over. */
 export const SMALL_WRITE_BYTES = 32 * KiB;
 /** How often the traffic of shares is noted in the catalog. */

@@ -33,6 +33,8 @@ const LAYERS: readonly Layer[] = [
   { name: 'parallel', files: /^src\/parallel\.ts$/, imports: [], builtins: 'none', without: OUTSIDE },
   // Process-wide: memory of blocks. It keeps state, so what is pure does without it.
   { name: 'memory', files: /^src\/memory\.ts$/, imports: GROUND, builtins: 'none' },
+  // Measures how long steps of adapters take, which is nothing that a test would move.
+  { name: 'pace', files: /^src\/pace\.ts$/, imports: GROUND, builtins: 'none' },
   { name: 'format', files: /^src\/format\//, imports: GROUND, builtins: 'none', without: OUTSIDE },
   // Protocol and ports stand side by side: messages speak of what ports describe, ports of ranges. Ports are types only.
   {
@@ -46,8 +48,8 @@ const LAYERS: readonly Layer[] = [
   // Adapters implement ports and know neither verbs nor each other.
   { name: 'store', files: /^src\/store\//, imports: [...PURE, 'memory'], builtins: 'all' },
   { name: 'net', files: /^src\/net\//, imports: [...PURE, 'memory'], builtins: 'all' },
-  { name: 'files', files: /^src\/files\//, imports: PURE, builtins: 'all' },
-  { name: 'crypto', files: /^src\/crypto\//, imports: [...PURE, 'memory'], builtins: 'all' },
+  { name: 'files', files: /^src\/files\//, imports: [...PURE, 'pace'], builtins: 'all' },
+  { name: 'crypto', files: /^src\/crypto\//, imports: [...PURE, 'memory', 'pace'], builtins: 'all' },
   // The real clock, and what the package says of itself: adapters too small for a folder.
   { name: 'system', files: /^src\/(clock|version)\.ts$/, imports: ['ports'], builtins: 'all' },
   // The home composes stores, the node verbs and all adapters; index.ts says what of all this is public.

@@ -15,9 +15,9 @@ import {
   MIN_POOL_BYTES,
   MIN_WORKERS_FOR_ONE,
   PIECES_PER_TASK,
-  SLOW_READER_MS,
   SLOW_SEAL_MS,
 } from '../limits.ts';
+import { Pace } from '../pace.ts';
 import type { Crypto, PieceToSeal, SealedPiece } from '../ports.ts';
 import { nodeCrypto, pieceBytes } from './node.ts';
 import type { Outcome, Task } from './pool-worker.ts';
@@ -33,18 +33,10 @@ const WORKER = fileURLToPath(new URL(`./pool-worker${extname(import.meta.url)}`,
 export function poolCrypto(workers: number = Math.min(availableParallelism(), MAX_WORKERS)): Crypto {
   const here = nodeCrypto();
   let askedBytes = 0;
-  let slowUntilMs = 0;
+  const pace = new Pace(SLOW_SEAL_MS);
   let pool: Promise<Piscina<Task, Outcome>> | undefined;
 
   const isLittle = (bytes: number) => (askedBytes += bytes) <= MIN_POOL_BYTES;
-
-  async function sealHere(...[key, pieces, keep, signal]: Parameters<Crypto['seal']>): Promise<SealedPiece[]> {
-    const begunMs = performance.now();
-    const sealed = await here.seal(key, pieces, keep, signal);
-    const endedMs = performance.now();
-    if (endedMs - begunMs > SLOW_SEAL_MS * pieces.length) slowUntilMs = endedMs + SLOW_READER_MS;
-    return sealed;
-  }
 
   async function run(task: Task, transferList: ArrayBuffer[], signal: AbortSignal | undefined): Promise<Outcome> {
     signal?.throwIfAborted();
@@ -73,15 +65,16 @@ export function poolCrypto(workers: number = Math.min(availableParallelism(), MA
 
   return {
     async seal(key, pieces, keep, signal) {
-      const isForHere =
-        isLittle(pieces.reduce((sum, piece) => sum + pieceBytes(piece), 0)) ||
-        (pieces.length === 1 && workers < MIN_WORKERS_FOR_ONE);
-      if (isForHere && performance.now() >= slowUntilMs) return sealHere(key, pieces, keep, signal);
-      const batches: Promise<SealedPiece[]>[] = [];
-      for (let at = 0; at < pieces.length; at += PIECES_PER_TASK) {
-        batches.push(sealBatch(key, pieces.slice(at, at + PIECES_PER_TASK), keep, signal));
-      }
-      return (await Promise.all(batches)).flat();
+      const sealThere = async (): Promise<SealedPiece[]> => {
+        const batches: Promise<SealedPiece[]>[] = [];
+        for (let at = 0; at < pieces.length; at += PIECES_PER_TASK) {
+          batches.push(sealBatch(key, pieces.slice(at, at + PIECES_PER_TASK), keep, signal));
+        }
+        return (await Promise.all(batches)).flat();
+      };
+      const isOne = pieces.length === 1 && workers < MIN_WORKERS_FOR_ONE;
+      if (!isLittle(pieces.reduce((sum, piece) => sum + pieceBytes(piece), 0)) && !isOne) return sealThere();
+      return pace.step(() => here.seal(key, pieces, keep, signal), sealThere);
     },
 
     async open(key, index, chunk, digest, signal) {

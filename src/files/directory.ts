@@ -21,10 +21,11 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { fileError, ShoalError } from '../errors.ts';
 import type { Directory, EntryKind, EntryStat, OpenFile } from '../ports.ts';
+import { SLOW_STEP_MS } from '../limits.ts';
 import { inParallel } from '../parallel.ts';
 import { showName } from './names.ts';
 import { entryStat, identityOf, kindOf, NodeFile } from './open-file.ts';
-import { Pace } from './pace.ts';
+import { Pace } from '../pace.ts';
 
 const openFile: (path: string, flags: number, mode?: number) => Promise<number> = promisify(fs.open);
 
@@ -49,7 +50,7 @@ export async function openDirectory(path: string, options: { byHandle?: boolean 
   const shown = showName(path);
   try {
     const real = await realpath(path);
-    const filesystem = { owner: process.geteuid?.(), pace: new Pace() };
+    const filesystem = { owner: process.geteuid?.(), pace: new Pace(SLOW_STEP_MS) };
     if (options.byHandle !== false && process.platform === 'linux') {
       const handle = await open(real, FOLDER_FLAGS);
       if (await reachesThroughProc(handle))

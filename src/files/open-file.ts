@@ -6,7 +6,7 @@ import { fileError } from '../errors.ts';
 import { Gate } from '../parallel.ts';
 import { SMALL_WRITE_BYTES } from '../limits.ts';
 import type { EntryKind, EntryStat, OpenFile } from '../ports.ts';
-import type { Pace } from './pace.ts';
+import type { Pace } from '../pace.ts';
 
 const [read, write, truncate] = [promisify(fs.read), promisify(fs.write), promisify(fs.ftruncate)];
 const [sync, close] = [promisify(fs.fsync), promisify(fs.close)];

@@ -51,7 +51,8 @@ export function idProblem(text: string, offset = 0): string | undefined {
   const bytes = decodeBase32(text.slice(1));
   if (bytes === undefined) return 'the last character of the id is wrong';
   const link = readCid(bytes);
-  if (link === undefined) return 'a character of it is wrong, or it is an id of another kind (CIDv1 with dag-cbor and sha2-256 is needed)';
+  if (link === undefined)
+    return 'a character of it is wrong, or it is an id of another kind (CIDv1 with dag-cbor and sha2-256 is needed)';
   if (link.codec !== DAG_CBOR_CODEC) return 'it is the id of a chunk, not of a share or grant';
   return undefined;
 }

@@ -52,8 +52,8 @@ describe('crypto on worker threads', () => {
         await crypto.open(key, index, sealed!.chunk!, sealed!.digest);
       }
       expect(threads()).to.equal(before);
-      // Opening a file for each byte stands for a disk that takes its time.
-      const content = Array.from({ length: 10_000 }, (_, n) => ({ path: paths[n % 2]!, offset: 0, length: 1 }));
+      // Opening a file for each byte stands for a disk that takes its time: more than enough to move the average at once.
+      const content = Array.from({ length: 50_000 }, (_, n) => ({ path: paths[n % 2]!, offset: 0, length: 1 }));
       await crypto.seal(key, [{ index: 0, content, zeros: 0 }], true);
       expect(threads()).to.equal(before);
       await crypto.seal(key, [{ index: 0, content, zeros: 0 }], true);
