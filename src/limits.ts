@@ -61,6 +61,8 @@ export const MAX_STREAM_WINDOW_BYTES = CREDIT_BYTES + MiB;
 export const MAX_ASKED = 64;
 /** Blocks made at once for one channel: enough to keep two workers busy, few enough to bound memory. */
 export const READS_PER_CHANNEL = 3;
+/** Blocks that were sent and are not known to have arrived, per channel: more than fit the credit are left to the garbage collector. */
+export const MAX_UNCONFIRMED_BLOCKS = 16;
 /** Blocks made at once for all channels, beyond which each has one at a time: peers that stop reading hold what was made for them. */
 export const MAX_READS = 64;
 /** A peer that opened a channel says hello within this time. */
