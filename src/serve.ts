@@ -20,7 +20,7 @@ import {
   MAX_READS,
   READS_PER_CHANNEL,
 } from './limits.ts';
-import { freeMemory } from './memory.ts';
+import { freeOnceRead } from './memory.ts';
 import type { Channel, ChunkSource, Clock, Frame, Holdings, Network, Refusals, StreamName } from './ports.ts';
 import {
   CHUNKS_PROTOCOL,
@@ -198,9 +198,6 @@ class Conversation {
   readonly #queue = new Map<string, Wanted>();
   /** Bytes of what was asked for and has not left. */
   #owedBytes = 0;
-  /** Bytes of all that was ever asked for. */
-  #askedBytes = 0;
-  readonly #sent = new SentBlocks();
   #senders = 0;
   #failure: Error | undefined;
   #isOver = false;
@@ -253,10 +250,7 @@ class Conversation {
       if (this.#queue.has(key)) continue;
       this.#queue.set(key, wanted);
       this.#owedBytes += this.#lengthOf(wanted);
-      this.#askedBytes += this.#lengthOf(wanted);
     }
-    // Of what was asked, all but the credit has arrived there.
-    this.#sent.arrived(this.#askedBytes - CREDIT_BYTES);
     if (this.#owedBytes > MOST_OWED_BYTES) {
       throw new ShoalError('protocol', `cannot serve: more was asked for than the credit of ${CREDIT_BYTES} bytes`);
     }
@@ -269,10 +263,9 @@ class Conversation {
     return this.#senders < READS_PER_CHANNEL && this.#work.senders < MAX_READS;
   }
 
+  /** What is being read or sent already still arrives, and is owed until then. */
   #cancel(blocks: Blocks): void {
     for (const wanted of this.#wanted(blocks)) {
-      // What is on its way already still arrives, but the asker does not wait for it any more.
-      this.#askedBytes -= this.#lengthOf(wanted);
       if (this.#queue.delete(keyOf(wanted))) this.#owedBytes -= this.#lengthOf(wanted);
     }
   }
@@ -306,12 +299,12 @@ class Conversation {
       if (isShoalError(error, 'changed')) throw new Refused({ reason: 'changed' });
       if (!isShoalError(error)) throw error;
       const { kind, stream, index } = wanted;
-      this.#sent.add(this.#lengthOf(wanted));
       await this.#channel.send(encodeMessage({ type: 'lacks', kind, stream, ranges: [index, 1] }));
       return;
     }
     if (this.#failure !== undefined || this.#isOver) return;
-    this.#sent.add(this.#lengthOf(wanted), bytes);
+    // The garbage collector is slow to see a mebibyte; and what the asker says is no proof that it has arrived.
+    freeOnceRead(bytes);
     await this.#channel.send(encodeMessage({ type: 'block', ...wanted }), bytes);
     this.#report('sent', bytes.length);
   }
@@ -340,29 +333,6 @@ class Conversation {
 
   #report(event: Served['event'], bytes: number): void {
     this.#deps.onServed?.({ id: this.#id, peer: this.#channel.peer, address: this.#channel.address, bytes, event });
-  }
-}
-
-/**
- * Blocks in the order in which they were sent, until it is known that they have arrived. The network keeps the bytes that it
- * is given for an uncertain time, and the garbage collector is slow to see a mebibyte; so their memory is freed here.
- */
-class SentBlocks {
-  readonly #blocks: { readonly end: number; readonly bytes: Uint8Array | undefined }[] = [];
-  #end = 0;
-
-  /** @param length what the block counts in the credit, in bytes, as it does in `arrived` */
-  add(length: number, bytes?: Uint8Array): void {
-    this.#end += length;
-    this.#blocks.push({ end: this.#end, bytes });
-  }
-
-  /** The other side has received at least so many bytes, in the order in which they were sent. */
-  arrived(total: number): void {
-    for (let [first] = this.#blocks; first !== undefined && first.end <= total; [first] = this.#blocks) {
-      this.#blocks.shift();
-      if (first.bytes !== undefined) freeMemory(first.bytes);
-    }
   }
 }
 

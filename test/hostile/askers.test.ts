@@ -214,6 +214,35 @@ describe('A sharer, among hostile askers,', () => {
     await Promise.all([expectServed(), wire.say({ type: 'bye' })]);
   }).timeout(30_000);
 
+  it('keeps nothing of what it has sent for who cancels it afterwards', async () => {
+    const wire = await joined();
+    for (let round = 0; round < 150; round++) {
+      await wire.say({ type: 'get', kind: 'chunk', stream: 'data', ranges: [0, 4] });
+      for (let n = 0; n < 4; n++) expect((await wire.next())?.header['type']).to.equal('block');
+      await wire.say({ type: 'cancel', kind: 'chunk', stream: 'data', ranges: [0, 4] });
+    }
+    expect(await run.look(), 'MiB at most').to.be.lessThan(MAX_PEAK_MIB);
+    await Promise.all([expectServed(), wire.say({ type: 'bye' })]);
+  }).timeout(60_000);
+
+  it('gives whole blocks to who asks for more than its credit before it reads', async () => {
+    const wire = await asker.open(hint);
+    await wire.say(helloTo(wire, id, asker.node.peerId));
+    const listed = listedIn((await wire.next())!.body, 'data');
+    wire.stream.pause();
+    await wire.say({ type: 'get', kind: 'chunk', stream: 'data', ranges: [0, 6] });
+    while (wire.stream.readBufferLength < 100_000) await sleep(20);
+    await wire.say({ type: 'get', kind: 'chunk', stream: 'data', ranges: [6, 3] });
+    // What was asked first is taken, and with it the second request, when this one is answered.
+    expect((await answerTo(asker, () => ({ type: 'bye' }))).messages).to.deep.equal([]);
+    wire.stream.resume();
+    for (let n = 0; n < 9; n++) {
+      const block = await wire.next();
+      expect(Buffer.from(sha256(block!.body)).toString('hex')).to.equal(listed[Number(block!.header['index'])]);
+    }
+    await wire.say({ type: 'bye' });
+  }).timeout(30_000);
+
   it('lives through a thousand channels of one peer, most of which it refuses', async () => {
     const peer = await newPeer();
     const answers = await Promise.allSettled(
