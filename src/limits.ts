@@ -80,8 +80,15 @@ export const DIAL_TIMEOUT_MS = 10_000;
 /** Channels that one peer may hold open at once, and all together: memory is credit times channels at worst. */
 export const MAX_CHANNELS_PER_PEER = 16;
 export const MAX_CHANNELS = 256;
-/** Connections of a node. */
+/** Connections of a node; beyond, those from outside that have no channel give way to new ones. */
 export const MAX_CONNECTIONS = 300;
+/** Connections from one host, likewise: many homes may share an address, and none may take all places. */
+export const MAX_CONNECTIONS_PER_HOST = 150;
+/** A connection from outside that has had no channel for so long is closed while there are more such than these: a few save their owners from dialling again. */
+export const IDLE_CONNECTION_MS = 30_000;
+export const MAX_IDLE_CONNECTIONS = 50;
+/** How often such connections are looked for. */
+export const CROWD_CHECK_MS = 10_000;
 /** New connections per second from one host before they are refused: many homes may share one machine. */
 export const MAX_INBOUND_PER_SECOND = 100;
 /** An inbound connection finishes its handshake within this time: a few round trips on a bad line. */

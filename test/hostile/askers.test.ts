@@ -276,8 +276,16 @@ describe('A sharer, among hostile askers,', () => {
     for (const socket of sockets) socket.destroy();
   }).timeout(60_000);
 
+  it('serves others while a crowd of identities is connected that says nothing', async () => {
+    const crowd = child('crowd.child.ts', link);
+    children.push(crowd);
+    const [connected] = (await once(crowd.stdout!, 'data')) as [Buffer];
+    expect(Number(connected)).to.be.greaterThan(300);
+    await expectServed(SOON);
+  }).timeout(120_000);
+
   it('serves others while some ask and stop reading', async () => {
-    for (let n = 0; n < 4; n++) children.push(stalledAsker(link));
+    for (let n = 0; n < 4; n++) children.push(child('stalled.child.ts', link));
     await Promise.all(children.map(child => once(child.stdout!, 'data')));
     for (const child of children) child.kill('SIGSTOP');
     await expectServed();
@@ -312,8 +320,7 @@ async function inTurns<T>(all: readonly T[], work: (one: T) => Promise<void>): P
   for (let n = 0; n < all.length; n += 8) await Promise.all(all.slice(n, n + 8).map(work));
 }
 
-/** A process that opens as many channels as it may, asks for as much as it may on each, and says so. */
-function stalledAsker(link: string): ChildProcess {
-  const script = join(import.meta.dirname, 'stalled.child.ts');
-  return spawn(process.execPath, [script, link], { stdio: ['ignore', 'pipe', 'inherit'] });
+/** A process of its own, which speaks when it has done what it does. */
+function child(script: string, link: string): ChildProcess {
+  return spawn(process.execPath, [join(import.meta.dirname, script), link], { stdio: ['ignore', 'pipe', 'inherit'] });
 }
