@@ -61,8 +61,6 @@ export const MAX_STREAM_WINDOW_BYTES = CREDIT_BYTES + MiB;
 export const MAX_ASKED = 64;
 /** Blocks made at once for one channel: enough to keep two workers busy, few enough to bound memory. */
 export const READS_PER_CHANNEL = 3;
-/** Blocks that were sent and are not known to have arrived, per channel: more than fit the credit are left to the garbage collector. */
-export const MAX_UNCONFIRMED_BLOCKS = 16;
 /** Blocks made at once for all channels, beyond which each has one at a time: peers that stop reading hold what was made for them. */
 export const MAX_READS = 64;
 /** A peer that opened a channel says hello within this time. */
@@ -82,8 +80,15 @@ export const DIAL_TIMEOUT_MS = 10_000;
 /** Channels that one peer may hold open at once, and all together: memory is credit times channels at worst. */
 export const MAX_CHANNELS_PER_PEER = 16;
 export const MAX_CHANNELS = 256;
-/** Connections of a node. */
+/** Connections of a node; beyond, those from outside that have no channel give way to new ones. */
 export const MAX_CONNECTIONS = 300;
+/** Connections from one host, likewise: many homes may share an address, and none may take all places. */
+export const MAX_CONNECTIONS_PER_HOST = 150;
+/** A connection from outside that has had no channel for so long is closed while there are more such than these: a few save their owners from dialling again. */
+export const IDLE_CONNECTION_MS = 30_000;
+export const MAX_IDLE_CONNECTIONS = 50;
+/** How often such connections are looked for. */
+export const CROWD_CHECK_MS = 10_000;
 /** New connections per second from one host before they are refused: many homes may share one machine. */
 export const MAX_INBOUND_PER_SECOND = 100;
 /** An inbound connection finishes its handshake within this time: a few round trips on a bad line. */

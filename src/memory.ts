@@ -29,3 +29,18 @@ export function giveMemory({ buffer }: Uint8Array): void {
 export function freeMemory({ buffer, byteLength }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
+
+/** Memory that is freed once it has been read to its end. */
+const parting = new WeakSet<ArrayBufferLike>();
+
+/** Has the memory of `bytes` freed, where nothing else is in it, as soon as `haveRead` is told of their end. */
+export function freeOnceRead({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) parting.add(buffer);
+}
+
+/** `part`, a view of some memory that is read from its beginning to its end, has been read by the last who needs it. */
+export function haveRead({ buffer, byteOffset, byteLength }: Uint8Array): void {
+  if (byteOffset + byteLength < buffer.byteLength || !parting.delete(buffer)) return;
+  // Who called the reader may count with the lengths of views until it returns.
+  queueMicrotask(() => freeMemory(new Uint8Array(buffer)));
+}

@@ -18,10 +18,9 @@ import {
   MAX_CHANNELS,
   MAX_CHANNELS_PER_PEER,
   MAX_READS,
-  MAX_UNCONFIRMED_BLOCKS,
   READS_PER_CHANNEL,
 } from './limits.ts';
-import { freeMemory } from './memory.ts';
+import { freeOnceRead } from './memory.ts';
 import type { Channel, ChunkSource, Clock, Frame, Holdings, Network, Refusals, StreamName } from './ports.ts';
 import {
   CHUNKS_PROTOCOL,
@@ -199,11 +198,6 @@ class Conversation {
   readonly #queue = new Map<string, Wanted>();
   /** Bytes of what was asked for and has not left. */
   #owedBytes = 0;
-  /** Bytes of all that was ever asked for, but for what was cancelled before it was known to have arrived. */
-  #askedBytes = 0;
-  /** What is being read, or was sent and is not known to have arrived. */
-  readonly #onTheWay = new Set<string>();
-  readonly #sent = new SentBlocks(key => this.#onTheWay.delete(key));
   #senders = 0;
   #failure: Error | undefined;
   #isOver = false;
@@ -256,10 +250,7 @@ class Conversation {
       if (this.#queue.has(key)) continue;
       this.#queue.set(key, wanted);
       this.#owedBytes += this.#lengthOf(wanted);
-      this.#askedBytes += this.#lengthOf(wanted);
     }
-    // Of what was asked, all but the credit has arrived there.
-    this.#sent.arrived(this.#askedBytes - CREDIT_BYTES);
     if (this.#owedBytes > MOST_OWED_BYTES) {
       throw new ShoalError('protocol', `cannot serve: more was asked for than the credit of ${CREDIT_BYTES} bytes`);
     }
@@ -272,13 +263,10 @@ class Conversation {
     return this.#senders < READS_PER_CHANNEL && this.#work.senders < MAX_READS;
   }
 
+  /** What is being read or sent already still arrives, and is owed until then. */
   #cancel(blocks: Blocks): void {
     for (const wanted of this.#wanted(blocks)) {
-      const key = keyOf(wanted);
-      if (this.#queue.delete(key)) this.#owedBytes -= this.#lengthOf(wanted);
-      // What is on its way already still arrives, but the asker does not wait for it any more.
-      else if (!this.#onTheWay.delete(key)) continue;
-      this.#askedBytes -= this.#lengthOf(wanted);
+      if (this.#queue.delete(keyOf(wanted))) this.#owedBytes -= this.#lengthOf(wanted);
     }
   }
 
@@ -290,7 +278,6 @@ class Conversation {
       for (const [key, wanted] of this.#queue) {
         if (this.#isOver) return;
         this.#queue.delete(key);
-        this.#onTheWay.add(key);
         await this.#send(wanted);
         this.#owedBytes -= this.#lengthOf(wanted);
       }
@@ -312,12 +299,12 @@ class Conversation {
       if (isShoalError(error, 'changed')) throw new Refused({ reason: 'changed' });
       if (!isShoalError(error)) throw error;
       const { kind, stream, index } = wanted;
-      this.#sent.add(keyOf(wanted), this.#lengthOf(wanted));
       await this.#channel.send(encodeMessage({ type: 'lacks', kind, stream, ranges: [index, 1] }));
       return;
     }
     if (this.#failure !== undefined || this.#isOver) return;
-    this.#sent.add(keyOf(wanted), this.#lengthOf(wanted), bytes);
+    // The garbage collector is slow to see a mebibyte; and what the asker says is no proof that it has arrived.
+    freeOnceRead(bytes);
     await this.#channel.send(encodeMessage({ type: 'block', ...wanted }), bytes);
     this.#report('sent', bytes.length);
   }
@@ -346,42 +333,6 @@ class Conversation {
 
   #report(event: Served['event'], bytes: number): void {
     this.#deps.onServed?.({ id: this.#id, peer: this.#channel.peer, address: this.#channel.address, bytes, event });
-  }
-}
-
-/**
- * Blocks in the order in which they were sent, until it is known that they have arrived. The network keeps the bytes that it
- * is given for an uncertain time, and the garbage collector is slow to see a mebibyte; so their memory is freed here.
- */
-class SentBlocks {
-  readonly #onGone: (key: string) => void;
-  readonly #blocks: { readonly key: string; readonly end: number; readonly bytes: Uint8Array | undefined }[] = [];
-  #end = 0;
-
-  /** @param onGone told of each block that is not kept here any more */
-  constructor(onGone: (key: string) => void) {
-    this.#onGone = onGone;
-  }
-
-  /** @param length what the block counts in the credit, in bytes, as it does in `arrived` */
-  add(key: string, length: number, bytes?: Uint8Array): void {
-    this.#end += length;
-    this.#blocks.push({ key, end: this.#end, bytes });
-    // Who cancels what it has received leaves us in doubt for ever: then the garbage collector has to do.
-    if (this.#blocks.length > MAX_UNCONFIRMED_BLOCKS) this.#drop();
-  }
-
-  /** The other side has received at least so many bytes, in the order in which they were sent. */
-  arrived(total: number): void {
-    for (let [first] = this.#blocks; first !== undefined && first.end <= total; [first] = this.#blocks) {
-      this.#drop();
-      if (first.bytes !== undefined) freeMemory(first.bytes);
-    }
-  }
-
-  #drop(): void {
-    const first = this.#blocks.shift();
-    if (first !== undefined) this.#onGone(first.key);
   }
 }
 

@@ -14,6 +14,7 @@ import { ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Hint } from '../format/hint.ts';
 import {
+  CROWD_CHECK_MS,
   DIAL_TIMEOUT_MS,
   HANG_UP_MS,
   INBOUND_HANDSHAKE_MS,
@@ -28,6 +29,7 @@ import {
   MIN_RETRY_MS,
 } from '../limits.ts';
 import type { Candidate, Channel, Clock, Log, Network, NetworkStatus } from '../ports.ts';
+import { Crowd } from './crowd.ts';
 import { openDatastore } from './datastore.ts';
 import { Discovery, routingTableSize } from './discovery.ts';
 import { connectionGater, Gater, placeOf } from './gater.ts';
@@ -83,7 +85,8 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
       streamMuxers: [yamux({ streamOptions: STREAM_OPTIONS })],
       connectionGater: connectionGater(gater),
       connectionManager: {
-        maxConnections: MAX_CONNECTIONS,
+        // The crowd keeps to MAX_CONNECTIONS; libp2p would refuse who comes last.
+        maxConnections: 2 * MAX_CONNECTIONS,
         inboundConnectionThreshold: MAX_INBOUND_PER_SECOND,
         maxIncomingPendingConnections: MAX_PENDING_INBOUND,
         inboundUpgradeTimeout: INBOUND_HANDSHAKE_MS,
@@ -158,6 +161,7 @@ class Libp2pNetwork implements Network {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #discovery: Discovery;
+  readonly #crowd: Crowd;
   readonly #channels = new Map<Channel, Stream>();
   readonly #stopping = new AbortController();
   readonly #closeStore: () => Promise<void>;
@@ -184,6 +188,9 @@ class Libp2pNetwork implements Network {
       ...{ dht, lan, gater, clock, log },
       addresses: () => this.addresses(),
     });
+    this.#crowd = new Crowd(() => libp2p.getConnections());
+    libp2p.addEventListener('connection:open', ({ detail }) => this.#crowd.opened(detail));
+    void this.#watchCrowd().catch(() => undefined);
     for (const address of bootstrap) {
       if (peerOf(address) !== this.self) void this.#stayConnected(address).catch(() => undefined);
     }
@@ -228,6 +235,7 @@ class Libp2pNetwork implements Network {
         channel.abort(error as Error);
       }
     };
+    this.#crowd.serve(protocol);
     await this.#libp2p.handle(protocol, answer, {
       maxInboundStreams: MAX_CHANNELS_PER_PEER,
       maxOutboundStreams: MAX_CHANNELS_PER_PEER,
@@ -288,15 +296,26 @@ class Libp2pNetwork implements Network {
     return this.#channels.size >= 2 * MAX_CHANNELS || ofPeer >= 2 * MAX_CHANNELS_PER_PEER;
   }
 
-  /** Keeps a connection to a starting point, for as long as the node runs. */
+  async #watchCrowd(): Promise<void> {
+    for (;;) {
+      await this.#clock.sleep(CROWD_CHECK_MS, this.#stopping.signal);
+      this.#crowd.sweep(this.#clock.monotonic());
+    }
+  }
+
+  /**
+   * Keeps a connection to a starting point, for as long as the node runs. One that had no place for us is left alone for
+   * longer each time.
+   */
   async #stayConnected(address: Multiaddr): Promise<void> {
     const signal = this.#stopping.signal;
     for (let retryMs = MIN_RETRY_MS; ; retryMs = Math.min(2 * retryMs, MAX_RETRY_MS)) {
       try {
         const limited = AbortSignal.any([signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
         const connection = await this.#libp2p.dial(address, { signal: limited });
-        retryMs = MIN_RETRY_MS;
+        const openedMs = this.#clock.monotonic();
         await closed(connection, signal);
+        if (this.#clock.monotonic() - openedMs > MAX_RETRY_MS) retryMs = MIN_RETRY_MS;
       } catch (error) {
         if (!signal.aborted) this.#log('debug', 'a starting point can not be reached', { reason: reasonOf(error) });
       }

@@ -1,10 +1,11 @@
 /**
  * The bulk cipher of noise by node:crypto, kinder to memory than the package's own: what is opened goes back into the
- * memory that it came in, a sealed packet is one buffer, and a key is imported once.
+ * memory that it came in, a sealed packet is one buffer, and a key is imported once. It also is where what is sent leaves the
+ * memory that it was given in: nothing behind it, in libp2p or the kernel, looks there again.
  */
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject } from 'node:crypto';
 import { pureJsCrypto, type ICryptoInterface } from '@chainsafe/libp2p-noise';
-import { freeMemory } from '../memory.ts';
+import { freeMemory, haveRead } from '../memory.ts';
 
 const CIPHER = 'chacha20-poly1305';
 const TAG_BYTES = 16;
@@ -32,6 +33,7 @@ export const noiseCrypto: ICryptoInterface = {
       packet.set(sealed, position);
       position += sealed.length;
       freeMemory(sealed);
+      haveRead(part);
     }
     cipher.final();
     packet.set(cipher.getAuthTag(), position);

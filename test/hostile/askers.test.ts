@@ -214,6 +214,35 @@ describe('A sharer, among hostile askers,', () => {
     await Promise.all([expectServed(), wire.say({ type: 'bye' })]);
   }).timeout(30_000);
 
+  it('keeps nothing of what it has sent for who cancels it afterwards', async () => {
+    const wire = await joined();
+    for (let round = 0; round < 150; round++) {
+      await wire.say({ type: 'get', kind: 'chunk', stream: 'data', ranges: [0, 4] });
+      for (let n = 0; n < 4; n++) expect((await wire.next())?.header['type']).to.equal('block');
+      await wire.say({ type: 'cancel', kind: 'chunk', stream: 'data', ranges: [0, 4] });
+    }
+    expect(await run.look(), 'MiB at most').to.be.lessThan(MAX_PEAK_MIB);
+    await Promise.all([expectServed(), wire.say({ type: 'bye' })]);
+  }).timeout(60_000);
+
+  it('gives whole blocks to who asks for more than its credit before it reads', async () => {
+    const wire = await asker.open(hint);
+    await wire.say(helloTo(wire, id, asker.node.peerId));
+    const listed = listedIn((await wire.next())!.body, 'data');
+    wire.stream.pause();
+    await wire.say({ type: 'get', kind: 'chunk', stream: 'data', ranges: [0, 6] });
+    while (wire.stream.readBufferLength < 100_000) await sleep(20);
+    await wire.say({ type: 'get', kind: 'chunk', stream: 'data', ranges: [6, 3] });
+    // What was asked first is taken, and with it the second request, when this one is answered.
+    expect((await answerTo(asker, () => ({ type: 'bye' }))).messages).to.deep.equal([]);
+    wire.stream.resume();
+    for (let n = 0; n < 9; n++) {
+      const block = await wire.next();
+      expect(Buffer.from(sha256(block!.body)).toString('hex')).to.equal(listed[Number(block!.header['index'])]);
+    }
+    await wire.say({ type: 'bye' });
+  }).timeout(30_000);
+
   it('lives through a thousand channels of one peer, most of which it refuses', async () => {
     const peer = await newPeer();
     const answers = await Promise.allSettled(
@@ -247,8 +276,16 @@ describe('A sharer, among hostile askers,', () => {
     for (const socket of sockets) socket.destroy();
   }).timeout(60_000);
 
+  it('serves others while a crowd of identities is connected that says nothing', async () => {
+    const crowd = child('crowd.child.ts', link);
+    children.push(crowd);
+    const [connected] = (await once(crowd.stdout!, 'data')) as [Buffer];
+    expect(Number(connected)).to.be.greaterThan(300);
+    await expectServed(SOON);
+  }).timeout(120_000);
+
   it('serves others while some ask and stop reading', async () => {
-    for (let n = 0; n < 4; n++) children.push(stalledAsker(link));
+    for (let n = 0; n < 4; n++) children.push(child('stalled.child.ts', link));
     await Promise.all(children.map(child => once(child.stdout!, 'data')));
     for (const child of children) child.kill('SIGSTOP');
     await expectServed();
@@ -283,8 +320,7 @@ async function inTurns<T>(all: readonly T[], work: (one: T) => Promise<void>): P
   for (let n = 0; n < all.length; n += 8) await Promise.all(all.slice(n, n + 8).map(work));
 }
 
-/** A process that opens as many channels as it may, asks for as much as it may on each, and says so. */
-function stalledAsker(link: string): ChildProcess {
-  const script = join(import.meta.dirname, 'stalled.child.ts');
-  return spawn(process.execPath, [script, link], { stdio: ['ignore', 'pipe', 'inherit'] });
+/** A process of its own, which speaks when it has done what it does. */
+function child(script: string, link: string): ChildProcess {
+  return spawn(process.execPath, [join(import.meta.dirname, script), link], { stdio: ['ignore', 'pipe', 'inherit'] });
 }

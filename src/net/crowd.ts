@@ -1,0 +1,85 @@
+/**
+ * Who may stay connected to this node. A stranger costs nothing to be many, so places are kept for those who use them: a
+ * connection from outside that has no channel gives way when there are too many of its host, or of all.
+ */
+import type { Connection } from '@libp2p/interface';
+import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
+import { IDLE_CONNECTION_MS, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_HOST, MAX_IDLE_CONNECTIONS } from '../limits.ts';
+
+/** What is looked at of a connection. */
+export type Guest = Pick<Connection, 'direction' | 'remoteAddr' | 'status' | 'streams' | 'abort' | 'timeline'>;
+
+export class Crowd {
+  readonly #connections: () => readonly Guest[];
+  readonly #protocols = new Set<string>();
+  /** When a connection was first seen without a channel since it last had one. */
+  readonly #idleSinceMs = new WeakMap<Guest, number>();
+
+  /** @param connections all that the node has */
+  constructor(connections: () => readonly Guest[]) {
+    this.#connections = connections;
+  }
+
+  /** A stream of this protocol is a channel. */
+  serve(protocol: string): void {
+    this.#protocols.add(protocol);
+  }
+
+  /** A connection was opened: where it is one too many, another gives way to it. Those that we dialled have their places. */
+  opened(guest: Guest): void {
+    if (guest.direction !== 'inbound') return;
+    const host = hostOf(guest.remoteAddr);
+    const others = this.#guests().filter(other => other !== guest);
+    const ofHost = others.filter(other => hostOf(other.remoteAddr) === host);
+    if (ofHost.length >= MAX_CONNECTIONS_PER_HOST) this.#giveWay(ofHost, guest);
+    else if (this.#connections().length > MAX_CONNECTIONS) this.#giveWay(others, guest);
+  }
+
+  /** Closes those that have had no channel for long, the oldest first, while there are more than a few. */
+  sweep(nowMs: number): void {
+    let idle = 0;
+    const late: Guest[] = [];
+    for (const guest of this.#guests()) {
+      if (this.#hasChannel(guest)) {
+        this.#idleSinceMs.delete(guest);
+        continue;
+      }
+      idle++;
+      const sinceMs = this.#idleSinceMs.get(guest) ?? nowMs;
+      this.#idleSinceMs.set(guest, sinceMs);
+      if (nowMs - sinceMs >= IDLE_CONNECTION_MS) late.push(guest);
+    }
+    const tooMany = Math.max(0, idle - MAX_IDLE_CONNECTIONS);
+    for (const guest of late.slice(0, tooMany)) guest.abort(new Error('the connection is not used'));
+  }
+
+  /** Ends the first of `guests` that has no channel; where all have one, there is no place for `guest`. */
+  #giveWay(guests: readonly Guest[], guest: Guest): void {
+    const leaving = guests.find(other => !this.#hasChannel(other)) ?? guest;
+    leaving.abort(new Error('others wait for a connection'));
+  }
+
+  #hasChannel({ streams }: Guest): boolean {
+    return streams.some(({ protocol }) => this.#protocols.has(protocol));
+  }
+
+  /** Those that came from outside, the oldest first. */
+  #guests(): Guest[] {
+    return this.#connections()
+      .filter(({ direction, status }) => direction === 'inbound' && status === 'open')
+      .sort((a, b) => a.timeline.open - b.timeline.open);
+  }
+}
+
+/** What one stranger has for certain: an IPv4 address, or an IPv6 network of 64 bits, in which addresses cost nothing. */
+function hostOf(address: Multiaddr): string {
+  const host = multiaddr(address.bytes)
+    .getComponents()
+    .find(({ name }) => name === 'ip4' || name === 'ip6');
+  const bytes = host?.bytes?.subarray(host.name === 'ip4' ? -4 : -16) ?? new Uint8Array(0);
+  const isMapped = bytes.length === 16 && MAPPED.every((byte, n) => bytes[n] === byte);
+  return Buffer.from(isMapped ? bytes.subarray(12) : bytes.subarray(0, 8)).toString('hex');
+}
+
+/** IPv4 addresses in IPv6 (RFC 4291). */
+const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
