@@ -29,6 +29,7 @@ export async function run(world: World): Promise<number> {
   const { args, terminal, signal, performerOf, ...others } = world;
   const print = (text: string): void => terminal.result(...text.trimEnd().split('\n'));
   const program = programOf(VERSION, print, async options => {
+    if (isRunByNpm(others.env) && args.some(holdsKey)) terminal.say(SHOWN_BY_NPM);
     return { ...others, terminal, signal, performer: await performerOf(options, terminal) };
   });
   try {
@@ -46,6 +47,15 @@ export async function run(world: World): Promise<number> {
   } finally {
     terminal.live('');
   }
+}
+
+/** This process hides its own arguments; npm and the shell that it starts are there for as long, and do not. */
+const SHOWN_BY_NPM =
+  'other users of this machine can see the link while this runs, in the command line of npm; "npx shoal fetch -" reads it from stdin';
+
+/** As `npx` or `npm exec`. */
+function isRunByNpm(env: World['env']): boolean {
+  return env['npm_command'] === 'exec' || env['npm_lifecycle_event'] === 'npx';
 }
 
 /** The terminal as the options want it, which must be known before they are parsed, as that may fail. */

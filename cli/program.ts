@@ -27,7 +27,8 @@ Environment:
                    as the options of these names, which win
   NO_COLOR         no control codes; without a terminal there are none anyway
 
-A link on the command line ends up in the shell's history. Give "-" and the link on stdin to keep it out of there.
+A link on the command line ends up in the shell's history, and with npx in lists of processes. Give "-" and the link on
+stdin to keep it out of there.
 `;
 
 /** @param version of the package  @param print takes help and version; usage errors are thrown as commander's own. */

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { ERROR_CODES, exitCodeOf, ShoalError, type ErrorCode } from '../../src/errors.ts';
-import { runWith, SHARE_ID, shareView, untilAborted, type Script } from './world.ts';
+import { runWith, SHARE_ID, shareView, untilAborted, type Script, type Setting } from './world.ts';
 
 const KEY = 'k'.repeat(43);
 const LINK = `shoal:${SHARE_ID}.${KEY}`;
@@ -479,6 +479,24 @@ describe('Arguments', () => {
       }
     });
   }
+
+  it('with a link that npm shows to other users bring a notice', async () => {
+    const env = { npm_command: 'exec', npm_lifecycle_event: 'npx' };
+    const shares: Script = () => ({ shares: [] });
+    const noticed = async (args: string[], setting: Setting) => {
+      const { stderr } = await runWith(args, args[0] === 'shares' ? shares : () => fetched, setting);
+      return stderr.text.includes('in the command line of npm');
+    };
+    expect(await noticed(['fetch', LINK], { env })).to.equal(true);
+    expect(await noticed(['fetch', LINK], { env: { npm_command: 'exec' } })).to.equal(true);
+    expect(await noticed(['fetch', '-'], { env, stdin: LINK })).to.equal(false);
+    expect(await noticed(['shares'], { env })).to.equal(false);
+    expect(await noticed(['fetch', LINK], { env: { npm_command: 'run-script' } })).to.equal(false);
+    expect(await noticed(['fetch', LINK], {})).to.equal(false);
+    for (const option of ['--json', '--quiet']) {
+      expect((await runWith(['fetch', LINK, option], () => fetched, { env })).stderr.text, option).to.equal('');
+    }
+  });
 
   it('that are no links are shown in messages, and of a link the beginning of its id', async () => {
     const shown = [
