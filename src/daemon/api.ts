@@ -3,13 +3,14 @@
  * parameters answers with one JSON object a line: events as they happen, in the end `done` or `failed`. When the asker goes
  * away the action is stopped. Nothing of a request is logged: links hold keys.
  */
-import { chmod, unlink } from 'node:fs/promises';
+import { chmod, rm, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import fastify from 'fastify';
 import { isShoalError } from '../errors.ts';
 import { MAX_API_BACKLOG_BYTES, MAX_API_BODY_BYTES } from '../limits.ts';
 import type { Log } from '../ports.ts';
 import { PARAMETERS, type ActionEvent, type ActionName, type Actor, type Ending } from './actions.ts';
+import { pidPath } from './socket.ts';
 
 export interface Api {
   /** Ends all actions that are under way, and the socket. */
@@ -25,9 +26,8 @@ export async function serveApi(actor: Actor, path: string, log: Log): Promise<Ap
       await answer(actor, action, request.body, reply.raw, log);
     });
   }
-  await unlink(path).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  });
+  await rm(path, { force: true });
+  await writeFile(pidPath(path), String(process.pid), { mode: 0o600 });
   const umask = process.umask(0o177);
   try {
     await app.listen({ path });
@@ -38,6 +38,7 @@ export async function serveApi(actor: Actor, path: string, log: Log): Promise<Ap
   return {
     close: async () => {
       await app.close();
+      await rm(pidPath(path), { force: true });
     },
   };
 }
