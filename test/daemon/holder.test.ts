@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Actor, Results } from '../../src/daemon/actions.ts';
 import { serveApi, type Api } from '../../src/daemon/api.ts';
-import { attach } from '../../src/daemon/client.ts';
+import { attach, HolderGone } from '../../src/daemon/client.ts';
 import { perform } from '../../src/daemon/session.ts';
 import { pidPath, socketPath } from '../../src/daemon/socket.ts';
 import { isShoalError } from '../../src/errors.ts';
@@ -128,5 +128,28 @@ describe('the holder of a home', () => {
       Date.now = now;
       held?.release();
     }
+  });
+
+  it('finishes what can not be asked for twice before it ends, and nothing else', async () => {
+    const [asked, finish] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    let waiting = 2;
+    const actions = actorOf(async (action, signal) => {
+      if (--waiting === 0) asked.resolve(undefined);
+      if (action === 'shares') await once(signal, 'abort');
+      await finish.promise;
+      return { id: 'it' };
+    });
+    api = await serveApi(actions, socket, nothing);
+    const actor = await attach(socket, PATIENCE_MS, nothing, NEVER);
+    if (actor === undefined) throw new Error('nobody answers');
+    const listing = actor.run('shares', {}, nothing, NEVER).catch((reason: unknown) => reason);
+    const forgetting = actor.run('forget', { id: 'it' }, nothing, NEVER).catch((reason: unknown) => reason);
+    await asked.promise;
+    const closed = api.close();
+    api = undefined;
+    expect(await listing).to.be.instanceOf(HolderGone);
+    finish.resolve(undefined);
+    expect(await forgetting).to.deep.equal({ id: 'it' });
+    await closed;
   });
 });
