@@ -6,6 +6,7 @@ import { exitCodeOf, fileError, isShoalError, ShoalError } from '../src/errors.t
 import { VERSION } from '../src/version.ts';
 import type { Performer } from './context.ts';
 import { programOf } from './program.ts';
+import { holdsKey } from './secrets.ts';
 import { networkOf, type GlobalOptions } from './settings.ts';
 import { Terminal, type Output } from './terminal.ts';
 
@@ -28,6 +29,7 @@ export async function run(world: World): Promise<number> {
   const { args, terminal, signal, performerOf, ...others } = world;
   const print = (text: string): void => terminal.result(...text.trimEnd().split('\n'));
   const program = programOf(VERSION, print, async options => {
+    if (isRunByNpm(others.env) && args.some(holdsKey)) terminal.say(SHOWN_BY_NPM);
     return { ...others, terminal, signal, performer: await performerOf(options, terminal) };
   });
   try {
@@ -47,6 +49,15 @@ export async function run(world: World): Promise<number> {
   }
 }
 
+/** This process hides its own arguments; npm and the shell that it starts are there for as long, and do not. */
+const SHOWN_BY_NPM =
+  'other users of this machine can see the link while this runs, in the command line of npm; "npx shoal fetch -" reads it from stdin';
+
+/** As `npx` or `npm exec`. */
+function isRunByNpm(env: World['env']): boolean {
+  return env['npm_command'] === 'exec' || env['npm_lifecycle_event'] === 'npx';
+}
+
 /** The terminal as the options want it, which must be known before they are parsed, as that may fail. */
 export function terminalOf(args: readonly string[], env: World['env'], stdout: Output, stderr: Output): Terminal {
   const quiet = isSet(args, '--quiet') || isSet(args, '-q');
@@ -61,7 +72,7 @@ function isSet(args: readonly string[], option: string): boolean {
 /** What commander says of a wrong command line, in our words. */
 function usageError(error: CommanderError, args: readonly string[], commands: readonly string[]): ShoalError {
   const [first = ''] = args;
-  if (error.code === 'commander.unknownCommand' && SECRET.test(first)) {
+  if (error.code === 'commander.unknownCommand' && holdsKey(first)) {
     return new ShoalError('usage', 'a link is no command: "shoal fetch LINK" gets it, "shoal ls LINK" looks at it');
   }
   const [said = '', suggestion] = error.message.split('\n');
@@ -72,37 +83,27 @@ function usageError(error: CommanderError, args: readonly string[], commands: re
   return new ShoalError('usage', `${what}; ${next === undefined ? help : `did you mean "${next}"?`}`, { cause: error });
 }
 
-/** What may hold a key: messages quote arguments, and a link may stand in the wrong place. */
-const SECRET = /(?:shoal:[a-z2-7]|https?:\/\/[^\s'"]*#)[^\s'"]*/;
-
-function withoutLinks(text: string): string {
-  return text.replaceAll(new RegExp(SECRET, 'g'), 'LINK');
-}
-
 /** Prints an error and returns its exit code. An interruption is what the user wanted; what it left, its command has said. */
 function report(error: unknown, terminal: Terminal, debug: boolean): number {
-  if (!isShoalError(error)) {
-    const message = withoutLinks(`internal error: ${error instanceof Error ? error.message : format(error)}`);
-    if (terminal.isJson) terminal.json({ event: 'error', code: 'internal', message, exitCode: 1 });
-    if (!terminal.isJson)
-      terminal.warn(debug ? message : `${message}; this is a bug, run it again with --debug for its trace`);
-    if (debug) terminal.warn(traceOf(error));
-    return 1;
-  }
-  const { code } = error;
-  const message = withoutLinks(error.message);
-  const exitCode = exitCodeOf(code);
-  if (terminal.isJson) terminal.json({ event: 'error', code, message, exitCode });
-  else if (code !== 'interrupted') terminal.warn(message);
+  const code = isShoalError(error) ? error.code : 'internal';
+  const exitCode = code === 'internal' ? 1 : exitCodeOf(code);
+  if (terminal.isJson || code !== 'interrupted')
+    terminal.fail(code, messageOf(error, debug || terminal.isJson), exitCode);
   if (debug) terminal.warn(traceOf(error));
   return exitCode;
+}
+
+function messageOf(error: unknown, isTraced: boolean): string {
+  if (isShoalError(error)) return error.message;
+  const message = `internal error: ${error instanceof Error ? error.message : format(error)}`;
+  return isTraced ? message : `${message}; this is a bug, run it again with --debug for its trace`;
 }
 
 /** Stacks only: other properties of an error might hold what is secret. */
 function traceOf(error: unknown): string {
   const stacks: string[] = [];
   for (let one = error; one instanceof Error; one = one.cause) stacks.push(one.stack ?? one.message);
-  return withoutLinks(stacks.join('\ncaused by ')).replaceAll(/\n\s*/g, '\n  ');
+  return stacks.join('\ncaused by ').replaceAll(/\n\s*/g, '\n  ');
 }
 
 /** Whoever read stdout has gone, as `head` does: there is nothing to tell, and nobody to tell it. */

@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { ShoalError } from '../src/errors.ts';
 import type { Context } from './context.ts';
+import { holdsKey } from './secrets.ts';
 import { DHT_MODES, type GlobalOptions } from './settings.ts';
 import { parseDuration } from './units.ts';
 
@@ -26,7 +27,8 @@ Environment:
                    as the options of these names, which win
   NO_COLOR         no control codes; without a terminal there are none anyway
 
-A link on the command line ends up in the shell's history. Give "-" and the link on stdin to keep it out of there.
+A link on the command line ends up in the shell's history, and with npx in lists of processes. Give "-" and the link on
+stdin to keep it out of there.
 `;
 
 /** @param version of the package  @param print takes help and version; usage errors are thrown as commander's own. */
@@ -89,6 +91,8 @@ function addSharing(program: Command, contextOf: ContextFor): void {
     .action(async (path: string, flags: ShareFlags, command: Command) => {
       const { name, skip = false, copy = false, pad, new: anew = false, hint = [], hints } = flags;
       if (!hints && hint.length > 0) throw new ShoalError('usage', '--hint and --no-hints do not go together');
+      // It could pass for the name of a relay, and the key would stand in the link of another share.
+      if (hint.some(holdsKey)) throw new ShoalError('usage', '--hint takes an address, and a link was given');
       const context = await contextOf(command);
       const { share } = await import('./commands/share.ts');
       await share(context, path, { ...(name === undefined ? {} : { name }), skip, copy, pad, anew, hints: hint });

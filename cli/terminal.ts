@@ -7,10 +7,12 @@
  *   The one thing that goes past it is the content of a file that is fetched to stdout.
  * - The only control codes are those of the live line. It is drawn on a terminal that understands them, and never with
  *   NO_COLOR; everywhere else there are plain lines. We use no colours.
+ * - A link is a result of "shoal share", and stands nowhere else: whatever goes to stderr, and every error, loses its keys here.
  * - --quiet silences talk, but neither results nor warnings and errors.
  */
 import { escaped, escapedJson } from '../src/format/quoted.ts';
 import { fit } from './columns.ts';
+import { withoutKeys } from './secrets.ts';
 
 /** A standard stream, as far as it is needed here. */
 export interface Output {
@@ -75,19 +77,25 @@ export class Terminal {
 
   /** A line of talk. */
   say(line: string): void {
-    if (this.isTalking) this.#print(this.#stderr, `${escaped(line)}\n`);
+    if (this.isTalking) this.#print(this.#stderr, `${escaped(withoutKeys(line))}\n`);
   }
 
   /** Something that people must know. Lines of `message` after its first are kept where they are indented, as no line of ours is. */
   warn(message: string): void {
-    const lines = `shoal: ${message}`.split('\n  ').map(escaped);
+    const lines = `shoal: ${withoutKeys(message)}`.split('\n  ').map(escaped);
     this.#print(this.#stderr, `${lines.join('\n  ')}\n`);
+  }
+
+  /** Why the command failed. */
+  fail(code: string, message: string, exitCode: number): void {
+    if (this.isJson) this.json({ event: 'error', code, message: withoutKeys(message), exitCode });
+    else this.warn(message);
   }
 
   /** Draws the live line, or takes it away where `line` is empty. Nothing where there is none. */
   live(line: string): void {
     if (!this.isLive) return;
-    const shown = fit(escaped(line), this.liveColumns);
+    const shown = fit(escaped(withoutKeys(line)), this.liveColumns);
     if (shown === this.#live) return;
     this.#live = shown;
     this.#stderr.write(RETURN_AND_CLEAR + shown);

@@ -3,31 +3,38 @@
  * parameters answers with one JSON object a line: events as they happen, in the end `done` or `failed`. When the asker goes
  * away the action is stopped. Nothing of a request is logged: links hold keys.
  */
-import { chmod, unlink } from 'node:fs/promises';
+import { chmod, rm, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
+import { finished } from 'node:stream/promises';
 import fastify from 'fastify';
 import { isShoalError } from '../errors.ts';
 import { MAX_API_BACKLOG_BYTES, MAX_API_BODY_BYTES } from '../limits.ts';
 import type { Log } from '../ports.ts';
 import { PARAMETERS, type ActionEvent, type ActionName, type Actor, type Ending } from './actions.ts';
+import { pidPath } from './socket.ts';
+
+/** Actions that last moments, go on to their end in any case, and would fail if they were asked for a second time. */
+const FINISHED: readonly ActionName[] = ['forget'];
 
 export interface Api {
-  /** Ends all actions that are under way, and the socket. */
+  /** Ends the actions that are under way and the socket, once those that have to be finished are. */
   close(): Promise<void>;
 }
 
 /** Serves `actor` at the Unix socket `path`, taking the place of one that a dead process left. Only for who holds the home. */
 export async function serveApi(actor: Actor, path: string, log: Log): Promise<Api> {
   const app = fastify({ logger: false, bodyLimit: MAX_API_BODY_BYTES, forceCloseConnections: true });
+  const underWay = new Map<ServerResponse, { readonly action: ActionName; readonly answered: Promise<void> }>();
   for (const action of Object.keys(PARAMETERS) as ActionName[]) {
     app.post(`/v1/${action}`, async (request, reply) => {
       reply.hijack();
-      await answer(actor, action, request.body, reply.raw, log);
+      const answered = answer(actor, action, request.body, reply.raw, log);
+      underWay.set(reply.raw, { action, answered });
+      await answered.finally(() => underWay.delete(reply.raw));
     });
   }
-  await unlink(path).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  });
+  await rm(path, { force: true });
+  await writeFile(pidPath(path), String(process.pid), { mode: 0o600 });
   const umask = process.umask(0o177);
   try {
     await app.listen({ path });
@@ -37,7 +44,14 @@ export async function serveApi(actor: Actor, path: string, log: Log): Promise<Ap
   await chmod(path, 0o600);
   return {
     close: async () => {
+      const finishing: Promise<void>[] = [];
+      for (const [response, { action, answered }] of underWay) {
+        if (FINISHED.includes(action)) finishing.push(answered);
+        else response.destroy();
+      }
+      await Promise.all(finishing);
       await app.close();
+      await rm(pidPath(path), { force: true });
     },
   };
 }
@@ -73,5 +87,7 @@ async function answer(
       });
   } finally {
     response.end();
+    // What is in the response when the socket is closed would be lost.
+    await finished(response).catch(() => undefined);
   }
 }

@@ -1,8 +1,10 @@
 /** Asks the process that holds a home to do something. */
+import { readFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { ShoalError } from '../errors.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Ending, Parameters, Results } from './actions.ts';
+import { pidPath } from './socket.ts';
 
 /** The holder went away in the middle of an action. */
 export class HolderGone extends Error {
@@ -12,21 +14,25 @@ export class HolderGone extends Error {
 }
 
 /**
- * The holder of the home behind a socket, if there is one that answers.
+ * The holder of the home behind a socket, if there is one.
+ * @param patienceMs how long it may take to answer: one that was stopped (SIGSTOP, Ctrl-Z) accepts, and never answers
  * @param onNotice told when the holder is of another version
- * @throws ShoalError `skew` when it is so different that they can't work together
+ * @throws ShoalError `in-use` when it does not answer; `skew` when it is so different that they can't work together
  */
 export async function attach(
   path: string,
+  patienceMs: number,
   onNotice: (text: string) => void,
   signal: AbortSignal,
 ): Promise<Actor | undefined> {
   const actor: Actor = { run: (action, parameters, onEvent, stop) => runOver(path, action, parameters, onEvent, stop) };
+  const late = AbortSignal.timeout(patienceMs);
   let status;
   try {
-    status = await actor.run('status', {}, () => undefined, signal);
+    status = await actor.run('status', {}, () => undefined, AbortSignal.any([signal, late]));
   } catch (error) {
     if (error instanceof HolderGone) return undefined;
+    if (late.aborted && !signal.aborted) throw silent(await pidOf(path));
     throw error;
   }
   const remedy = `stop it (process ${status.pid}) and run this again, or use the same version`;
@@ -41,6 +47,21 @@ export async function attach(
       `the process that holds this home is shoal ${status.version}, this is ${VERSION}; should anything fail, ${remedy}`,
     );
   return actor;
+}
+
+/** The process that listens at a socket, as it has noted itself. */
+async function pidOf(path: string): Promise<number | undefined> {
+  const pid = Number(await readFile(pidPath(path), 'utf8').catch(() => ''));
+  return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
+}
+
+function silent(pid: number | undefined): ShoalError {
+  const [who, next, last] =
+    pid === undefined ? ['', '', ''] : [` (${pid})`, ` (kill -CONT ${pid})`, ` (kill -KILL ${pid})`];
+  return new ShoalError(
+    'in-use',
+    `cannot use this home: the process that holds it${who} does not answer; if it was stopped, continue it${next}, else end it${last}, and try again`,
+  );
 }
 
 async function runOver<A extends ActionName>(

@@ -58,17 +58,19 @@ export async function perform<A extends ActionName>(
     onEvent(event);
   };
   const work: Work<A> = { action, parameters, onEvent: watch, signal, serves: undefined };
-  const waitUntil = Date.now() + HOLDER_PATIENCE_MS;
+  let waitUntil = Date.now() + HOLDER_PATIENCE_MS;
   for (;;) {
     if (signal.aborted) throw new ShoalError('interrupted', 'stopped on request');
     try {
-      const actor = await attach(socket, options.onNotice, signal);
+      const actor = await attach(socket, HOLDER_PATIENCE_MS, options.onNotice, signal);
       if (actor !== undefined) return await runOn(actor, work);
       const done = await runHere(options, socket, work);
       if (done !== undefined) return done.result;
     } catch (error) {
       if (!(error instanceof HolderGone)) throw error;
       if (work.serves !== undefined) options.onNotice('the process that served for this home has ended; going on');
+      // Another one may be taking over, which has all the time again.
+      waitUntil = Date.now() + HOLDER_PATIENCE_MS;
       continue;
     }
     if (Date.now() > waitUntil)

@@ -18,7 +18,7 @@ export function homeFolder(env: NodeJS.ProcessEnv): string {
  * @throws ShoalError `denied` when the runtime folder belongs to somebody else or is open to others
  */
 export async function socketPath(home: string, env: NodeJS.ProcessEnv): Promise<string> {
-  const folder = join(env['XDG_RUNTIME_DIR'] ?? tmpdir(), `shoal-${userInfo().uid}`);
+  const folder = join(env['XDG_RUNTIME_DIR'] || tmpdir(), `shoal-${userInfo().uid}`);
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw fileError(error, `make the runtime folder "${folder}"`);
   });
@@ -30,4 +30,9 @@ export async function socketPath(home: string, env: NodeJS.ProcessEnv): Promise<
     );
   }
   return join(folder, `${createHash('sha256').update(resolve(home)).digest('hex').slice(0, 24)}.sock`);
+}
+
+/** Where the process that listens at a socket has noted its number: one that does not answer can't be asked for it. */
+export function pidPath(socket: string): string {
+  return `${socket}.pid`;
 }

@@ -1,9 +1,10 @@
 import { expect } from 'chai';
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { ERROR_CODES, exitCodeOf, ShoalError, type ErrorCode } from '../../src/errors.ts';
-import { runWith, SHARE_ID, shareView, untilAborted, type Script } from './world.ts';
+import { runWith, SHARE_ID, shareView, untilAborted, type Script, type Setting } from './world.ts';
 
-const LINK = `shoal:${SHARE_ID}.${'k'.repeat(43)}`;
+const KEY = 'k'.repeat(43);
+const LINK = `shoal:${SHARE_ID}.${KEY}`;
 const PEER = '12D3KooWEk6UW6kS4Up4K1hr9SAgMv9NDj2BSc3dkRB1essCYP2y';
 
 const shared: ActionEvent = { event: 'shared', share: shareView(), link: LINK, again: false, addresses: [] };
@@ -427,18 +428,89 @@ describe('Arguments', () => {
     });
   }
 
-  it('never show a link, wherever it was put', async () => {
-    for (const args of [
-      [LINK],
-      ['fetch', 'a', LINK],
-      ['share', 'a', LINK],
-      ['ls', `--x=${LINK}`],
-      ['fetch', LINK, `--timeout`, LINK],
-    ]) {
-      const { exitCode, stderr } = await runWith([...args, '--debug'], () => shareView());
-      expect(exitCode).to.equal(2);
-      expect(stderr.text).not.to.contain('kkk');
+  const spellings: readonly [what: string, link: string][] = [
+    ['as it is', LINK],
+    ['without its scheme', `${SHARE_ID}.${KEY}`],
+    ['with its scheme in capitals', `SHOAL:${SHARE_ID}.${KEY}`],
+    ['as an address', `Shoal://${SHARE_ID}.${KEY}`],
+    ['all in capitals', `SHOAL:${SHARE_ID}.${KEY}`.toUpperCase()],
+    ['of a server', `https://x.example/#${SHARE_ID}.${KEY}`],
+    ['with a hint', `${SHARE_ID}.${KEY}@x.example`],
+    ['without its beginning', `${SHARE_ID.slice(3)}.${KEY}`],
+    ['with a key that was cut', `${SHARE_ID}.${KEY.slice(0, 20)}`],
+    ['with a mistake in its id', `${SHARE_ID.replaceAll('c', '1')}.${KEY}`],
+  ];
+  for (const [what, link] of spellings) {
+    it(`never show the key of a link ${what}, wherever it was put`, async () => {
+      for (const args of [
+        [link],
+        ['fetch', 'a', link],
+        ['share', 'a', link],
+        ['ls', `--x=${link}`],
+        ['fetch', LINK, '--timeout', link],
+        ['shares', '--dht', link],
+        ['share', 'a', '--hint', link],
+      ]) {
+        for (const format of ['--debug', '--json']) {
+          const { exitCode, stdout, stderr } = await runWith([...args, format], () => shareView());
+          expect(exitCode).to.equal(2);
+          expect(stdout.text + stderr.text, args.join(' ')).not.to.match(/kk/i);
+        }
+      }
+    });
+
+    it(`never show the key of a link ${what} that was taken for a path or an address`, async () => {
+      for (const args of [
+        ['import', link],
+        ['share', link],
+        ['export', 'a', '-o', link],
+        ['share', 'a', '--name', link],
+      ]) {
+        const fail: Script = (_, __, parameters) => {
+          throw new ShoalError('io', `cannot do it with ${JSON.stringify(parameters)}`, { cause: new Error(link) });
+        };
+        for (const format of ['--debug', '--json']) {
+          const { exitCode, stdout, stderr } = await runWith([...args, format], fail);
+          expect(exitCode).to.equal(1);
+          expect(stdout.text + stderr.text)
+            .to.contain('cannot do it')
+            .and.not.to.match(/kk/i);
+        }
+      }
+    });
+  }
+
+  it('with a link that npm shows to other users bring a notice', async () => {
+    const env = { npm_command: 'exec', npm_lifecycle_event: 'npx' };
+    const shares: Script = () => ({ shares: [] });
+    const noticed = async (args: string[], setting: Setting) => {
+      const { stderr } = await runWith(args, args[0] === 'shares' ? shares : () => fetched, setting);
+      return stderr.text.includes('in the command line of npm');
+    };
+    expect(await noticed(['fetch', LINK], { env })).to.equal(true);
+    expect(await noticed(['fetch', LINK], { env: { npm_command: 'exec' } })).to.equal(true);
+    expect(await noticed(['fetch', '-'], { env, stdin: LINK })).to.equal(false);
+    expect(await noticed(['shares'], { env })).to.equal(false);
+    expect(await noticed(['fetch', LINK], { env: { npm_command: 'run-script' } })).to.equal(false);
+    expect(await noticed(['fetch', LINK], {})).to.equal(false);
+    for (const option of ['--json', '--quiet']) {
+      expect((await runWith(['fetch', LINK, option], () => fetched, { env })).stderr.text, option).to.equal('');
     }
+  });
+
+  it('that are no links are shown in messages, and of a link the beginning of its id', async () => {
+    const shown = [
+      `/x/${SHARE_ID}.car`,
+      `/p2p/${PEER}`,
+      'holiday.tar.gz',
+      '"shoal:"',
+      'https://x.example/a#',
+      `${SHARE_ID}.`,
+    ];
+    const { stderr } = await runWith(['shares'], () => {
+      throw new ShoalError('io', [...shown, LINK].join(' '));
+    });
+    expect(stderr.text).to.equal(`shoal: ${shown.join(' ')} bafyreid…\n`);
   });
 
   it('that are wrong are a JSON event with --json', async () => {
