@@ -11,7 +11,7 @@ import { inParallel } from '../parallel.ts';
 import type { ChunkStore, Destination, Directory, Sink, SinkContent, Standing } from '../ports.ts';
 import { openDirectory } from './directory.ts';
 import { lock, type Lock } from './lock.ts';
-import { showName } from './names.ts';
+import { harmlessName, showName } from './names.ts';
 import { openSink, partName, removePart } from './sink.ts';
 
 export interface FolderDestinationOptions {
@@ -200,7 +200,11 @@ class FolderDestination implements ClosableDestination {
   }
 
   pathOf(manifest: Manifest): string {
-    return join(this.#place.parent, this.#place.name ?? manifest.name);
+    return join(this.#place.parent, this.#nameOf(manifest));
+  }
+
+  #nameOf(manifest: Manifest): string {
+    return this.#place.name ?? harmlessName(manifest.name);
   }
 
   async open(content: SinkContent): Promise<Sink> {
@@ -208,7 +212,7 @@ class FolderDestination implements ClosableDestination {
     return await openSink({
       parent: this.#parent,
       tag: this.#tag,
-      finalName: this.#place.name ?? content.manifest.name,
+      finalName: this.#nameOf(content.manifest),
       ...content,
     });
   }

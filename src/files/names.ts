@@ -44,6 +44,14 @@ export function portableName(name: string): string {
   return plain.replace(/^(con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?= *(?:\.|$))/iu, '$1_');
 }
 
+/**
+ * A name under which something that others have named can stand beside part folders (sink.ts). Equal to `name` unless it
+ * looks like one of those: what is in a part folder is taken for our own.
+ */
+export function harmlessName(name: string): string {
+  return /^\.shoal-.*\.part$/su.test(foldName(name)) ? `_${name}` : name;
+}
+
 /** What case-insensitive and normalising file systems make of a name, nearly: names with different keys are kept apart. */
 export function foldName(name: string): string {
   return name.normalize('NFD').toUpperCase().toLowerCase().normalize('NFC');

@@ -6,7 +6,7 @@ import { MAX_OPEN_FILES } from '../limits.ts';
 import { Gate, inParallel } from '../parallel.ts';
 import type { Directory, EntryStat, OpenFile } from '../ports.ts';
 import { HandleCache } from './handles.ts';
-import { alternativeName, foldName, portableName, showName } from './names.ts';
+import { alternativeName, foldName, harmlessName, portableName, showName } from './names.ts';
 
 /** The name inside the part folder. */
 export const OUTPUT = 'output';
@@ -278,7 +278,7 @@ async function claim(
   wanted: string,
   what: 'folder' | { size: number },
 ): Promise<{ name: string; fresh: boolean }> {
-  const first = process.platform === 'win32' ? portableName(wanted) : wanted;
+  const first = harmlessName(process.platform === 'win32' ? portableName(wanted) : wanted);
   try {
     return await claimNamed(folder, frame, first, what);
   } catch (error) {

@@ -11,7 +11,7 @@
  * A part folder is used by one process at a time; the caller sees to it.
  */
 import { strict as assert } from 'node:assert';
-import { isShoalError } from '../errors.ts';
+import { isShoalError, ShoalError } from '../errors.ts';
 import type { Layout } from '../format/layout.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { chunkCount, pieceLength } from '../format/pieces.ts';
@@ -26,6 +26,8 @@ import { inParallel } from '../parallel.ts';
 export type { Renamed } from './output.ts';
 
 const REPLACED = 'replaced';
+/** Which file or folder that is, written before it gets there. */
+const RECORD = 'replacing';
 /** Runs of one piece that are read or written at once. */
 const RUNS_AT_ONCE = 4;
 
@@ -49,11 +51,11 @@ export interface SinkOptions {
  * @throws ShoalError `denied` when something that is not ours stands in the part folder's place; `bad-name`; by `fileError`
  */
 export async function openSink(options: SinkOptions): Promise<Sink> {
-  const { parent, finalName, manifest, streamSize } = options;
+  const { parent, manifest, streamSize } = options;
   const part = await openPart(parent, partName(options.tag));
   let output: Output | undefined;
   try {
-    const putBack = await undoReplacing(parent, part, finalName);
+    const putBack = await undoReplacing(parent, part, options);
     output = await openOutput(part, manifest, options.selected ?? ((): boolean => true));
     const journal = await openJournal(part, chunkCount(streamSize));
     return new Sink(options, part, output, journal, putBack);
@@ -95,7 +97,11 @@ async function openPart(parent: Directory, name: string): Promise<Directory> {
  * Ends what a crash or kill within `finish` left half done. What was to be replaced comes back; if its name was taken
  * meanwhile, under a name like it, which is returned.
  */
-async function undoReplacing(parent: Directory, part: Directory, finalName: string): Promise<string | undefined> {
+async function undoReplacing(
+  parent: Directory,
+  part: Directory,
+  { tag, finalName }: Pick<SinkOptions, 'tag' | 'finalName'>,
+): Promise<string | undefined> {
   const final = await parent.stat(finalName);
   let output = await part.stat(OUTPUT);
   const replaced = await part.stat(REPLACED);
@@ -109,6 +115,11 @@ async function undoReplacing(parent: Directory, part: Directory, finalName: stri
     await part.remove(REPLACED);
     return undefined;
   }
+  if ((await recordedIn(part)) !== inodeOf(replaced))
+    throw new ShoalError(
+      'denied',
+      `cannot go on: "${REPLACED}" in the part folder "${partName(tag)}" was not put there by this program; look at it, and move the part folder away`,
+    );
   for (let n = 1; ; n++) {
     const name = n === 1 ? finalName : alternativeName(finalName, n);
     try {
@@ -120,6 +131,34 @@ async function undoReplacing(parent: Directory, part: Directory, finalName: stri
     await parent.sync();
     await part.sync();
     return n === 1 ? undefined : name;
+  }
+}
+
+/** Without the number of the device, which the next start of the machine may change. */
+function inodeOf({ identity }: EntryStat): string {
+  return identity.slice(identity.lastIndexOf('-') + 1);
+}
+
+async function record(part: Directory, what: EntryStat): Promise<void> {
+  await part.remove(RECORD);
+  const file = await part.create(RECORD);
+  try {
+    await file.write(Buffer.from(inodeOf(what)), 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await part.sync();
+}
+
+async function recordedIn(part: Directory): Promise<string | undefined> {
+  if ((await part.stat(RECORD)) === undefined) return undefined;
+  const file = await part.open(RECORD, 'read');
+  try {
+    const bytes = new Uint8Array(32);
+    return Buffer.from(bytes.subarray(0, await file.read(bytes, 0))).toString('utf8');
+  } finally {
+    await file.close();
   }
 }
 
@@ -208,7 +247,7 @@ export class Sink {
     await this.#output.sync();
     const old = replace ? await parent.stat(finalName) : undefined;
     const over = old !== undefined && old.kind !== 'directory' && this.#options.manifest.kind === 'file';
-    if (old !== undefined && !over) await this.#setAside();
+    if (old !== undefined && !over) await this.#setAside(old);
     try {
       await this.#part.move(OUTPUT, parent, finalName, over);
     } catch (error) {
@@ -232,14 +271,15 @@ export class Sink {
   async discard(): Promise<void> {
     await this.#output.close();
     if ((await this.#part.stat(REPLACED)) !== undefined) {
-      await undoReplacing(this.#options.parent, this.#part, this.#options.finalName);
+      await undoReplacing(this.#options.parent, this.#part, this.#options);
     }
     await this.#remove();
   }
 
   /** The part folder's own name becomes durable before, or what is set aside could be lost with it. */
-  async #setAside(): Promise<void> {
+  async #setAside(old: EntryStat): Promise<void> {
     const { parent, finalName } = this.#options;
+    await record(this.#part, old);
     await parent.sync();
     await parent.move(finalName, this.#part, REPLACED);
   }

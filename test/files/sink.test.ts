@@ -276,6 +276,9 @@ describe('A sink', () => {
     await putOld(disk, 'folder');
     await (await openSink(optionsFor(folderShare, root))).close();
     const part = await root.enter(PART);
+    const record = await part.create('replacing');
+    await record.write(Buffer.from((await root.stat('final'))!.identity), 0);
+    await record.close();
     await root.move('final', part, 'replaced');
     await part.close();
     await root.make('final');
@@ -283,6 +286,36 @@ describe('A sink', () => {
     expect(sink.putBack).to.equal('final (2)');
     await sink.discard();
     expect([...disk.contents().keys()].sort()).to.deep.equal(['final (2)/', 'final (2)/old', 'final/']);
+  });
+
+  it('puts nothing at the final name that somebody else has put in the place of what was replaced', async () => {
+    for (const recorded of [undefined, '4711']) {
+      const disk = new Forgetful();
+      const root = disk.root();
+      await (await openSink(optionsFor(folderShare, root))).close();
+      const part = await root.enter(PART);
+      await (await part.create('replaced')).close();
+      if (recorded !== undefined) {
+        const record = await part.create('replacing');
+        await record.write(Buffer.from(recorded), 0);
+        await record.close();
+      }
+      await part.close();
+      await failsWith('denied', openSink(optionsFor(folderShare, root)));
+      expect(await root.stat('final')).to.equal(undefined);
+    }
+  });
+
+  it('lets no entry take a name that a part folder could have', async () => {
+    const disk = new Forgetful();
+    const root = disk.root();
+    const share = makeUpShare('folder', 'planter', [
+      { path: '.Shoal-0123456789abcdef.part/replaced', size: 10 },
+      { path: 'deep/.shoal-x.part', size: 11 },
+    ]);
+    const sink = await openSink(optionsFor(share, root));
+    expect(sink.renamed.map(({ as }) => as)).to.deep.equal(['_.Shoal-0123456789abcdef.part', 'deep/_.shoal-x.part']);
+    await sink.discard();
   });
 
   it('renames what the file system does not keep apart, and the same on every run', async () => {

@@ -125,6 +125,7 @@ export class Forgetful {
       applied.add(change);
       for (const slot of change.slots) setSlot(namesOf(slot.folder), slot);
     }
+    found.#nextId = this.#nextId;
     const copies = new Map<Node, Node>();
     const copy = (node: Node): Node => {
       let made = copies.get(node);
@@ -135,6 +136,8 @@ export class Forgetful {
             : node.kind === 'file'
               ? found.#foundFile(node, random, kept)
               : found.#newOther(node.kind);
+        // A file is the same one after a crash.
+        Object.assign(made, { id: node.id });
         copies.set(node, made);
         if (node.kind === 'directory') fill(node, made as FolderNode);
       }
