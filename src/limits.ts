@@ -89,6 +89,11 @@ export const IDLE_CONNECTION_MS = 30_000;
 export const MAX_IDLE_CONNECTIONS = 50;
 /** How often such connections are looked for. */
 export const CROWD_CHECK_MS = 10_000;
+/** Peers that a home remembers, several times what the DHT's routing table holds, and bytes about each: those that identify takes, and some more. */
+export const MAX_STORED_PEERS = 1000;
+export const MAX_STORED_PEER_BYTES = 16 * KiB;
+/** Announcements of others that a DHT server keeps, of some hundred bytes each. */
+export const MAX_STORED_ANNOUNCEMENTS = 50_000;
 /** New connections per second from one host before they are refused: many homes may share one machine. */
 export const MAX_INBOUND_PER_SECOND = 100;
 /** An inbound connection finishes its handshake within this time: a few round trips on a bad line. */
