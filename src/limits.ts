@@ -67,6 +67,8 @@ export const MAX_READS = 64;
 export const HELLO_TIMEOUT_MS = 15_000;
 /** A channel on which nothing was asked for so long is closed by the server. */
 export const IDLE_CHANNEL_TIMEOUT_MS = 10 * 60_000;
+/** When all channels are taken, the one on which nothing was asked for longest, and for so long at least, gives way to a new one. */
+export const YIELDING_CHANNEL_MS = 5_000;
 /** A write that makes no progress for so long ends the channel: the peer has stopped reading. */
 export const STALLED_WRITE_TIMEOUT_MS = 60_000;
 /** What a stream may hold back from its connection when a message counts as sent: a block, so that the line is busy until the next one is made. */

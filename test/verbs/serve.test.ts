@@ -15,6 +15,7 @@ import {
   MAX_CHANNELS,
   MAX_CHANNELS_PER_PEER,
   PIECE_BYTES,
+  YIELDING_CHANNEL_MS,
 } from '../../src/limits.ts';
 import type { Frame } from '../../src/ports.ts';
 import { decodeServerMessage, type AskerMessage, type ServerMessage } from '../../src/protocol/messages.ts';
@@ -307,6 +308,32 @@ describe('serve', () => {
     await asker.stop();
     const again = await greet(world, world.network.node('again'), node, share.id);
     expect((await next(again.frames)).message.type).to.equal('hello');
+    await node.stop();
+  });
+
+  it('gives a new channel the place of the one that has been idle longest, for seconds, and owes nothing', async () => {
+    const source = faultySource(await storeOf(share), { of: at => (at.kind === 'chunk' ? 'delay' : undefined) });
+    const { node } = await seeder(world, 'sharer', share.id, source);
+    const opened: Awaited<ReturnType<typeof greet>>[] = [];
+    const come = async (): Promise<ServerMessage> => {
+      const channel = await greet(world, world.network.node(`asker ${opened.length}`), node, share.id);
+      opened.push(channel);
+      return (await next(channel.frames)).message;
+    };
+    while (opened.length < MAX_CHANNELS) await come();
+    await say(opened[0]!.channel, get(0, 1));
+    await say(opened[1]!.channel, get(0, 1));
+    await say(opened[1]!.channel, { type: 'cancel', kind: 'chunk', stream: 'data', ranges: [0, 1] });
+    await world.clock.advance(YIELDING_CHANNEL_MS - 1);
+    expect(await come()).to.include({ type: 'refuse', reason: 'busy' });
+    await say(opened[3]!.channel, get(0, 1));
+    await world.clock.advance(1);
+    expect((await come()).type).to.equal('hello');
+    expect((await come()).type).to.equal('hello');
+    const gone = await Promise.all([2, 4].map(n => opened[n]!.frames.next().catch((error: unknown) => error)));
+    for (const error of gone) expect(error).to.include({ code: 'unavailable' });
+    source.release();
+    for (const n of [0, 1, 3]) expect((await next(opened[n]!.frames)).message.type, `${n}`).to.equal('block');
     await node.stop();
   });
 
