@@ -22,7 +22,7 @@ import {
   YIELDING_CHANNEL_MS,
 } from './limits.ts';
 import { freeOnceRead } from './memory.ts';
-import type { Channel, ChunkSource, Clock, Frame, Holdings, Network, Refusals, StreamName } from './ports.ts';
+import type { Channel, ChunkSource, Clock, Frame, Holdings, Log, Network, Refusals, StreamName } from './ports.ts';
 import {
   CHUNKS_PROTOCOL,
   decodeAskerMessage,
@@ -40,6 +40,7 @@ export interface ServeDeps {
   readonly source: ChunkSource;
   readonly refusals: Refusals;
   readonly clock: Clock;
+  readonly log: Log;
   /** Called as bytes leave; `complete` once when the peer says that it has all it wanted. */
   readonly onServed?: (served: Served) => void;
 }
@@ -69,6 +70,8 @@ export class Server {
   #byKey = new Map<string, BlockId>();
   #keysOfDay = -1;
   readonly #visits = new Map<Channel, Visit>();
+  /** Shares whose share block could not be read, which has been said. */
+  readonly #unreadable = new Set<BlockId>();
   readonly #work: Work = { senders: 0 };
 
   private constructor(deps: ServeDeps) {
@@ -160,15 +163,34 @@ export class Server {
       return;
     }
     Object.assign(visit, { id, idleSinceMs: this.#deps.clock.monotonic() });
-    const have = await this.#deps.source.have(id);
-    if (have === undefined) {
+    const found = await this.#look(id);
+    if (found === undefined) {
       await refuse(channel, { reason: 'unknown' });
       return;
     }
-    const bytes = await this.#deps.source.read(id, { kind: 'share' });
-    const block = decodeShareBlock(bytes);
+    const { have, bytes, block } = found;
     await channel.send(encodeMessage({ type: 'hello', have: wireHave(have), credit: CREDIT_BYTES }), bytes);
     await new Conversation(this.#deps, this.#work, channel, visit, id, block).run(frames);
+  }
+
+  /** What there is of a share. Who asks learns nothing of what is wrong with it, who shares it has to. */
+  async #look(id: BlockId): Promise<{ have: Holdings; bytes: Uint8Array; block: ShareBlock } | undefined> {
+    try {
+      const have = await this.#deps.source.have(id);
+      if (have === undefined) return undefined;
+      const bytes = await this.#deps.source.read(id, { kind: 'share' });
+      const block = decodeShareBlock(bytes);
+      this.#unreadable.delete(id);
+      return { have, bytes, block };
+    } catch (error) {
+      // Anyone with the link may ask again and again.
+      if (!this.#unreadable.has(id)) {
+        const code = isShoalError(error) ? error.code : 'bug';
+        this.#deps.log('warn', 'a share is not served: its share block can not be read', { code });
+      }
+      this.#unreadable.add(id);
+      throw error;
+    }
   }
 
   /** The share whose key this is, if its asker has proved that it knows the id; else it is as if there were none. */

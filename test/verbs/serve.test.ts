@@ -337,6 +337,28 @@ describe('serve', () => {
     await node.stop();
   });
 
+  it('says once, and without an id, that a share block can not be read', async () => {
+    let isBroken = true;
+    const source = faultySource(await storeOf(share), {
+      of: at => (at.kind === 'share' && isBroken ? 'break' : undefined),
+    });
+    const { node, logged } = await seeder(world, 'sharer', share.id, source);
+    const ask = async (): Promise<Frame[]> => {
+      const { channel, frames } = await greet(world, world.network.node('asker'), node, share.id);
+      await world.clock.advance(1);
+      await channel.close();
+      return await untilEnd(frames);
+    };
+    for (let n = 0; n < 2; n++) expect(await ask()).to.deep.equal([]);
+    const line = ['warn', 'a share is not served: its share block can not be read', { code: 'io' }];
+    expect(logged).to.deep.equal([line]);
+    isBroken = false;
+    expect(await ask()).to.have.length(1);
+    isBroken = true;
+    expect(await ask()).to.deep.equal([]);
+    expect(logged).to.deep.equal([line, line]);
+  });
+
   it('stops sending a share that is removed, at once', async () => {
     const source = faultySource(await storeOf(share), { of: at => (at.kind === 'chunk' ? 'delay' : undefined) });
     const { node, server } = await seeder(world, 'sharer', share.id, source);
