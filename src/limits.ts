@@ -67,6 +67,8 @@ export const MAX_READS = 64;
 export const HELLO_TIMEOUT_MS = 15_000;
 /** A channel on which nothing was asked for so long is closed by the server. */
 export const IDLE_CHANNEL_TIMEOUT_MS = 10 * 60_000;
+/** When all channels are taken, the one on which nothing was asked for longest, and for so long at least, gives way to a new one. */
+export const YIELDING_CHANNEL_MS = 5_000;
 /** A write that makes no progress for so long ends the channel: the peer has stopped reading. */
 export const STALLED_WRITE_TIMEOUT_MS = 60_000;
 /** What a stream may hold back from its connection when a message counts as sent: a block, so that the line is busy until the next one is made. */
@@ -89,6 +91,11 @@ export const IDLE_CONNECTION_MS = 30_000;
 export const MAX_IDLE_CONNECTIONS = 50;
 /** How often such connections are looked for. */
 export const CROWD_CHECK_MS = 10_000;
+/** Peers that a home remembers, several times what the DHT's routing table holds, and bytes about each: those that identify takes, and some more. */
+export const MAX_STORED_PEERS = 1000;
+export const MAX_STORED_PEER_BYTES = 16 * KiB;
+/** Announcements of others that a DHT server keeps, of some hundred bytes each. */
+export const MAX_STORED_ANNOUNCEMENTS = 50_000;
 /** New connections per second from one host before they are refused: many homes may share one machine. */
 export const MAX_INBOUND_PER_SECOND = 100;
 /** An inbound connection finishes its handshake within this time: a few round trips on a bad line. */

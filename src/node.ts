@@ -93,7 +93,7 @@ export class ShoalNode {
       let tell: (served: Served) => void = () => undefined;
       const server =
         options.holds && home !== undefined && network !== undefined
-          ? await startServer(network, home, served => tell(served))
+          ? await startServer(network, home, options.log, served => tell(served))
           : undefined;
       const node = new ShoalNode(crypto, home, network, server);
       tell = served => node.#onServed(served);
@@ -432,12 +432,18 @@ function portOf(addresses: readonly string[]): string | undefined {
   return addresses.map(address => /\/tcp\/(\d+)\//.exec(address)?.[1]).find(port => port !== undefined);
 }
 
-async function startServer(network: Network, home: Home, onServed: (served: Served) => void): Promise<Server> {
+async function startServer(
+  network: Network,
+  home: Home,
+  log: Log,
+  onServed: (served: Served) => void,
+): Promise<Server> {
   return await Server.start({
     network,
     source: home.source,
     refusals: { for: id => home.refusalOf(id) },
     clock: systemClock,
+    log,
     onServed,
   });
 }

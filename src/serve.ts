@@ -19,9 +19,10 @@ import {
   MAX_CHANNELS_PER_PEER,
   MAX_READS,
   READS_PER_CHANNEL,
+  YIELDING_CHANNEL_MS,
 } from './limits.ts';
 import { freeOnceRead } from './memory.ts';
-import type { Channel, ChunkSource, Clock, Frame, Holdings, Network, Refusals, StreamName } from './ports.ts';
+import type { Channel, ChunkSource, Clock, Frame, Holdings, Log, Network, Refusals, StreamName } from './ports.ts';
 import {
   CHUNKS_PROTOCOL,
   decodeAskerMessage,
@@ -39,6 +40,7 @@ export interface ServeDeps {
   readonly source: ChunkSource;
   readonly refusals: Refusals;
   readonly clock: Clock;
+  readonly log: Log;
   /** Called as bytes leave; `complete` once when the peer says that it has all it wanted. */
   readonly onServed?: (served: Served) => void;
 }
@@ -52,6 +54,14 @@ export interface Served {
   readonly event: 'joined' | 'sent' | 'complete' | 'left';
 }
 
+/** How one channel stands. */
+interface Visit {
+  /** The share that it is for; undefined before the proof. */
+  id: BlockId | undefined;
+  /** Since when nothing is owed on it, by the monotonic clock; Infinity while something is. */
+  idleSinceMs: number;
+}
+
 /** Serves shares on a network until it is stopped. */
 export class Server {
   readonly #deps: ServeDeps;
@@ -59,7 +69,9 @@ export class Server {
   /** The shares by their rendezvous keys of yesterday, today and tomorrow, as text. */
   #byKey = new Map<string, BlockId>();
   #keysOfDay = -1;
-  readonly #channels = new Map<Channel, BlockId | undefined>();
+  readonly #visits = new Map<Channel, Visit>();
+  /** Shares whose share block could not be read, which has been said. */
+  readonly #unreadable = new Set<BlockId>();
   readonly #work: Work = { senders: 0 };
 
   private constructor(deps: ServeDeps) {
@@ -95,8 +107,8 @@ export class Server {
     if (!this.#shares.delete(id)) return;
     this.#keysOfDay = -1;
     this.#deps.network.unannounce(id);
-    for (const [channel, served] of this.#channels) {
-      if (served === id) channel.abort(new ShoalError('interrupted', 'this share is not served here any more'));
+    for (const [channel, visit] of this.#visits) {
+      if (visit.id === id) channel.abort(new ShoalError('interrupted', 'this share is not served here any more'));
     }
   }
 
@@ -105,31 +117,38 @@ export class Server {
   }
 
   async #answer(channel: Channel): Promise<void> {
-    const ofPeer = [...this.#channels.keys()].filter(other => other.peer === channel.peer).length;
-    if (ofPeer >= MAX_CHANNELS_PER_PEER || (this.#channels.size >= MAX_CHANNELS && !this.#makeRoom())) {
+    const ofPeer = [...this.#visits.keys()].filter(other => other.peer === channel.peer).length;
+    if (ofPeer >= MAX_CHANNELS_PER_PEER || (this.#visits.size >= MAX_CHANNELS && !this.#makeRoom())) {
       await refuse(channel, { reason: 'busy', retryAfter: 5 });
       return;
     }
-    this.#channels.set(channel, undefined);
+    const visit: Visit = { id: undefined, idleSinceMs: this.#deps.clock.monotonic() };
+    this.#visits.set(channel, visit);
     try {
-      await this.#converse(channel);
+      await this.#converse(channel, visit);
     } finally {
-      this.#channels.delete(channel);
+      this.#visits.delete(channel);
     }
   }
 
-  /** Ends the channel that has been open longest without a proof: who knows no id must not take the places of those who do. */
+  /**
+   * Ends the channel that has been open longest without a proof: who knows no id must not take the places of those who do.
+   * Where all have proved it, the one that has been idle longest gives way, so that nobody keeps a place without using it.
+   */
   #makeRoom(): boolean {
-    for (const [channel, id] of this.#channels) {
-      if (id !== undefined) continue;
-      this.#channels.delete(channel);
-      channel.abort(new ShoalError('protocol', 'cannot serve: others are waiting, and nothing was asked for'));
-      return true;
-    }
-    return false;
+    const visits = [...this.#visits];
+    const unproven = visits.find(([, { id }]) => id === undefined);
+    const idle = visits.reduce((longest, visit) => (visit[1].idleSinceMs < longest[1].idleSinceMs ? visit : longest));
+    const isLate = idle[1].idleSinceMs + YIELDING_CHANNEL_MS <= this.#deps.clock.monotonic();
+    const leaving = unproven ?? (isLate ? idle : undefined);
+    if (leaving === undefined) return false;
+    const [channel] = leaving;
+    this.#visits.delete(channel);
+    channel.abort(new ShoalError('protocol', 'cannot serve: others are waiting, and nothing was asked for'));
+    return true;
   }
 
-  async #converse(channel: Channel): Promise<void> {
+  async #converse(channel: Channel, visit: Visit): Promise<void> {
     const frames = channel.frames()[Symbol.asyncIterator]();
     const first = await within(this.#deps.clock, HELLO_TIMEOUT_MS, frames.next());
     if (first === undefined) throw tooQuiet(HELLO_TIMEOUT_MS);
@@ -143,16 +162,35 @@ export class Server {
       await refuse(channel, refusal ?? { reason: 'unknown' });
       return;
     }
-    this.#channels.set(channel, id);
-    const have = await this.#deps.source.have(id);
-    if (have === undefined) {
+    Object.assign(visit, { id, idleSinceMs: this.#deps.clock.monotonic() });
+    const found = await this.#look(id);
+    if (found === undefined) {
       await refuse(channel, { reason: 'unknown' });
       return;
     }
-    const bytes = await this.#deps.source.read(id, { kind: 'share' });
-    const block = decodeShareBlock(bytes);
+    const { have, bytes, block } = found;
     await channel.send(encodeMessage({ type: 'hello', have: wireHave(have), credit: CREDIT_BYTES }), bytes);
-    await new Conversation(this.#deps, this.#work, channel, id, block).run(frames);
+    await new Conversation(this.#deps, this.#work, channel, visit, id, block).run(frames);
+  }
+
+  /** What there is of a share. Who asks learns nothing of what is wrong with it, who shares it has to. */
+  async #look(id: BlockId): Promise<{ have: Holdings; bytes: Uint8Array; block: ShareBlock } | undefined> {
+    try {
+      const have = await this.#deps.source.have(id);
+      if (have === undefined) return undefined;
+      const bytes = await this.#deps.source.read(id, { kind: 'share' });
+      const block = decodeShareBlock(bytes);
+      this.#unreadable.delete(id);
+      return { have, bytes, block };
+    } catch (error) {
+      // Anyone with the link may ask again and again.
+      if (!this.#unreadable.has(id)) {
+        const code = isShoalError(error) ? error.code : 'bug';
+        this.#deps.log('warn', 'a share is not served: its share block can not be read', { code });
+      }
+      this.#unreadable.add(id);
+      throw error;
+    }
   }
 
   /** The share whose key this is, if its asker has proved that it knows the id; else it is as if there were none. */
@@ -193,6 +231,7 @@ class Conversation {
   readonly #deps: ServeDeps;
   readonly #work: Work;
   readonly #channel: Channel;
+  readonly #visit: Visit;
   readonly #id: BlockId;
   readonly #block: ShareBlock;
   readonly #queue = new Map<string, Wanted>();
@@ -202,10 +241,11 @@ class Conversation {
   #failure: Error | undefined;
   #isOver = false;
 
-  constructor(deps: ServeDeps, work: Work, channel: Channel, id: BlockId, block: ShareBlock) {
+  constructor(deps: ServeDeps, work: Work, channel: Channel, visit: Visit, id: BlockId, block: ShareBlock) {
     this.#deps = deps;
     this.#work = work;
     this.#channel = channel;
+    this.#visit = visit;
     this.#id = id;
     this.#block = block;
   }
@@ -249,12 +289,17 @@ class Conversation {
       const key = keyOf(wanted);
       if (this.#queue.has(key)) continue;
       this.#queue.set(key, wanted);
-      this.#owedBytes += this.#lengthOf(wanted);
+      this.#owe(this.#lengthOf(wanted));
     }
     if (this.#owedBytes > MOST_OWED_BYTES) {
       throw new ShoalError('protocol', `cannot serve: more was asked for than the credit of ${CREDIT_BYTES} bytes`);
     }
     while (this.#mayBegin() && this.#queue.size > 0) void this.#sendQueued();
+  }
+
+  #owe(bytes: number): void {
+    this.#owedBytes += bytes;
+    this.#visit.idleSinceMs = this.#owedBytes > 0 ? Infinity : this.#deps.clock.monotonic();
   }
 
   /** One block at a time is always made; more as long as all channels together, some of which may be stalled, do not hold many. */
@@ -266,7 +311,7 @@ class Conversation {
   /** What is being read or sent already still arrives, and is owed until then. */
   #cancel(blocks: Blocks): void {
     for (const wanted of this.#wanted(blocks)) {
-      if (this.#queue.delete(keyOf(wanted))) this.#owedBytes -= this.#lengthOf(wanted);
+      if (this.#queue.delete(keyOf(wanted))) this.#owe(-this.#lengthOf(wanted));
     }
   }
 
@@ -279,7 +324,7 @@ class Conversation {
         if (this.#isOver) return;
         this.#queue.delete(key);
         await this.#send(wanted);
-        this.#owedBytes -= this.#lengthOf(wanted);
+        this.#owe(-this.#lengthOf(wanted));
       }
     } catch (error) {
       await this.#fail(error);

@@ -60,6 +60,7 @@ async function serve(): Promise<void> {
   const ended = Promise.withResolvers<undefined>();
   const server = await Server.start({
     ...{ network, source, clock },
+    log: () => undefined,
     refusals: { for: () => undefined },
     onServed({ event }) {
       if (event === 'joined') begun.resolve(undefined);

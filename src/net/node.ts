@@ -2,13 +2,14 @@
 import { noise } from '@chainsafe/libp2p-noise';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { identify, type Identify } from '@libp2p/identify';
-import type { Connection, Libp2p, Stream } from '@libp2p/interface';
+import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface';
 import { kadDHT, passthroughMapper, type KadDHT } from '@libp2p/kad-dht';
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id';
 import { ping, type Ping } from '@libp2p/ping';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
 import { CODE_P2P, multiaddr, type Multiaddr } from '@multiformats/multiaddr';
+import type { LevelDatastore } from 'datastore-level';
 import { createLibp2p, type ServiceFactoryMap } from 'libp2p';
 import { ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
@@ -30,7 +31,6 @@ import {
 } from '../limits.ts';
 import type { Candidate, Channel, Clock, Log, Network, NetworkStatus } from '../ports.ts';
 import { Crowd } from './crowd.ts';
-import { openDatastore } from './datastore.ts';
 import { Discovery, routingTableSize } from './discovery.ts';
 import { connectionGater, Gater, placeOf } from './gater.ts';
 import { Lan } from './lan.ts';
@@ -73,7 +73,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
   bootstrap.forEach(address => gater.startFrom(address));
   const lan = options.mdns ? new Lan(options.clock) : undefined;
   const privateKey = await generateKeyPairFromSeed('Ed25519', options.seed);
-  const datastore = await openDatastore(options.datastorePath, peerIdFromPrivateKey(privateKey).toString());
+  const datastore = await storeAt(options.datastorePath, peerIdFromPrivateKey(privateKey));
   try {
     const libp2p = await createLibp2p<Services>({
       privateKey,
@@ -100,6 +100,13 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
     await datastore?.close();
     throw listenError(error);
   }
+}
+
+/** Only the node of a home has a store, and only it loads what that needs. */
+async function storeAt(path: string | undefined, self: PeerId): Promise<LevelDatastore | undefined> {
+  if (path === undefined) return undefined;
+  const { openDatastore } = await import('./datastore.ts');
+  return await openDatastore(path, self);
 }
 
 const STREAM_OPTIONS = { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES, maxReadBufferLength: MAX_READ_BUFFER_BYTES };

@@ -15,6 +15,7 @@ import {
   MAX_CHANNELS,
   MAX_CHANNELS_PER_PEER,
   PIECE_BYTES,
+  YIELDING_CHANNEL_MS,
 } from '../../src/limits.ts';
 import type { Frame } from '../../src/ports.ts';
 import { decodeServerMessage, type AskerMessage, type ServerMessage } from '../../src/protocol/messages.ts';
@@ -308,6 +309,54 @@ describe('serve', () => {
     const again = await greet(world, world.network.node('again'), node, share.id);
     expect((await next(again.frames)).message.type).to.equal('hello');
     await node.stop();
+  });
+
+  it('gives a new channel the place of the one that has been idle longest, for seconds, and owes nothing', async () => {
+    const source = faultySource(await storeOf(share), { of: at => (at.kind === 'chunk' ? 'delay' : undefined) });
+    const { node } = await seeder(world, 'sharer', share.id, source);
+    const opened: Awaited<ReturnType<typeof greet>>[] = [];
+    const come = async (): Promise<ServerMessage> => {
+      const channel = await greet(world, world.network.node(`asker ${opened.length}`), node, share.id);
+      opened.push(channel);
+      return (await next(channel.frames)).message;
+    };
+    while (opened.length < MAX_CHANNELS) await come();
+    await say(opened[0]!.channel, get(0, 1));
+    await say(opened[1]!.channel, get(0, 1));
+    await say(opened[1]!.channel, { type: 'cancel', kind: 'chunk', stream: 'data', ranges: [0, 1] });
+    await world.clock.advance(YIELDING_CHANNEL_MS - 1);
+    expect(await come()).to.include({ type: 'refuse', reason: 'busy' });
+    await say(opened[3]!.channel, get(0, 1));
+    await world.clock.advance(1);
+    expect((await come()).type).to.equal('hello');
+    expect((await come()).type).to.equal('hello');
+    const gone = await Promise.all([2, 4].map(n => opened[n]!.frames.next().catch((error: unknown) => error)));
+    for (const error of gone) expect(error).to.include({ code: 'unavailable' });
+    source.release();
+    for (const n of [0, 1, 3]) expect((await next(opened[n]!.frames)).message.type, `${n}`).to.equal('block');
+    await node.stop();
+  });
+
+  it('says once, and without an id, that a share block can not be read', async () => {
+    let isBroken = true;
+    const source = faultySource(await storeOf(share), {
+      of: at => (at.kind === 'share' && isBroken ? 'break' : undefined),
+    });
+    const { node, logged } = await seeder(world, 'sharer', share.id, source);
+    const ask = async (): Promise<Frame[]> => {
+      const { channel, frames } = await greet(world, world.network.node('asker'), node, share.id);
+      await world.clock.advance(1);
+      await channel.close();
+      return await untilEnd(frames);
+    };
+    for (let n = 0; n < 2; n++) expect(await ask()).to.deep.equal([]);
+    const line = ['warn', 'a share is not served: its share block can not be read', { code: 'io' }];
+    expect(logged).to.deep.equal([line]);
+    isBroken = false;
+    expect(await ask()).to.have.length(1);
+    isBroken = true;
+    expect(await ask()).to.deep.equal([]);
+    expect(logged).to.deep.equal([line, line]);
   });
 
   it('stops sending a share that is removed, at once', async () => {

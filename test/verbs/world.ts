@@ -15,6 +15,7 @@ import type {
   Destination,
   Directory,
   Frame,
+  Log,
   Refusal,
 } from '../../src/ports.ts';
 import { CHUNKS_PROTOCOL, encodeMessage, type AskerMessage, type ServerMessage } from '../../src/protocol/messages.ts';
@@ -43,6 +44,8 @@ export interface Seeder {
   readonly node: SimNode;
   readonly server: Server;
   readonly served: Served[];
+  /** What it logged, with the fields. */
+  readonly logged: Parameters<Log>[];
   /** Set to have the gate refuse. */
   refusal: Refusal | undefined;
 }
@@ -51,15 +54,17 @@ export interface Seeder {
 export async function seeder(world: World, name: string, id: BlockId, source: ChunkSource): Promise<Seeder> {
   const node = world.network.node(name);
   const served: Served[] = [];
+  const logged: Parameters<Log>[] = [];
   const refusals = { for: (): Refusal | undefined => seeding.refusal };
   const server = await Server.start({
     network: node,
     source,
     refusals,
     clock: world.clock,
+    log: (...line) => logged.push(line),
     onServed: event => served.push(event),
   });
-  const seeding: Seeder = { node, server, served, refusal: undefined };
+  const seeding: Seeder = { node, server, served, logged, refusal: undefined };
   server.add(id);
   return seeding;
 }
