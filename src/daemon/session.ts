@@ -3,13 +3,12 @@
  * every other one attaches to it, and when it ends, one that still serves takes over.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { fileError, isShoalError, ShoalError } from '../errors.ts';
+import { isShoalError, ShoalError } from '../errors.ts';
 import { lock, type Lock } from '../files/lock.ts';
 import { parseLink } from '../format/link.ts';
-import { isHome } from '../home.ts';
+import { isHome, makeHomeFolder } from '../home.ts';
 import { HOLDER_PATIENCE_MS, HOLDER_RETRY_MS } from '../limits.ts';
 import { ShoalNode, type NetworkSettings, type NodeOptions } from '../node.ts';
 import type { Log } from '../ports.ts';
@@ -180,9 +179,7 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
 }
 
 async function lockHome(home: string): Promise<Lock | undefined> {
-  await mkdir(home, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    throw fileError(error, `make the home folder "${home}" (SHOAL_HOME chooses another)`);
-  });
+  await makeHomeFolder(home);
   return await lock(join(home, 'lock'));
 }
 

@@ -181,4 +181,18 @@ describe('the holder of a home', () => {
     expect(await told('list', other, {}), 'defaults').to.deep.equal([]);
     expect(await told('shares', other, { listen: '--listen' }), 'no network is needed').to.deep.equal([]);
   });
+
+  it('listens in the folder for temporary files where the one of the runtime is not set, or empty', async () => {
+    const own = join(folder, 'tmp');
+    const tmp = process.env['TMPDIR'];
+    process.env['TMPDIR'] = own;
+    try {
+      for (const env of [{}, { XDG_RUNTIME_DIR: '' }]) {
+        expect((await socketPath(folder, env)).startsWith(`${own}/shoal-`)).to.equal(true);
+      }
+    } finally {
+      if (tmp === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = tmp;
+    }
+  });
 });
