@@ -7,7 +7,7 @@ import { VERSION } from '../src/version.ts';
 import type { Performer } from './context.ts';
 import { programOf } from './program.ts';
 import { holdsKey } from './secrets.ts';
-import { networkOf, type GlobalOptions } from './settings.ts';
+import { askedOf, networkOf, type GlobalOptions } from './settings.ts';
 import { Terminal, type Output } from './terminal.ts';
 
 /** What a run of the program meets. */
@@ -157,6 +157,7 @@ async function sessionPerformer(options: GlobalOptions, terminal: Terminal): Pro
   const session = {
     home: homeFolder(process.env),
     network,
+    asked: askedOf(options, process.env),
     log: (level: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
       if (options.debug === true)
         terminal.warn(`${level}: ${message}${fields === undefined ? '' : ` ${format('%j', fields)}`}`);

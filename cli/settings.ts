@@ -37,6 +37,24 @@ export function networkOf(options: GlobalOptions, env: Readonly<Record<string, s
   };
 }
 
+/** Of the settings that were asked for, the option or the variable that did, in the words of the user. */
+export function askedOf(
+  options: GlobalOptions,
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly [S in keyof NetworkChoice]?: string } {
+  const names = [
+    ['listen', '--listen', 'SHOAL_LISTEN'],
+    ['bootstrap', '--bootstrap', 'SHOAL_BOOTSTRAP'],
+    ['mdns', '--no-mdns', 'SHOAL_MDNS'],
+    ['dht', '--dht', 'SHOAL_DHT'],
+  ] as const;
+  const asked = names.map(([setting, option, variable]) => [
+    setting,
+    options[setting] !== undefined ? option : env[variable] ? variable : undefined,
+  ]);
+  return Object.fromEntries(asked.filter(([, name]) => name !== undefined)) as { [S in keyof NetworkChoice]?: string };
+}
+
 function addresses(
   option: string,
   given: readonly string[] | undefined,

@@ -41,7 +41,7 @@ import { proofOf } from './protocol/proof.ts';
 import { checkRanges, IndexSet, indicesOf } from './protocol/ranges.ts';
 import { Schedule } from './protocol/schedule.ts';
 import { Swarm, type Ending } from './protocol/swarm.ts';
-import { endingOf, refusalsIn, refusedByAll, searchSoFar } from './search.ts';
+import { counted, endingOf, refusalsIn, refusedByAll, searchSoFar } from './search.ts';
 import { blockKey, channelSource, type Source } from './source.ts';
 import { within } from './within.ts';
 
@@ -513,7 +513,7 @@ export class Download {
     if (phase === undefined || this.#sources.size === 0) return searchSoFar(this.#swarm, this.#deps.network?.status());
     const { nowhere, left } = phase.schedule;
     if (nowhere > 0) return `nobody at hand has ${nowhere} of the ${left} chunks that are missing`;
-    return `waiting for ${this.#sources.size} peer(s) to send`;
+    return `waiting for ${counted(this.#sources.size, 'peer')} to send`;
   }
 
   /** Only once the share block is known. */

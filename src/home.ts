@@ -62,13 +62,26 @@ export async function isHome(folder: string): Promise<boolean> {
 }
 
 /**
+ * Makes the folder of a home where there is none, for its user only.
+ * @throws ShoalError `home` when others may write to one that is there: they could put files of theirs in the place of ours
+ */
+export async function makeHomeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw fileError(error, `make the home folder "${folder}" (SHOAL_HOME chooses another)`);
+  });
+  if (process.platform === 'win32' || ((await stat(folder)).mode & 0o022) === 0) return;
+  throw new ShoalError(
+    'home',
+    `cannot use the home folder "${folder}": others may write to it; if they did not, run: chmod 700 '${folder}'`,
+  );
+}
+
+/**
  * Opens a home, made where there is none.
  * @throws ShoalError `home` when it can't be used, saying why and what to do; `newer-home`; `denied`, `io`
  */
 export async function openHome(folder: string, deps: HomeDeps): Promise<Home> {
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    throw fileError(error, `make the home folder "${folder}" (SHOAL_HOME chooses another)`);
-  });
+  await makeHomeFolder(folder);
   const secret = await loadSecret(folder, deps.random);
   const catalog = await openCatalog(join(folder, 'catalog.sqlite'), { secret, random: deps.random, clock: deps.clock });
   let root: Directory | undefined;

@@ -39,11 +39,32 @@ export function searchSoFar(swarm: Swarm, status: NetworkStatus | undefined): st
   const asked =
     status === undefined
       ? 'asked this home only'
-      : `asked ${status.lanPeers} peer(s) on the local network and the DHT (${status.dhtPeers} nodes)`;
-  const endings = swarm.endings().map(({ ending }) => {
-    if (ending.why !== 'refused') return ending.detail;
-    return ending.refusal.reason === 'unknown' ? 'do not have it' : `refuse: ${ending.refusal.reason}`;
-  });
-  const tally = [...new Set(endings)].map(why => `${endings.filter(other => other === why).length} ${why}`);
-  return `looking for peers: ${asked}; ${known} known, ${dialling} being called${tally.length === 0 ? '' : ` (${tally.join('; ')})`}`;
+      : `asked ${counted(status.lanPeers, 'peer')} on the local network and the DHT (${counted(status.dhtPeers, 'node')})`;
+  const endings = swarm.endings().map(({ ending }) => ending);
+  const tally = tallyOf(endings);
+  const peers = `${known} known, ${dialling} being called${tally === '' ? '' : ` (${tally})`}`;
+  // A share is asked for under a name of the day (format.md §10): who has another day does not know it.
+  const hint = endings.some(isUnknown) ? '; is the link outdated, or the clock of a machine wrong?' : '';
+  return `looking for peers: ${asked}; ${peers}${hint}`;
+}
+
+/** How many of something, in words. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+function isUnknown(ending: Ending): boolean {
+  return ending.why === 'refused' && ending.refusal.reason === 'unknown';
+}
+
+/** How many conversations ended in each way. */
+function tallyOf(endings: readonly Ending[]): string {
+  const ways = Map.groupBy(endings, ending => (ending.why === 'refused' ? ending.refusal.reason : ending.detail));
+  return Array.from(ways.values(), alike => `${alike.length} ${whatTheyDo(alike[0]!, alike.length === 1)}`).join('; ');
+}
+
+function whatTheyDo(ending: Ending, isOne: boolean): string {
+  if (ending.why !== 'refused') return ending.detail;
+  if (isUnknown(ending)) return isOne ? 'does not have it' : 'do not have it';
+  return `${isOne ? 'refuses' : 'refuse'}: ${ending.refusal.reason}`;
 }

@@ -7,6 +7,7 @@ import type { DownloadEvent, SourceSummary } from '../download.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { FetchEvent } from '../fetch.ts';
 import { MAX_LINK_CHARS, MAX_LINK_HINTS, MAX_PATH_BYTES } from '../limits.ts';
+import type { NetworkSettings } from '../node.ts';
 import type { ShareEvent } from '../share.ts';
 
 const path = z.string().min(1).max(MAX_PATH_BYTES).describe('An absolute path.');
@@ -112,6 +113,8 @@ export interface Results {
     readonly pid: number;
     readonly peer: string;
     readonly addresses: readonly string[];
+    /** How its node meets others. */
+    readonly network: NetworkSettings;
   };
 }
 

@@ -5,7 +5,7 @@ import { parseId, type BlockId } from '../format/ids.ts';
 import { parseLink } from '../format/link.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
 import type { Fetched } from '../fetch.ts';
-import type { ShoalNode } from '../node.ts';
+import type { NetworkSettings, ShoalNode } from '../node.ts';
 import type { ShareRecord } from '../ports.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import {
@@ -24,10 +24,14 @@ type Action<A extends ActionName> = (
   parameters: ReturnType<(typeof PARAMETERS)[A]['parse']>,
   emit: Emit,
   signal: AbortSignal,
+  network: NetworkSettings,
 ) => Promise<Results[A]>;
 
-/** @throws ShoalError `usage` for parameters that do not fit */
-export function actorOf(node: ShoalNode): Actor {
+/**
+ * @param network that the node was started with, or would be
+ * @throws ShoalError `usage` for parameters that do not fit
+ */
+export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
   return {
     async run<A extends ActionName>(
       action: A,
@@ -44,7 +48,7 @@ export function actorOf(node: ShoalNode): Actor {
         );
       }
       try {
-        return await (ACTIONS[action] as Action<A>)(node, parsed.data as never, onEvent, signal);
+        return await (ACTIONS[action] as Action<A>)(node, parsed.data as never, onEvent, signal, network);
       } catch (error) {
         if (signal.aborted && !isShoalError(error))
           throw new ShoalError('interrupted', 'stopped on request', { cause: error });
@@ -137,13 +141,14 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     return await node.import(path, (blocks, bytes) => emit({ event: 'blocks', blocks, bytes }), signal);
   },
 
-  status(node) {
+  status(node, _parameters, _emit, _signal, network) {
     return Promise.resolve({
       version: VERSION,
       api: API_VERSION,
       pid: process.pid,
       peer: node.network?.self ?? '',
       addresses: node.network?.addresses() ?? [],
+      network,
     });
   },
 };

@@ -2,9 +2,15 @@
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { ShoalError } from '../errors.ts';
+import type { NetworkSettings } from '../node.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Ending, Parameters, Results } from './actions.ts';
 import { pidPath } from './socket.ts';
+
+/** The process that holds a home. */
+export interface Holder extends Actor {
+  readonly network: NetworkSettings;
+}
 
 /** The holder went away in the middle of an action. */
 export class HolderGone extends Error {
@@ -24,7 +30,7 @@ export async function attach(
   patienceMs: number,
   onNotice: (text: string) => void,
   signal: AbortSignal,
-): Promise<Actor | undefined> {
+): Promise<Holder | undefined> {
   const actor: Actor = { run: (action, parameters, onEvent, stop) => runOver(path, action, parameters, onEvent, stop) };
   const late = AbortSignal.timeout(patienceMs);
   let status;
@@ -46,7 +52,7 @@ export async function attach(
     onNotice(
       `the process that holds this home is shoal ${status.version}, this is ${VERSION}; should anything fail, ${remedy}`,
     );
-  return actor;
+  return { ...actor, network: status.network };
 }
 
 /** The process that listens at a socket, as it has noted itself. */

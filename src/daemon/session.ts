@@ -3,18 +3,18 @@
  * every other one attaches to it, and when it ends, one that still serves takes over.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileError, isShoalError, ShoalError } from '../errors.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { isShoalError, ShoalError } from '../errors.ts';
 import { lock, type Lock } from '../files/lock.ts';
 import { parseLink } from '../format/link.ts';
-import { isHome } from '../home.ts';
+import { isHome, makeHomeFolder } from '../home.ts';
 import { HOLDER_PATIENCE_MS, HOLDER_RETRY_MS } from '../limits.ts';
 import { ShoalNode, type NetworkSettings, type NodeOptions } from '../node.ts';
 import type { Log } from '../ports.ts';
 import { actorOf, fetchedView } from './actor.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results } from './actions.ts';
-import { attach, HolderGone } from './client.ts';
+import { attach, HolderGone, type Holder } from './client.ts';
 import { socketPath } from './socket.ts';
 
 export { homeFolder } from './socket.ts';
@@ -23,6 +23,8 @@ export interface SessionOptions {
   /** The home's folder. */
   readonly home: string;
   readonly network: NetworkSettings;
+  /** What of `network` was asked for, and by which option or variable; the rest are defaults. */
+  readonly asked?: { readonly [S in keyof NetworkSettings]?: string };
   readonly log: Log;
   /** Something the user should know that is no event of the action. */
   readonly onNotice: (text: string) => void;
@@ -58,12 +60,17 @@ export async function perform<A extends ActionName>(
     onEvent(event);
   };
   const work: Work<A> = { action, parameters, onEvent: watch, signal, serves: undefined };
+  let isWarned = false;
   let waitUntil = Date.now() + HOLDER_PATIENCE_MS;
   for (;;) {
     if (signal.aborted) throw new ShoalError('interrupted', 'stopped on request');
     try {
-      const actor = await attach(socket, HOLDER_PATIENCE_MS, options.onNotice, signal);
-      if (actor !== undefined) return await runOn(actor, work);
+      const holder = await attach(socket, HOLDER_PATIENCE_MS, options.onNotice, signal);
+      if (holder !== undefined) {
+        if (!isWarned) warnOfIgnored(options, holder, needsOf(action, parameters));
+        isWarned = true;
+        return await runOn(holder, work);
+      }
       const done = await runHere(options, socket, work);
       if (done !== undefined) return done.result;
     } catch (error) {
@@ -80,6 +87,16 @@ export async function perform<A extends ActionName>(
       );
     await sleep(HOLDER_RETRY_MS);
   }
+}
+
+/** The holder's node does the work, and meets others in its own way. */
+function warnOfIgnored({ asked = {}, network, onNotice }: SessionOptions, holder: Holder, needs: Needs): void {
+  if (needs !== 'serving' && needs !== 'peers') return;
+  const settings = ['listen', 'bootstrap', 'mdns', 'dht'] as const;
+  const ignored = settings.filter(name => !isDeepStrictEqual(network[name], holder.network[name]));
+  const names = ignored.flatMap(name => asked[name] ?? []);
+  if (names.length > 0)
+    onNotice(`ignored: ${names.join(', ')}; another process holds this home and does the work, as it was started`);
 }
 
 async function runOn<A extends ActionName>(actor: Actor, work: Work<A>): Promise<Results[A]> {
@@ -108,7 +125,7 @@ async function runHere<A extends ActionName>(
       ...(needs === 'peers' ? { network: options.network } : {}),
     });
     try {
-      return { result: await runOn(actorOf(node), work) };
+      return { result: await runOn(actorOf(node, options.network), work) };
     } finally {
       await node.stop();
     }
@@ -125,7 +142,7 @@ async function runHolding<A extends ActionName>(
 ): Promise<Results[A]> {
   const node = await ShoalNode.start({ home: options.home, network: options.network, holds: true, log: options.log });
   try {
-    const actor = actorOf(node);
+    const actor = actorOf(node, options.network);
     const { serveApi } = await import('./api.ts');
     const api = await serveApi(actor, socket, options.log);
     try {
@@ -139,10 +156,9 @@ async function runHolding<A extends ActionName>(
 }
 
 /** What an action needs of the home when nobody holds it. */
-function needsOf<A extends ActionName>(
-  action: A,
-  parameters: Parameters<A>,
-): 'serving' | 'changing' | 'catalog' | 'peers' | 'holder' {
+type Needs = 'serving' | 'changing' | 'catalog' | 'peers' | 'holder';
+
+function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Needs {
   switch (action) {
     case 'share':
     case 'serve':
@@ -163,9 +179,7 @@ function needsOf<A extends ActionName>(
 }
 
 async function lockHome(home: string): Promise<Lock | undefined> {
-  await mkdir(home, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    throw fileError(error, `make the home folder "${home}" (SHOAL_HOME chooses another)`);
-  });
+  await makeHomeFolder(home);
   return await lock(join(home, 'lock'));
 }
 

@@ -28,10 +28,10 @@ describe('Progress', () => {
   });
 
   it('says what it waits for when nothing moves, as much of it as fits', () => {
-    const waitingFor = 'looking for peers: asked 2 peer(s) on the local network and the DHT (12 nodes)';
+    const waitingFor = 'looking for peers: asked 2 peers on the local network and the DHT (12 nodes)';
     const standing = { ...MOVING, stands: true, waitingFor };
     expect(transferLine(standing, 200)).to.equal(`東京の写真-2026.tar  45%  ${waitingFor}  1.2 GB of 2.7 GB`);
-    expect(transferLine(standing, 40)).to.equal('45%  looking for peers: asked 2 peer(s)…');
+    expect(transferLine(standing, 40)).to.equal('45%  looking for peers: asked 2 peers o…');
   });
 
   it('never promises a time while it has no speed, and is complete for nothing', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { ShoalError } from '../../src/errors.ts';
-import { networkOf } from '../../cli/settings.ts';
+import { askedOf, networkOf } from '../../cli/settings.ts';
 
 describe('Settings of the network', () => {
   it('need none', () => {
@@ -29,6 +29,17 @@ describe('Settings of the network', () => {
     expect(networkOf(options, env))
       .to.include({ mdns: false, dht: 'off' })
       .and.to.deep.include({ listen: options.listen });
+  });
+
+  it('that were asked for are known by the option or variable', () => {
+    expect(askedOf({}, { SHOAL_LISTEN: '', OTHER: 'x' })).to.deep.equal({});
+    const env = { SHOAL_LISTEN: '/a', SHOAL_DHT: 'off', SHOAL_BOOTSTRAP: '/b' };
+    expect(askedOf({ mdns: false, dht: 'off' }, env)).to.deep.equal({
+      listen: 'SHOAL_LISTEN',
+      bootstrap: 'SHOAL_BOOTSTRAP',
+      mdns: '--no-mdns',
+      dht: '--dht',
+    });
   });
 
   it('are refused by the name of the variable or option that is wrong', () => {

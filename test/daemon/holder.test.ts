@@ -19,7 +19,15 @@ import { API_VERSION, VERSION } from '../../src/version.ts';
 const PATIENCE_MS = 10_000;
 const NEVER = new AbortController().signal;
 const nothing = (): void => undefined;
-const status: Results['status'] = { version: VERSION, api: API_VERSION, pid: process.pid, peer: '', addresses: [] };
+const network = { listen: [], bootstrap: [], mdns: false, dht: 'off' } as const;
+const status: Results['status'] = {
+  version: VERSION,
+  api: API_VERSION,
+  pid: process.pid,
+  peer: '',
+  addresses: [],
+  network,
+};
 
 /** Answers for its status, and does else what the test says. */
 function actorOf(run: (action: string, signal: AbortSignal) => Promise<unknown>): Actor {
@@ -109,7 +117,6 @@ describe('the holder of a home', () => {
     const held = await lock(join(folder, 'lock'));
     const now = Date.now;
     try {
-      const network = { listen: [], bootstrap: [], mdns: false, dht: 'off' } as const;
       const session = { home: folder, network, log: nothing, onNotice: nothing };
       const importing = perform(session, 'import', { path: '/x' }, nothing, NEVER);
       importing.catch(nothing);
@@ -151,5 +158,41 @@ describe('the holder of a home', () => {
     finish.resolve(undefined);
     expect(await forgetting).to.deep.equal({ id: 'it' });
     await closed;
+  });
+
+  it('is not what options of the network are for, and who gives others is told so', async () => {
+    api = await serveApi(
+      actorOf(() => Promise.resolve({})),
+      socket,
+      nothing,
+    );
+    const told = async (action: 'list' | 'shares', given: object, asked: object): Promise<string[]> => {
+      const notices: string[] = [];
+      const onNotice = (text: string): void => void notices.push(text);
+      const session = { home: folder, network: { ...network, ...given }, asked, log: nothing, onNotice };
+      await perform(session, action, action === 'list' ? { link: 'x' } : {}, nothing, NEVER);
+      return notices;
+    };
+    const other = { listen: ['/ip4/127.0.0.1/tcp/1'], mdns: true };
+    const [notice = '', ...more] = await told('list', other, { listen: '--listen', mdns: 'SHOAL_MDNS', dht: '--dht' });
+    expect(more).to.deep.equal([]);
+    expect(notice).to.match(/^ignored: --listen, SHOAL_MDNS; another process holds this home/);
+    expect(await told('list', {}, { listen: '--listen', dht: '--dht' }), 'the same').to.deep.equal([]);
+    expect(await told('list', other, {}), 'defaults').to.deep.equal([]);
+    expect(await told('shares', other, { listen: '--listen' }), 'no network is needed').to.deep.equal([]);
+  });
+
+  it('listens in the folder for temporary files where the one of the runtime is not set, or empty', async () => {
+    const own = join(folder, 'tmp');
+    const tmp = process.env['TMPDIR'];
+    process.env['TMPDIR'] = own;
+    try {
+      for (const env of [{}, { XDG_RUNTIME_DIR: '' }]) {
+        expect((await socketPath(folder, env)).startsWith(`${own}/shoal-`)).to.equal(true);
+      }
+    } finally {
+      if (tmp === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = tmp;
+    }
   });
 });

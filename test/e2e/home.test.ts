@@ -239,6 +239,26 @@ describe('a home', function () {
     expect(await statesOf('ann')).to.deep.equal([['it', 'idle']]);
   });
 
+  it('is not used when others can write to it', async function () {
+    if (process.platform === 'win32') this.skip();
+    const box = sandbox();
+    const path = await makeFile(box.path('it'), { bytes: noise('it', 100) });
+    const { command, link } = await box.share('ann', path);
+    await command.interrupt();
+    await chmod(box.home('ann'), 0o777);
+    const before = await treeAt(box.home('ann'));
+    for (const args of [['share', path], ['shares'], ['forget', link], ['fetch', link]]) {
+      const ended = await box.run('ann', [...args, '--json']);
+      expectFailed(ended, 1, 'home');
+      expect(ended.last('error').message).to.match(/others may write to it.*chmod 700/);
+    }
+    expect(await treeAt(box.home('ann'))).to.deep.equal(before);
+    await mkdir(box.home('bob'));
+    await chmod(box.home('bob'), 0o770);
+    expectFailed(await box.run('bob', ['share', path, '--json']), 1, 'home');
+    expect(await readdir(box.home('bob'))).to.deep.equal([]);
+  });
+
   it('is readable by its user only', async function () {
     if (process.platform === 'win32') this.skip();
     const box = sandbox();
