@@ -25,9 +25,10 @@ import { MAX_LINK_HINTS, READ_BYTES, TRAFFIC_FLUSH_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile, ShareRecord } from './ports.ts';
 import { Server, type Served } from './serve.ts';
-import { share, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
+import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
 import { memoryStore } from './store/memory.ts';
+import { originalSource } from './store/original.ts';
 
 export interface NetworkSettings {
   /** Multiaddrs; where there are none, who serves listens on all interfaces. */
@@ -118,7 +119,8 @@ export class ShoalNode {
       clock: this.#clock,
       walk: walkTree,
       fingerprint,
-      original: () => Promise.resolve(home.source),
+      original: (made: Made) =>
+        originalSource({ ...made, crypto: this.crypto, store: home.store, onChanged: () => Promise.resolve() }),
     };
     try {
       return await share(deps, request, onEvent, signal);
@@ -205,6 +207,7 @@ export class ShoalNode {
     home.catalog.remove(id);
     home.forgetSources();
     await home.store.drop(id);
+    home.catalog.clear(id);
     for (const listener of this.#forgetListeners) listener(id);
   }
 
