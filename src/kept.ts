@@ -11,6 +11,18 @@ export interface Shelf {
   readonly store: ChunkStore;
 }
 
+/**
+ * To be called before blocks of a share are written, so that what a crash leaves of them is known to be debris.
+ * @returns whether they are debris until the share is added. Not so where the home has the share, and where blocks of it are
+ *   there that the catalog does not know: it may not be the catalog that they were kept for.
+ */
+export async function beginKeeping({ catalog, store }: Shelf, id: BlockId): Promise<boolean> {
+  if (catalog.get(id) !== undefined) return false;
+  if (!catalog.debris().includes(id) && (await store.list()).includes(id)) return false;
+  catalog.begin(id);
+  return true;
+}
+
 /** Removes blocks that are debris. What can not be removed now is removed when the home is held the next time. */
 export async function discard({ catalog, store }: Shelf, id: BlockId): Promise<void> {
   try {
