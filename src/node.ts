@@ -1,7 +1,7 @@
 /** Composes adapters and verbs into a node: what a home does for its user, with or without a network of its own. */
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { lstat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipe } from 'it-pipe';
 import { systemClock } from './clock.ts';
@@ -478,9 +478,25 @@ async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promi
 
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {
   try {
-    for await (const bytes of createReadStream(path, { highWaterMark: READ_BYTES })) yield bytes as Uint8Array;
+    const file = await openOrdinary(path);
+    for await (const bytes of file.createReadStream({ highWaterMark: READ_BYTES })) yield bytes as Uint8Array;
   } catch (error) {
     throw fileError(error, `read "${showName(path)}"`);
+  }
+}
+
+/** Opening a pipe would wait for its other end, in a thread that nobody can wake; and it can be read only once. */
+async function openOrdinary(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    if ((await file.stat()).isFile()) return file;
+    throw new ShoalError(
+      'usage',
+      `cannot read "${showName(path)}": it is not an ordinary file; save what it gives to a file first, and give that one`,
+    );
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }
 

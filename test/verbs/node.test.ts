@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ShoalError } from '../../src/errors.ts';
@@ -89,5 +90,24 @@ describe('a node', () => {
     }
     expect(await ended).to.include({ code: 'interrupted' });
     expect(await node.import(car, quiet, never)).to.include({ complete: true });
+  });
+
+  it('imports ordinary files only, and does not wait for anything else', async function () {
+    if (process.platform === 'win32') this.skip();
+    const { execFileSync } = await import('node:child_process');
+    execFileSync('mkfifo', [at('fifo')]);
+    let other: FileHandle | undefined;
+    try {
+      for (const path of [at('fifo'), '/dev/zero', folder]) {
+        const error = await failureOf(node.import(path, quiet, never));
+        expect(error).to.include({ code: 'usage' });
+        expect(error.message).to.contain('ordinary file');
+      }
+      expect(await failureOf(node.import(at('none'), quiet, never))).to.include({ code: 'io' });
+    } finally {
+      // Frees a thread that waits for a writer, if there is one.
+      other = await open(at('fifo'), 'r+');
+      await other.close();
+    }
   });
 });
