@@ -1,5 +1,5 @@
 /** Plaintext in, share id and link out. */
-import { ShoalError } from './errors.ts';
+import { isShoalError, ShoalError } from './errors.ts';
 import { sealShareBlock } from './format/commitment.ts';
 import type { Hint } from './format/hint.ts';
 import { DIGEST_BYTES, type BlockId } from './format/ids.ts';
@@ -56,6 +56,8 @@ export interface ShareRequest {
 
 export type ShareEvent =
   | { readonly event: 'skipped'; readonly path: string; readonly why: string }
+  /** The same was shared before, and nobody could fetch it from here any more: there will be a new link. */
+  | { readonly event: 'damaged'; readonly id: string; readonly why: string }
   | { readonly event: 'sealing'; readonly doneBytes: number; readonly totalBytes: number };
 
 export interface Shared {
@@ -85,7 +87,7 @@ export async function share(
 ): Promise<Shared> {
   const tree = await deps.walk(request.path, signal);
   settleProblems(tree, request.skip, onEvent);
-  const known = request.anew ? undefined : sharedBefore(deps, tree, request);
+  const known = request.anew ? undefined : await sharedBefore(deps, tree, request, onEvent);
   if (known !== undefined) return known;
 
   const key = newFileKey(deps.random);
@@ -141,17 +143,32 @@ function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) 
     throw new ShoalError('not-shareable', `cannot share "${tree.name}": there is nothing left to share`);
 }
 
-/** The newest share of the same files under the same name, if they are as they were then and it is still good. */
-function sharedBefore(deps: ShareDeps, tree: Tree, request: ShareRequest): Shared | undefined {
+/** The newest share of the same files under the same name that can still be served, if they are as they were then. */
+async function sharedBefore(
+  deps: ShareDeps,
+  tree: Tree,
+  request: ShareRequest,
+  onEvent: (event: ShareEvent) => void,
+): Promise<Shared | undefined> {
   const fingerprint = deps.fingerprint(tree).join();
-  const record = deps.catalog.findByRoot(tree.root).findLast(({ state, source, name, ...old }) => {
+  const same = deps.catalog.findByRoot(tree.root).filter(({ state, source, name, ...old }) => {
     const isSame = old.fingerprint?.join() === fingerprint && name === (request.name ?? tree.name);
     return isSame && state === 'ready' && source === (request.copy ? 'copy' : 'original');
   });
-  const key = record === undefined ? undefined : deps.catalog.keyOf(record.id);
-  if (record === undefined || key === undefined) return undefined;
-  const { id, name, kind, sizeBytes, files } = record;
-  return { id, key: fileKey(key), name, kind, sizeBytes, files, again: true };
+  let damaged: ShareEvent | undefined;
+  for (const { id, name, kind, sizeBytes, files } of same.reverse()) {
+    const key = deps.catalog.keyOf(id);
+    if (key === undefined) continue;
+    try {
+      await checkKept(deps.store, id, request.copy);
+      return { id, key: fileKey(key), name, kind, sizeBytes, files, again: true };
+    } catch (error) {
+      if (!isShoalError(error, 'unavailable') && !isShoalError(error, 'io')) throw error;
+      damaged ??= { event: 'damaged', id, why: error.message };
+    }
+  }
+  if (damaged !== undefined) onEvent(damaged);
+  return undefined;
 }
 
 function manifestOf(tree: Tree, wantedName: string | undefined): Manifest {

@@ -213,6 +213,31 @@ describe('share', () => {
       expect(Buffer.from(second.key).equals(Buffer.from(first.key))).to.equal(false);
     });
 
+    for (const copy of [false, true]) {
+      it(`gives a new link, and says why, when blocks of the ${copy ? 'copy' : 'share'} are damaged or gone`, async () => {
+        const names = copy ? ['share', 'manifest-0/0', 'data-0/3'] : ['share', 'manifest-0/0'];
+        for (const name of names) {
+          for (const harm of [unlink, (path: string) => truncate(path, 100)]) {
+            // What is as long as it should be is found by its name; a whole copy is not read for this.
+            if (harm !== unlink && name.startsWith('data')) continue;
+            const before = await run({ copy });
+            await harm(join(folder, 'home', 'blocks', before.id, name));
+            const events: ShareEvent[] = [];
+            const after = await run({ copy }, { onEvent: event => events.push(event) });
+            expect(after.again, name).to.equal(false);
+            expect(events.find(({ event }) => event === 'damaged')).to.include({ id: before.id });
+            const world = newWorld();
+            await seeder(world, 'sharer', after.id, home.source);
+            expect((await fetchAll(world, after)).failure).to.equal(undefined);
+            expect(await run({ copy })).to.deep.include({ id: after.id, again: true });
+            for (const { id } of [before, after]) home.catalog.remove(id);
+            home.forgetSources();
+            await home.sweep();
+          }
+        }
+      });
+    }
+
     it('gives a new link when the share is known to have changed', async () => {
       const first = await run();
       home.catalog.markChanged(first.id, 'for a test');
