@@ -6,7 +6,8 @@ import { peekHeader } from './format/canonical.ts';
 import { DAG_CBOR_CODEC, digestOf, idOf, RAW_CODEC, type BlockId, type Digest } from './format/ids.ts';
 import { Listing } from './format/listing.ts';
 import { decodeShareBlock, indexCount } from './format/share-block.ts';
-import type { BlockAddress, ChunkSource, ChunkStore } from './ports.ts';
+import { beginKeeping, discard, type Shelf } from './kept.ts';
+import type { BlockAddress, ChunkSource, ChunkStore, Clock, NewShareRecord } from './ports.ts';
 
 /** What went out, or came in. */
 export interface CarSummary {
@@ -61,63 +62,104 @@ export interface Imported extends CarSummary {
   readonly known: boolean;
 }
 
-/** What a home knows of a share before it is imported: nothing, blocks of an earlier import, or all of it. */
-export type Knowledge = 'nothing' | 'blocks' | 'all';
+export interface ImportDeps extends Shelf {
+  /** SHA-256. */
+  readonly hash: (bytes: Uint8Array) => Digest;
+  readonly clock: Clock;
+  /** Does `work` while nobody else writes or removes blocks of the share. */
+  readonly alone: <T>(id: BlockId, work: () => Promise<T>) => Promise<T>;
+}
 
 /**
- * Takes the blocks of one share from a CAR file, in whatever order they are in it. The file is read up to three times,
- * since what a block is for shows only in the blocks that list it; memory does not grow with the file.
+ * Takes the blocks of one share from a CAR file, in whatever order they are in it, and adds it to the catalog. The file is
+ * read up to three times, since what a block is for shows only in the blocks that list it; memory does not grow with the
+ * file. A share that the home has otherwise than by an import is left as it is.
  * @param open reads the file from its beginning
- * @param hash SHA-256
- * @throws ShoalError `malformed`, `corrupt`, `unsupported`; nothing new is kept then
+ * @throws ShoalError `malformed`, `corrupt`, `unsupported`; what `alone` throws; nothing new is kept then
  */
 export async function importCar(
-  store: ChunkStore,
+  deps: ImportDeps,
   open: () => AsyncIterable<Uint8Array>,
-  hash: (bytes: Uint8Array) => Digest,
-  knowledge: (id: BlockId) => Knowledge,
   onBlock: (blocks: number, bytes: number) => void,
   signal: AbortSignal,
 ): Promise<Imported> {
-  const { id, bytes: root } = await findRoot(open, hash);
-  if (knowledge(id) === 'all') return { id, blocks: 0, bytes: 0, complete: true, known: true };
+  const root = await findRoot(open, deps.hash, signal);
+  return await deps.alone(root.id, async () => {
+    const source = deps.catalog.get(root.id)?.source ?? 'imported';
+    if (source !== 'imported') return { id: root.id, blocks: 0, bytes: 0, complete: true, known: true };
+    const isDebris = await beginKeeping(deps, root.id);
+    try {
+      const imported = await takeBlocks(deps, root, open, onBlock, signal);
+      if (deps.catalog.get(root.id) === undefined) deps.catalog.add(recordOf(imported, deps.clock), {});
+      return imported;
+    } catch (error) {
+      if (isDebris) await discard(deps, root.id);
+      throw error;
+    }
+  });
+}
+
+/** A share of which nothing is known but its blocks. */
+function recordOf({ id, bytes }: Imported, clock: Clock): NewShareRecord {
+  return {
+    id,
+    kind: 'file',
+    name: '',
+    sizeBytes: bytes,
+    files: 0,
+    source: 'imported',
+    hints: [],
+    createdAt: Math.floor(clock.now() / 1000),
+    serveAlways: false,
+  };
+}
+
+interface Root {
+  readonly id: BlockId;
+  readonly bytes: Uint8Array;
+}
+
+/** Stores what the file has of the share; it is durable when this returns. */
+async function takeBlocks(
+  { store, hash }: ImportDeps,
+  { id, bytes: root }: Root,
+  open: () => AsyncIterable<Uint8Array>,
+  onBlock: (blocks: number, bytes: number) => void,
+  signal: AbortSignal,
+): Promise<Imported> {
   const listing = new Listing(decodeRoot(root), (stream, index) => store.read(id, { kind: 'index', stream, index }));
-  try {
-    await store.write(id, { kind: 'share' }, root);
-    const index = indexPlaces(listing);
-    if (index.size > 0) await storeBlocks(store, id, open, hash, index, () => undefined, signal);
-    const places = await chunkPlaces(listing);
-    let [blocks, bytes] = [1 + index.size, root.length];
-    const missing = await storeBlocks(
-      store,
-      id,
-      open,
-      hash,
-      places,
-      (at, length) => {
-        if (length !== listing.chunkLength(at.stream, at.index))
-          throw new ShoalError(
-            'malformed',
-            `cannot import: chunk ${at.index} of the ${at.stream} stream has ${length} bytes instead of ${listing.chunkLength(at.stream, at.index)}`,
-          );
-        onBlock(++blocks, (bytes += length));
-      },
-      signal,
+  await store.write(id, { kind: 'share' }, root);
+  const index = indexPlaces(listing);
+  if (index.size > 0) await storeBlocks(store, id, open, hash, index, () => undefined, signal);
+  const places = await chunkPlaces(listing);
+  let [blocks, bytes] = [1 + index.size, root.length];
+  const check = (at: ListedAddress, length: number): void => {
+    if (length !== listing.chunkLength(at.stream, at.index))
+      throw new ShoalError(
+        'malformed',
+        `cannot import: chunk ${at.index} of the ${at.stream} stream has ${length} bytes instead of ${listing.chunkLength(at.stream, at.index)}`,
+      );
+    onBlock(++blocks, (bytes += length));
+  };
+  const missing = await storeBlocks(store, id, open, hash, places, check, signal);
+  await store.sync(id);
+  const there = await store.have(id);
+  if (there === undefined || (missing === 0 && there !== 'all'))
+    throw new ShoalError(
+      'unavailable',
+      `cannot import: blocks of share ${id} that were just stored are not there; see to it that nothing else changes the home's folder, and import it again`,
     );
-    await store.sync(id);
-    return { id, blocks, bytes, complete: missing === 0, known: false };
-  } catch (error) {
-    if (knowledge(id) === 'nothing') await store.drop(id).catch(() => undefined);
-    throw error;
-  }
+  return { id, blocks, bytes, complete: missing === 0, known: false };
 }
 
 async function findRoot(
   open: () => AsyncIterable<Uint8Array>,
   hash: (bytes: Uint8Array) => Digest,
-): Promise<{ id: BlockId; bytes: Uint8Array }> {
+  signal: AbortSignal,
+): Promise<Root> {
   const { root, blocks } = await readCar(open(), hash);
   for await (const block of blocks) {
+    signal.throwIfAborted();
     if (block.codec === DAG_CBOR_CODEC && idOf(block.digest) === root) return { id: root, bytes: block.bytes };
   }
   throw new ShoalError('unavailable', 'cannot import: the CAR file does not hold its root block');

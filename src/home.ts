@@ -46,7 +46,10 @@ export interface Home {
   onChanged: ((id: BlockId, why: string) => void) | undefined;
   /** Lets go of what is remembered of shares, after some were added or removed. */
   forgetSources(): void;
-  /** Removes stored blocks that no share of the catalog needs: what a crash left. Only for who holds the home. */
+  /**
+   * Removes the blocks that the catalog knows to be debris: what a crash left. Blocks of which it knows nothing stay, since it
+   * may have taken the place of the one that does. Only for who holds the home.
+   */
   sweep(): Promise<void>;
   close(): Promise<void>;
 }
@@ -146,8 +149,10 @@ class OpenHome implements Home {
   }
 
   async sweep(): Promise<void> {
-    const known = new Set(this.catalog.list().map(({ id }) => id));
-    for (const id of await this.store.list()) if (!known.has(id)) await this.store.drop(id);
+    for (const id of this.catalog.debris()) {
+      await this.store.drop(id);
+      this.catalog.clear(id);
+    }
   }
 
   async close(): Promise<void> {

@@ -217,3 +217,5 @@ export const HOLDER_PATIENCE_MS = 20_000;
 export const HOLDER_RETRY_MS = 100;
 /** Another fetch of the same to the same place that is just ending is waited for. */
 export const PART_PATIENCE_MS = 3_000;
+/** Another import or fetch of the same share into the same home that is just ending is waited for. */
+export const SHARE_PATIENCE_MS = 3_000;

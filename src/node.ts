@@ -1,14 +1,14 @@
 /** Composes adapters and verbs into a node: what a home does for its user, with or without a network of its own. */
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { lstat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipe } from 'it-pipe';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
 import type { DownloadDeps } from './download.ts';
 import { fileError, isShoalError, ShoalError } from './errors.ts';
-import { exportCar, importCar, type CarSummary, type Imported, type Knowledge } from './export.ts';
+import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch.ts';
 import { folderDestination, type ClosableStore } from './files/destination.ts';
 import { openDirectory } from './files/directory.ts';
@@ -21,13 +21,16 @@ import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { openHome, type Home } from './home.ts';
-import { MAX_LINK_HINTS, READ_BYTES, TRAFFIC_FLUSH_MS } from './limits.ts';
+import { beginKeeping, checkKept } from './kept.ts';
+import { MAX_LINK_HINTS, READ_BYTES, SHARE_PATIENCE_MS, TRAFFIC_FLUSH_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
+import { Turns } from './parallel.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile, ShareRecord } from './ports.ts';
 import { Server, type Served } from './serve.ts';
-import { share, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
+import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
 import { memoryStore } from './store/memory.ts';
+import { originalSource } from './store/original.ts';
 
 export interface NetworkSettings {
   /** Multiaddrs; where there are none, who serves listens on all interfaces. */
@@ -64,6 +67,8 @@ export class ShoalNode {
   readonly #changeListeners = new Set<(id: BlockId, why: string) => void>();
   readonly #forgetListeners = new Set<(id: BlockId) => void>();
   readonly #traffic = new Map<BlockId, { bytes: number; peers: number }>();
+  /** Of each share, one at a time writes or removes blocks. */
+  readonly #turns = new Turns<BlockId>();
   #flusher: NodeJS.Timeout | undefined;
 
   private constructor(
@@ -118,7 +123,8 @@ export class ShoalNode {
       clock: this.#clock,
       walk: walkTree,
       fingerprint,
-      original: () => Promise.resolve(home.source),
+      original: (made: Made) =>
+        originalSource({ ...made, crypto: this.crypto, store: home.store, onChanged: () => Promise.resolve() }),
     };
     try {
       return await share(deps, request, onEvent, signal);
@@ -162,6 +168,20 @@ export class ShoalNode {
     signal: AbortSignal,
   ): Promise<Fetched> {
     keyOf(request.link);
+    if (!request.keep) return await this.#fetch(request, onEvent, signal);
+    const home = this.#needHome();
+    const { id } = request.link;
+    return await this.#alone(id, 'fetch and keep', signal, async () => {
+      await beginKeeping(home, id);
+      return await this.#fetch(request, onEvent, signal);
+    });
+  }
+
+  async #fetch(
+    request: Omit<FetchRequest, 'destination'> & { readonly output: string; readonly keep: boolean },
+    onEvent: (event: FetchEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Fetched> {
     const storeIn = (folder: Directory): ClosableStore =>
       request.keep ? borrowed(this.#needHome().store, folder) : this.#ownStore(folder);
     const destination = await folderDestination({ id: request.link.id, output: request.output, storeIn });
@@ -198,13 +218,16 @@ export class ShoalNode {
   }
 
   /** Stops serving a share and removes what the home keeps of it; the user's files stay as they are. */
-  async forget(id: BlockId): Promise<void> {
+  async forget(id: BlockId, signal: AbortSignal): Promise<void> {
     const home = this.#needHome();
-    this.#wanted.delete(id);
-    this.#server?.remove(id);
-    home.catalog.remove(id);
-    home.forgetSources();
-    await home.store.drop(id);
+    await this.#alone(id, 'forget', signal, async () => {
+      this.#wanted.delete(id);
+      this.#server?.remove(id);
+      home.catalog.remove(id);
+      home.forgetSources();
+      await home.store.drop(id);
+      home.catalog.clear(id);
+    });
     for (const listener of this.#forgetListeners) listener(id);
   }
 
@@ -243,27 +266,18 @@ export class ShoalNode {
   /** Takes the blocks of a CAR file into the home. A share that the home has already is left as it is. */
   async import(path: string, onBlock: (blocks: number, bytes: number) => void, signal: AbortSignal): Promise<Imported> {
     const home = this.#needHome();
-    const open = (): AsyncIterable<Uint8Array> => readFile(path);
-    const hash = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(bytes).digest());
-    const imported = await importCar(home.store, open, hash, id => knowledgeOf(home, id), onBlock, signal);
-    if (home.catalog.get(imported.id) === undefined) {
-      home.catalog.add(
-        {
-          id: imported.id,
-          kind: 'file',
-          name: '',
-          sizeBytes: imported.bytes,
-          files: 0,
-          source: 'imported',
-          hints: [],
-          createdAt: Math.floor(this.#clock.now() / 1000),
-          serveAlways: false,
-        },
-        {},
-      );
+    const deps: ImportDeps = {
+      store: home.store,
+      catalog: home.catalog,
+      clock: this.#clock,
+      hash: bytes => new Uint8Array(createHash('sha256').update(bytes).digest()),
+      alone: (id, work) => this.#alone(id, 'import', signal, work),
+    };
+    try {
+      return await importCar(deps, () => readFile(path), onBlock, signal);
+    } finally {
+      home.forgetSources();
     }
-    home.forgetSources();
-    return imported;
   }
 
   async stateOf(record: ShareRecord): Promise<ShareState> {
@@ -333,6 +347,7 @@ export class ShoalNode {
         'the output is complete, but can not be kept: some of its names had to be changed here',
       );
     await home.store.sync(link.id);
+    await checkKept(home.store, link.id, false);
     const { kind, name } = fetched.manifest;
     home.catalog.add(
       {
@@ -350,6 +365,23 @@ export class ShoalNode {
       { key: keyOf(link) },
     );
     home.forgetSources();
+  }
+
+  /**
+   * Does `work` while nothing else of this node writes or removes blocks of the share; what is just ending is waited for.
+   * @throws ShoalError `in-use`
+   */
+  async #alone<T>(id: BlockId, doing: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const patience = AbortSignal.timeout(SHARE_PATIENCE_MS);
+    try {
+      return await this.#turns.run(id, AbortSignal.any([signal, patience]), work);
+    } catch (error) {
+      if (error !== patience.reason) throw error;
+      throw new ShoalError(
+        'in-use',
+        `cannot ${doing} share ${id}: another command of this home is fetching, importing or forgetting it; wait for it or end it`,
+      );
+    }
   }
 
   #ownStore(folder: Directory): ClosableStore {
@@ -382,12 +414,6 @@ export class ShoalNode {
 /** A store that outlives the fetch; the folder that was meant for one is not needed. */
 function borrowed(store: ChunkStore, folder: Directory): ClosableStore {
   return { store, close: () => folder.close() };
-}
-
-function knowledgeOf(home: Home, id: BlockId): Knowledge {
-  const record = home.catalog.get(id);
-  if (record === undefined) return 'nothing';
-  return record.source === 'imported' ? 'blocks' : 'all';
 }
 
 async function startNetwork(options: NodeOptions, settings: NetworkSettings, home: Home | undefined): Promise<Network> {
@@ -458,9 +484,25 @@ async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promi
 
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {
   try {
-    for await (const bytes of createReadStream(path, { highWaterMark: READ_BYTES })) yield bytes as Uint8Array;
+    const file = await openOrdinary(path);
+    for await (const bytes of file.createReadStream({ highWaterMark: READ_BYTES })) yield bytes as Uint8Array;
   } catch (error) {
     throw fileError(error, `read "${showName(path)}"`);
+  }
+}
+
+/** Opening a pipe would wait for its other end, in a thread that nobody can wake; and it can be read only once. */
+async function openOrdinary(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    if ((await file.stat()).isFile()) return file;
+    throw new ShoalError(
+      'usage',
+      `cannot read "${showName(path)}": it is not an ordinary file; save what it gives to a file first, and give that one`,
+    );
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }
 

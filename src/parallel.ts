@@ -48,3 +48,39 @@ export class Gate {
     }
   }
 }
+
+/** Lets one piece of work at a time run for each key; the others of that key wait in order. */
+export class Turns<K> {
+  /** Those who wait, by key; there is an entry for each key whose turn somebody has. */
+  readonly #waiting = new Map<K, (() => void)[]>();
+
+  /** Rejects with the signal's reason where that comes before the turn; what has begun is not stopped by it. */
+  async run<T>(key: K, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    signal.throwIfAborted();
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) this.#waiting.set(key, []);
+    else await turnIn(waiting, signal);
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.get(key)?.shift();
+      if (next === undefined) this.#waiting.delete(key);
+      else next();
+    }
+  }
+}
+
+function turnIn(waiting: (() => void)[], signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const begin = (): void => {
+      signal.removeEventListener('abort', giveUp);
+      resolve();
+    };
+    const giveUp = (): void => {
+      waiting.splice(waiting.indexOf(begin), 1);
+      reject(signal.reason as Error);
+    };
+    waiting.push(begin);
+    signal.addEventListener('abort', giveUp, { once: true });
+  });
+}

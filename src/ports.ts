@@ -277,8 +277,13 @@ export type NewShareRecord = Omit<ShareRecord, 'state' | 'changedWhy' | 'hasKey'
  */
 export interface Catalog {
   /**
+   * Notes, before the first block of a share is written, that its blocks are debris until the share is added. Nothing for a
+   * share that is there.
+   */
+  begin(id: BlockId): void;
+  /**
    * Adds a share, or takes the place of what was known of the same id: it is `ready` then; traffic, and secrets that are not
-   * given, are kept.
+   * given, are kept. Its blocks are no debris any more.
    */
   add(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void;
   get(id: BlockId): ShareRecord | undefined;
@@ -295,8 +300,12 @@ export interface Catalog {
   /** Marks a share whose files differ from what was shared. */
   markChanged(id: BlockId, why: string): void;
   addTraffic(id: BlockId, bytes: number, peers: number): void;
-  /** Forgets a share and its secrets; nothing when it is not there. */
+  /** Forgets a share and its secrets; nothing when it is not there. Its blocks are debris from then on. */
   remove(id: BlockId): void;
+  /** Shares whose blocks, where there are any, may be removed: those begun and not added, and those that were forgotten. */
+  debris(): BlockId[];
+  /** Notes that the blocks of a share that were debris are gone. */
+  clear(id: BlockId): void;
   setting(name: string): string | undefined;
   /** Stores a setting; without a value it is removed. */
   setSetting(name: string, value: string | undefined): void;

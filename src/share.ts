@@ -1,13 +1,15 @@
 /** Plaintext in, share id and link out. */
-import { ShoalError } from './errors.ts';
+import { isShoalError, ShoalError } from './errors.ts';
 import { sealShareBlock } from './format/commitment.ts';
 import type { Hint } from './format/hint.ts';
 import { DIGEST_BYTES, type BlockId } from './format/ids.ts';
 import { fileKey, newFileKey, streamKey, type FileKey } from './format/keys.ts';
 import { Layout, placesOf } from './format/layout.ts';
+import { Listing } from './format/listing.ts';
 import { encodeManifest, segmentProblem, type Manifest } from './format/manifest.ts';
 import { chunkCount, pad, pieceLength } from './format/pieces.ts';
-import { listStream, ownerOf, type StreamList, type StreamName } from './format/share-block.ts';
+import { decodeShareBlock, listStream, ownerOf, type StreamList, type StreamName } from './format/share-block.ts';
+import { checkKept, discard } from './kept.ts';
 import { PIECE_BYTES, PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';
 import { inParallel } from './parallel.ts';
 import type { Catalog, ChunkSource, ChunkStore, Clock, Crypto, PieceToSeal, RandomBytes, Tree } from './ports.ts';
@@ -21,8 +23,17 @@ export interface ShareDeps {
   /** What is at a path, and everything there that can not be shared. */
   readonly walk: (path: string, signal: AbortSignal) => Promise<Tree>;
   readonly fingerprint: (tree: Tree) => Uint8Array;
-  /** The chunks of a share whose files this home has, made again from them. */
-  readonly original: (id: BlockId) => Promise<ChunkSource>;
+  /** The chunks of a share that is being made, made again from its files. */
+  readonly original: (made: Made) => ChunkSource;
+}
+
+/** A share of which all but the data chunks is kept, and that nobody knows yet. */
+export interface Made {
+  readonly id: BlockId;
+  readonly key: FileKey;
+  readonly root: string;
+  readonly manifest: Manifest;
+  readonly listing: Listing;
 }
 
 export interface ShareRequest {
@@ -45,6 +56,8 @@ export interface ShareRequest {
 
 export type ShareEvent =
   | { readonly event: 'skipped'; readonly path: string; readonly why: string }
+  /** The same was shared before, and nobody could fetch it from here any more: there will be a new link. */
+  | { readonly event: 'damaged'; readonly id: string; readonly why: string }
   | { readonly event: 'sealing'; readonly doneBytes: number; readonly totalBytes: number };
 
 export interface Shared {
@@ -74,7 +87,7 @@ export async function share(
 ): Promise<Shared> {
   const tree = await deps.walk(request.path, signal);
   settleProblems(tree, request.skip, onEvent);
-  const known = request.anew ? undefined : sharedBefore(deps, tree, request);
+  const known = request.anew ? undefined : await sharedBefore(deps, tree, request, onEvent);
   if (known !== undefined) return known;
 
   const key = newFileKey(deps.random);
@@ -85,7 +98,6 @@ export async function share(
   const owner = ownerOf(deps.catalog.ownerSeed(ownerSalt));
   const block = sealShareBlock(key, { owner, manifest: names.list, data: data.list });
 
-  await keep(deps.store, block, data.blocks, names);
   const sizeBytes = tree.entries.reduce((sum, entry) => sum + entry.sizeBytes, 0);
   const files = tree.entries.filter(entry => entry.directory !== true).length;
   const record = {
@@ -94,22 +106,25 @@ export async function share(
     name: manifest.name,
     sizeBytes,
     files,
-    source: 'original' as const,
+    source: request.copy ? ('copy' as const) : ('original' as const),
     root: tree.root,
     fingerprint: deps.fingerprint(tree),
     hints: request.hints.map(hint => hint.text),
     createdAt: Math.floor(deps.clock.now() / 1000),
     serveAlways: request.serveAlways,
   };
+  // Nobody knows the share until it is whole and durable; until then a crash leaves debris, and another key is used.
+  deps.catalog.begin(block.id);
   try {
-    deps.catalog.add(record, { key, ownerSalt });
+    await keep(deps.store, block, data.blocks, names);
     if (request.copy) {
-      await copyChunks(await deps.original(block.id), deps.store, block.id, data.list.size, signal);
-      deps.catalog.add({ ...record, source: 'copy' }, { key, ownerSalt });
+      const made = { id: block.id, key, root: tree.root, manifest, listing: listingOf(deps.store, block) };
+      await copyChunks(deps.original(made), deps.store, made, signal);
     }
+    await checkKept(deps.store, block.id, request.copy);
+    deps.catalog.add(record, { key, ownerSalt });
   } catch (error) {
-    deps.catalog.remove(block.id);
-    await deps.store.drop(block.id).catch(() => undefined);
+    await discard(deps, block.id);
     throw error;
   }
   return { id: block.id, key, name: manifest.name, kind: manifest.kind, sizeBytes, files, again: false };
@@ -128,17 +143,32 @@ function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) 
     throw new ShoalError('not-shareable', `cannot share "${tree.name}": there is nothing left to share`);
 }
 
-/** The newest share of the same files under the same name, if they are as they were then and it is still good. */
-function sharedBefore(deps: ShareDeps, tree: Tree, request: ShareRequest): Shared | undefined {
+/** The newest share of the same files under the same name that can still be served, if they are as they were then. */
+async function sharedBefore(
+  deps: ShareDeps,
+  tree: Tree,
+  request: ShareRequest,
+  onEvent: (event: ShareEvent) => void,
+): Promise<Shared | undefined> {
   const fingerprint = deps.fingerprint(tree).join();
-  const record = deps.catalog.findByRoot(tree.root).findLast(({ state, source, name, ...old }) => {
+  const same = deps.catalog.findByRoot(tree.root).filter(({ state, source, name, ...old }) => {
     const isSame = old.fingerprint?.join() === fingerprint && name === (request.name ?? tree.name);
     return isSame && state === 'ready' && source === (request.copy ? 'copy' : 'original');
   });
-  const key = record === undefined ? undefined : deps.catalog.keyOf(record.id);
-  if (record === undefined || key === undefined) return undefined;
-  const { id, name, kind, sizeBytes, files } = record;
-  return { id, key: fileKey(key), name, kind, sizeBytes, files, again: true };
+  let damaged: ShareEvent | undefined;
+  for (const { id, name, kind, sizeBytes, files } of same.reverse()) {
+    const key = deps.catalog.keyOf(id);
+    if (key === undefined) continue;
+    try {
+      await checkKept(deps.store, id, request.copy);
+      return { id, key: fileKey(key), name, kind, sizeBytes, files, again: true };
+    } catch (error) {
+      if (!isShoalError(error, 'unavailable') && !isShoalError(error, 'io')) throw error;
+      damaged ??= { event: 'damaged', id, why: error.message };
+    }
+  }
+  if (damaged !== undefined) onEvent(damaged);
+  return undefined;
 }
 
 function manifestOf(tree: Tree, wantedName: string | undefined): Manifest {
@@ -226,30 +256,27 @@ async function keep(
     ['manifest', names.blocks],
     ['data', dataIndex],
   ];
-  try {
-    for (const [index, chunk] of names.chunks.entries())
-      await store.write(block.id, { kind: 'chunk', stream: 'manifest', index }, chunk);
-    for (const [stream, blocks] of indexes) {
-      for (const [index, bytes] of blocks.entries())
-        await store.write(block.id, { kind: 'index', stream, index }, bytes);
-    }
-    await store.write(block.id, { kind: 'share' }, block.bytes);
-    await store.sync(block.id);
-  } catch (error) {
-    await store.drop(block.id).catch(() => undefined);
-    throw error;
+  for (const [index, chunk] of names.chunks.entries())
+    await store.write(block.id, { kind: 'chunk', stream: 'manifest', index }, chunk);
+  for (const [stream, blocks] of indexes) {
+    for (const [index, bytes] of blocks.entries()) await store.write(block.id, { kind: 'index', stream, index }, bytes);
   }
+  await store.write(block.id, { kind: 'share' }, block.bytes);
+  await store.sync(block.id);
 }
 
-/** Copies all data chunks of a share that `store` knows already. */
+function listingOf(store: ChunkStore, { id, bytes }: { id: BlockId; bytes: Uint8Array }): Listing {
+  return new Listing(decodeShareBlock(bytes), (stream, index) => store.read(id, { kind: 'index', stream, index }));
+}
+
+/** Copies all data chunks of a share whose other blocks `store` has. */
 async function copyChunks(
   from: ChunkSource,
   store: ChunkStore,
-  id: BlockId,
-  size: number,
+  { id, listing }: Made,
   signal: AbortSignal,
 ): Promise<void> {
-  const indices = Array.from({ length: chunkCount(size) }, (_, index) => index);
+  const indices = Array.from({ length: listing.count('data') }, (_, index) => index);
   await inParallel(indices, TASKS_AHEAD, async index => {
     signal.throwIfAborted();
     await store.write(

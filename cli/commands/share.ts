@@ -60,6 +60,10 @@ class ShareView {
       case 'skipped':
         this.#terminal.say(`left out ${event.path}: ${event.why}`);
         break;
+      case 'damaged':
+        this.#terminal.say(`it was shared before, but not all is there that is needed to serve that: ${event.why}`);
+        this.#terminal.say('so it is shared anew, and the link is a new one');
+        break;
       case 'sealing':
         this.#sealing = event;
         break;

@@ -118,10 +118,10 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     return { shares: await Promise.all(records.map(record => viewOfRecord(node, record))) };
   },
 
-  async forget(node, { id: text }) {
+  async forget(node, { id: text }, _emit, signal) {
     const record = findShare(node, text);
     const view = await viewOfRecord(node, record);
-    await node.forget(record.id);
+    await node.forget(record.id, signal);
     return view;
   },
 

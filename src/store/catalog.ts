@@ -36,6 +36,8 @@ const MIGRATIONS: readonly string[] = [
    CREATE INDEX shares_by_root ON shares (root);
    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
    CREATE TABLE secret_check (one INTEGER PRIMARY KEY CHECK (one = 1), wrapped BLOB NOT NULL) STRICT;`,
+  // What is not in here nor in shares is not known, and so nothing to be removed: it may be of another catalog.
+  `CREATE TABLE debris (id TEXT PRIMARY KEY) STRICT;`,
 ];
 
 const COLUMNS = `id, kind, name, size_bytes, files, source, root, fingerprint, hints, created_at, state, changed_why,
@@ -182,30 +184,15 @@ class SqliteCatalog implements Catalog {
     this.#wrappingKey = wrappingKey(options.secret);
   }
 
+  begin(id: BlockId): void {
+    this.#run('INSERT OR IGNORE INTO debris SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM shares WHERE id = ?1)', id);
+  }
+
   add(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void {
-    this.#run(
-      `INSERT INTO shares (id, kind, name, size_bytes, files, source, root, fingerprint, hints, created_at, state,
-         serve_always, key, owner_salt)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, size_bytes = excluded.size_bytes,
-         files = excluded.files, source = excluded.source, root = excluded.root, fingerprint = excluded.fingerprint,
-         hints = excluded.hints, created_at = excluded.created_at, state = excluded.state, changed_why = NULL,
-         serve_always = excluded.serve_always, key = coalesce(excluded.key, key),
-         owner_salt = coalesce(excluded.owner_salt, owner_salt)`,
-      record.id,
-      record.kind,
-      record.name,
-      record.sizeBytes,
-      record.files,
-      record.source,
-      record.root ?? null,
-      record.fingerprint ?? null,
-      JSON.stringify(record.hints),
-      record.createdAt,
-      Number(record.serveAlways),
-      this.#wrapped(record.id, 'key', secrets.key),
-      this.#wrapped(record.id, 'owner_salt', secrets.ownerSalt),
-    );
+    this.#atOnce(() => {
+      this.#put(record, secrets);
+      this.#run('DELETE FROM debris WHERE id = ?', record.id);
+    });
   }
 
   get(id: BlockId): ShareRecord | undefined {
@@ -252,7 +239,19 @@ class SqliteCatalog implements Catalog {
   }
 
   remove(id: BlockId): void {
-    this.#run('DELETE FROM shares WHERE id = ?', id);
+    this.#atOnce(() => {
+      this.#run('INSERT OR IGNORE INTO debris SELECT id FROM shares WHERE id = ?', id);
+      this.#run('DELETE FROM shares WHERE id = ?', id);
+    });
+  }
+
+  debris(): BlockId[] {
+    const rows = this.#all('SELECT id FROM debris WHERE id NOT IN (SELECT id FROM shares)');
+    return rows.flatMap(row => idIn(row['id']) ?? []);
+  }
+
+  clear(id: BlockId): void {
+    this.#run('DELETE FROM debris WHERE id = ?', id);
   }
 
   setting(name: string): string | undefined {
@@ -269,6 +268,32 @@ class SqliteCatalog implements Catalog {
     if (this.#database.isOpen) this.#database.close();
   }
 
+  #put(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void {
+    this.#run(
+      `INSERT INTO shares (id, kind, name, size_bytes, files, source, root, fingerprint, hints, created_at, state,
+         serve_always, key, owner_salt)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)
+       ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, size_bytes = excluded.size_bytes,
+         files = excluded.files, source = excluded.source, root = excluded.root, fingerprint = excluded.fingerprint,
+         hints = excluded.hints, created_at = excluded.created_at, state = excluded.state, changed_why = NULL,
+         serve_always = excluded.serve_always, key = coalesce(excluded.key, key),
+         owner_salt = coalesce(excluded.owner_salt, owner_salt)`,
+      record.id,
+      record.kind,
+      record.name,
+      record.sizeBytes,
+      record.files,
+      record.source,
+      record.root ?? null,
+      record.fingerprint ?? null,
+      JSON.stringify(record.hints),
+      record.createdAt,
+      Number(record.serveAlways),
+      this.#wrapped(record.id, 'key', secrets.key),
+      this.#wrapped(record.id, 'owner_salt', secrets.ownerSalt),
+    );
+  }
+
   #wrapped(id: BlockId, column: 'key' | 'owner_salt', secret: Uint8Array | undefined): Uint8Array | null {
     if (secret === undefined) return null;
     return wrap(this.#wrappingKey, secret, placeOf(id, column), this.#options.random);
@@ -281,6 +306,15 @@ class SqliteCatalog implements Catalog {
     if (secret === undefined)
       throw this.#damaged(id, column === 'key' ? 'the key of the share' : 'the owner key of the share');
     return secret;
+  }
+
+  /** All that `act` changes, or nothing. */
+  #atOnce(act: () => void): void {
+    try {
+      inTransaction(this.#database, act);
+    } catch (error) {
+      throw unusable(this.#path, error);
+    }
   }
 
   #run(sql: string, ...values: (string | number | Uint8Array | null)[]): void {

@@ -30,6 +30,7 @@ const served = (what: 'joined' | 'sent' | 'complete' | 'left', bytes = 0): Actio
 function sharing(stop: AbortController): Script {
   return async (onEvent, signal) => {
     onEvent({ event: 'skipped', path: 'sock\u001b', why: 'it is a socket' });
+    onEvent({ event: 'damaged', id: SHARE_ID, why: 'a block is not there' });
     onEvent({ event: 'sealing', doneBytes: 1, totalBytes: 2 });
     onEvent(shared);
     onEvent(served('joined'));
@@ -49,6 +50,8 @@ describe('shoal share', () => {
     expect(stdout.text).to.equal(`${LINK}\n`);
     expect(stderr.lines).to.deep.equal([
       'left out sock\\u{1b}: it is a socket',
+      'it was shared before, but not all is there that is needed to serve that: a block is not there',
+      'so it is shared anew, and the link is a new one',
       'sharing photos (12 files, 2.7 GB)',
       'who has this link can read it; serving until Ctrl-C',
       'a peer has it all: …essCYP2y; 1.0 MB up so far',
@@ -68,6 +71,7 @@ describe('shoal share', () => {
     const { json, stderr } = await runWith(['--json', 'share', 'photos'], sharing(stop), { stop });
     expect(json.map(({ event }) => event)).to.deep.equal([
       'skipped',
+      'damaged',
       'sealing',
       'shared',
       'served',
@@ -76,8 +80,8 @@ describe('shoal share', () => {
       'served',
       'error',
     ]);
-    expect(json[2]).to.include({ id: SHARE_ID, link: LINK, name: 'photos', sizeBytes: 2_700_000_000, again: false });
-    expect(json[4]).to.deep.equal({ event: 'served', id: SHARE_ID, peer: PEER, what: 'sent', bytes: 1_000_000 });
+    expect(json[3]).to.include({ id: SHARE_ID, link: LINK, name: 'photos', sizeBytes: 2_700_000_000, again: false });
+    expect(json[5]).to.deep.equal({ event: 'served', id: SHARE_ID, peer: PEER, what: 'sent', bytes: 1_000_000 });
     expect(json.at(-1)).to.include({ event: 'error', code: 'interrupted', exitCode: 130 });
     expect(stderr.text).to.equal('');
   });

@@ -161,6 +161,27 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
     expect(catalog.get(record.id)?.hasKey).to.equal(false);
   });
 
+  it('knows blocks as debris from the beginning of a share until it is added, and from its end until they are gone', async () => {
+    const [record, other] = [someRecord(), someId()];
+    catalog.begin(record.id);
+    catalog.begin(record.id);
+    catalog.begin(other);
+    catalog = await reopen(catalog);
+    expect(catalog.debris()).to.have.members([record.id, other]);
+    expect(catalog.list()).to.deep.equal([]);
+    catalog.add(record, {});
+    expect(catalog.debris()).to.deep.equal([other]);
+    catalog.begin(record.id);
+    catalog.clear(other);
+    expect(catalog.debris()).to.deep.equal([]);
+    catalog.remove(record.id);
+    catalog = await reopen(catalog);
+    expect(catalog.debris()).to.deep.equal([record.id]);
+    catalog.clear(record.id);
+    catalog.remove(someId());
+    expect(catalog.debris()).to.deep.equal([]);
+  });
+
   it('minds no change to a share that it does not know', () => {
     catalog.markChanged(someId(), 'x');
     catalog.addTraffic(someId(), 1, 1);

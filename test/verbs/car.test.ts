@@ -1,15 +1,22 @@
 /** CAR files: out of a home, into another, and every vector through both. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
+import { systemClock } from '../../src/clock.ts';
 import { ShoalError } from '../../src/errors.ts';
-import { exportCar, importCar, type Imported, type Knowledge } from '../../src/export.ts';
+import { exportCar, importCar, type ImportDeps, type Imported } from '../../src/export.ts';
 import { carBlock, carHeader } from '../../src/format/car.ts';
-import { DAG_CBOR_CODEC, RAW_CODEC } from '../../src/format/ids.ts';
+import { DAG_CBOR_CODEC, RAW_CODEC, type BlockId } from '../../src/format/ids.ts';
 import { parseLink } from '../../src/format/link.ts';
 import { PIECE_BYTES } from '../../src/limits.ts';
-import type { ChunkStore } from '../../src/ports.ts';
+import { Turns } from '../../src/parallel.ts';
+import type { Catalog, ChunkStore } from '../../src/ports.ts';
+import { openCatalog } from '../../src/store/catalog.ts';
 import { memoryStore } from '../../src/store/memory.ts';
+import { someRecord } from '../contract/catalog.ts';
 import { expectSame, makeLargeShare, makeShare, type TestShare } from '../contract/chunk-source.ts';
 import { fetchAll, newWorld, outputOf, seeder, startFetch, storeOf } from './world.ts';
 
@@ -35,15 +42,28 @@ function reader(car: Uint8Array): () => AsyncIterable<Uint8Array> {
   };
 }
 
-function importInto(store: ChunkStore, car: Uint8Array, knowledge: Knowledge = 'nothing'): Promise<Imported> {
-  return importCar(
-    store,
-    reader(car),
-    hash,
-    () => knowledge,
-    () => undefined,
-    never,
-  );
+let folder: string;
+let catalog: Catalog;
+/** A catalog for each test of the suite that calls this. */
+function useCatalog(): void {
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'shoal-car-'));
+  });
+  beforeEach(async () => {
+    const options = { secret: randomBytes(32), random: randomBytes, clock: systemClock };
+    catalog = await openCatalog(join(folder, `${randomUUID()}.sqlite`), options);
+  });
+  afterEach(() => catalog.close());
+  after(() => rm(folder, { recursive: true }));
+}
+
+/** A home of `store` and the test's catalog, in which nobody else does anything. */
+function depsOf(store: ChunkStore): ImportDeps {
+  return { store, catalog, hash, clock: systemClock, alone: (_id, work) => work() };
+}
+
+function importInto(store: ChunkStore, car: Uint8Array): Promise<Imported> {
+  return importCar(depsOf(store), reader(car), () => undefined, never);
 }
 
 async function failureOf(work: Promise<unknown>): Promise<ShoalError> {
@@ -57,6 +77,7 @@ async function failureOf(work: Promise<unknown>): Promise<ShoalError> {
 }
 
 describe('a CAR file', () => {
+  useCatalog();
   const FILES = { 'a.bin': randomBytes(PIECE_BYTES + 100), 'b.txt': randomBytes(50) };
   let share: TestShare;
   let car: Uint8Array;
@@ -104,11 +125,13 @@ describe('a CAR file', () => {
       car.length - carBlock(RAW_CODEC, hash(last.bytes), last.bytes).reduce((sum, { length }) => sum + length, 0),
     );
     expect(await importInto(store, without)).to.include({ complete: false });
-    expect(await importInto(store, car, 'blocks')).to.include({ complete: true });
-    expect(await importInto(store, car, 'all')).to.include({ known: true, complete: true, blocks: 0 });
+    expect(await importInto(store, car)).to.include({ complete: true, known: false });
+    catalog.add(someRecord({ id: share.id, source: 'fetched' }), {});
+    expect(await importInto(store, car)).to.include({ known: true, complete: true, blocks: 0 });
     const other = memoryStore();
-    await importInto(other, car, 'all');
+    await importInto(other, car);
     expect(await other.list()).to.deep.equal([]);
+    expect(catalog.get(share.id)?.source).to.equal('fetched');
   });
 
   it('that is cut short anywhere leaves nothing', async () => {
@@ -119,6 +142,7 @@ describe('a CAR file', () => {
       expect(failure.code, `cut at ${length}`).to.be.oneOf(['corrupt', 'unavailable']);
       expect(await store.list(), `cut at ${length}`).to.deep.equal([]);
     }
+    expect([...catalog.list(), ...catalog.debris()]).to.deep.equal([]);
   });
 
   it('with a wrong byte anywhere in a block leaves nothing', async () => {
@@ -135,7 +159,47 @@ describe('a CAR file', () => {
   it('keeps what an earlier import brought, when a later one fails', async () => {
     const store = memoryStore();
     await importInto(store, car);
-    await failureOf(importInto(store, car.subarray(0, -1), 'blocks'));
+    await failureOf(importInto(store, car.subarray(0, -1)));
+    expect(await store.have(share.id)).to.equal('all');
+    expect(catalog.debris()).to.deep.equal([]);
+  });
+
+  it('keeps blocks that the catalog does not know, when it fails: they may be of another catalog', async () => {
+    const store = await storeOf(share);
+    await failureOf(importInto(store, car.subarray(0, -1)));
+    expect(await store.have(share.id)).to.equal('all');
+    expect(catalog.debris()).to.deep.equal([]);
+    expect(await importInto(store, car)).to.include({ complete: true });
+    expect(catalog.get(share.id)?.source).to.equal('imported');
+  });
+
+  it('is noted as begun before its first block is stored, until it is added', async () => {
+    const store = memoryStore();
+    const noted: boolean[] = [];
+    const write: ChunkStore['write'] = async (id, ...rest) => {
+      noted.push(catalog.debris().includes(id));
+      await store.write(id, ...rest);
+    };
+    await importInto({ ...store, write }, car);
+    expect(new Set(noted)).to.deep.equal(new Set([true]));
+    expect(catalog.debris()).to.deep.equal([]);
+  });
+
+  it('is not added when its blocks are gone again', async () => {
+    const store = memoryStore();
+    const failure = await failureOf(importInto({ ...store, sync: id => store.drop(id) }, car));
+    expect(failure.code).to.equal('unavailable');
+    expect(catalog.list()).to.deep.equal([]);
+  });
+
+  it('is imported by one at a time: another one that fails takes nothing away', async () => {
+    const turns = new Turns<BlockId>();
+    const store = memoryStore();
+    const deps: ImportDeps = { ...depsOf(store), alone: (id, work) => turns.run(id, never, work) };
+    const ran = await Promise.allSettled(
+      [car, car.subarray(0, -1), car].map(bytes => importCar(deps, reader(bytes), () => undefined, never)),
+    );
+    expect(ran.map(({ status }) => status)).to.deep.equal(['fulfilled', 'rejected', 'fulfilled']);
     expect(await store.have(share.id)).to.equal('all');
   });
 
@@ -143,10 +207,8 @@ describe('a CAR file', () => {
     const store = memoryStore();
     const stop = new AbortController();
     const stopped = importCar(
-      store,
+      depsOf(store),
       reader(car),
-      hash,
-      () => 'nothing',
       () => stop.abort(new ShoalError('interrupted', 'stopped')),
       stop.signal,
     );
@@ -175,6 +237,7 @@ interface Row {
 }
 
 describe('vectors: import and fetch', () => {
+  useCatalog();
   const rows = JSON.parse(readFileSync(new URL('index.json', VECTORS), 'utf8')) as Row[];
   const known = ['name', 'link', 'expect', 'why', 'identity', 'files'];
   const codes = ['ok', 'wrong-key', 'unsupported', 'malformed', 'corrupt', 'unavailable'];

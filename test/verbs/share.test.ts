@@ -1,5 +1,6 @@
 /** Sharing files of a real file system, while they change, while the disk fills, and while somebody stops it. */
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { appendFile, mkdir, mkdtemp, rename, rm, symlink, truncate, unlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import { openHome, type Home } from '../../src/home.ts';
 import { PIECE_BYTES } from '../../src/limits.ts';
 import type { BlockAddress, ChunkStore, Crypto } from '../../src/ports.ts';
 import { share, type ShareDeps, type Shared, type ShareEvent, type ShareRequest } from '../../src/share.ts';
+import { originalSource } from '../../src/store/original.ts';
 import { expectSame } from '../contract/chunk-source.ts';
 import { fetchAll, newWorld, outputOf, seeder } from './world.ts';
 
@@ -33,7 +35,7 @@ describe('share', () => {
       clock: systemClock,
       walk: walkTree,
       fingerprint,
-      original: () => Promise.resolve(home.source),
+      original,
     };
     await mkdir(join(folder, 'tree', 'sub'), { recursive: true });
     await writeFile(join(folder, 'tree', 'a.bin'), randomBytes(5 * PIECE_BYTES));
@@ -63,6 +65,9 @@ describe('share', () => {
     return share({ ...deps, ...more.deps }, full, more.onEvent ?? (() => undefined), more.signal ?? never);
   }
 
+  const original: ShareDeps['original'] = made =>
+    originalSource({ ...made, crypto: deps.crypto, store: home.store, onChanged: () => Promise.resolve() });
+
   async function expectFailure(work: Promise<unknown>, code: ErrorCode, message?: string): Promise<void> {
     const failure: unknown = await work.then(
       () => undefined,
@@ -72,6 +77,7 @@ describe('share', () => {
     if (message !== undefined) expect((failure as ShoalError).message).to.contain(message);
     expect(home.catalog.list(), 'the catalog').to.deep.equal([]);
     expect(await home.store.list(), 'the store').to.deep.equal([]);
+    expect(home.catalog.debris(), 'debris').to.deep.equal([]);
   }
 
   it('makes what others can fetch, and tells how far it is', async () => {
@@ -150,11 +156,11 @@ describe('share', () => {
     }
 
     it('fails and keeps nothing when one changes before its copy is made', async () => {
-      const original: ShareDeps['original'] = async () => {
-        await writeFile(at('sub', 'b.txt'), 'HELLO');
-        return home.source;
+      const late: ShareDeps['original'] = made => {
+        writeFileSync(at('sub', 'b.txt'), 'HELLO');
+        return original(made);
       };
-      await expectFailure(run({ copy: true }, { deps: { original } }), 'changed');
+      await expectFailure(run({ copy: true }, { deps: { original: late } }), 'changed');
     });
   });
 
@@ -207,6 +213,31 @@ describe('share', () => {
       expect(Buffer.from(second.key).equals(Buffer.from(first.key))).to.equal(false);
     });
 
+    for (const copy of [false, true]) {
+      it(`gives a new link, and says why, when blocks of the ${copy ? 'copy' : 'share'} are damaged or gone`, async () => {
+        const names = copy ? ['share', 'manifest-0/0', 'data-0/3'] : ['share', 'manifest-0/0'];
+        for (const name of names) {
+          for (const harm of [unlink, (path: string) => truncate(path, 100)]) {
+            // What is as long as it should be is found by its name; a whole copy is not read for this.
+            if (harm !== unlink && name.startsWith('data')) continue;
+            const before = await run({ copy });
+            await harm(join(folder, 'home', 'blocks', before.id, name));
+            const events: ShareEvent[] = [];
+            const after = await run({ copy }, { onEvent: event => events.push(event) });
+            expect(after.again, name).to.equal(false);
+            expect(events.find(({ event }) => event === 'damaged')).to.include({ id: before.id });
+            const world = newWorld();
+            await seeder(world, 'sharer', after.id, home.source);
+            expect((await fetchAll(world, after)).failure).to.equal(undefined);
+            expect(await run({ copy })).to.deep.include({ id: after.id, again: true });
+            for (const { id } of [before, after]) home.catalog.remove(id);
+            home.forgetSources();
+            await home.sweep();
+          }
+        }
+      });
+    }
+
     it('gives a new link when the share is known to have changed', async () => {
       const first = await run();
       home.catalog.markChanged(first.id, 'for a test');
@@ -225,6 +256,31 @@ describe('share', () => {
       await seeder(world, 'sharer', shared.id, home.source);
       const { disk } = await fetchAll(world, shared);
       expectSame(outputOf(disk)['tree/a.bin']!, content);
+    });
+
+    it('is known to nobody before the copy is whole, and what a crash leaves of it is removed', async () => {
+      await writeFile(at('a.bin'), randomBytes(3 * PIECE_BYTES));
+      const crash = new Error('crash');
+      const store: ChunkStore = {
+        ...borrowed(home.store),
+        write: async (id, where, bytes) => {
+          if (where.kind === 'chunk' && where.stream === 'data' && where.index === 2) throw crash;
+          await home.store.write(id, where, bytes);
+        },
+        // A process that has crashed tidies nothing up.
+        drop: () => Promise.reject(crash),
+      };
+      const failure: unknown = await run({ copy: true }, { deps: { store } }).catch((error: unknown) => error);
+      expect(failure).to.equal(crash);
+      expect(home.catalog.list()).to.deep.equal([]);
+      const begun = await home.store.list();
+      expect(home.catalog.debris()).to.deep.equal(begun);
+      const again = await run({ copy: true });
+      expect(begun).not.to.include(again.id);
+      await home.sweep();
+      expect(await home.store.list()).to.deep.equal([again.id]);
+      expect(home.catalog.debris()).to.deep.equal([]);
+      expect(await home.store.have(again.id)).to.equal('all');
     });
 
     it('leaves nothing when it is stopped while it is made', async () => {
@@ -278,7 +334,7 @@ describe('share', () => {
           for (const { id } of home.catalog.list()) {
             home.catalog.remove(id);
             home.forgetSources();
-            await home.store.drop(id);
+            await home.sweep();
           }
           break;
         }

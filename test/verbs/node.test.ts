@@ -1,0 +1,113 @@
+/** A node with a home and without a network: what its commands do to each other when several run at once. */
+import { expect } from 'chai';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ShoalError } from '../../src/errors.ts';
+import { parseLink } from '../../src/format/link.ts';
+import { PIECE_BYTES } from '../../src/limits.ts';
+import { ShoalNode } from '../../src/node.ts';
+import { failureOf } from '../contract/crypto.ts';
+
+const never = new AbortController().signal;
+const quiet = (): void => undefined;
+
+describe('a node', () => {
+  let folder: string;
+  let node: ShoalNode;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'shoal-node-'));
+    node = await ShoalNode.start({ home: join(folder, 'home'), holds: true, log: quiet });
+  });
+  afterEach(async () => {
+    await node.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  const at = (name: string): string => join(folder, name);
+
+  /** Shares a file of random bytes, with a copy of its ciphertext. */
+  async function shareFile(name: string, pieces: number): Promise<ReturnType<typeof parseLink>> {
+    await writeFile(at(name), randomBytes(pieces * PIECE_BYTES));
+    const request = { path: at(name), skip: false, copy: true, pad: false, anew: false, serveAlways: false, hints: [] };
+    const { id } = await node.share(request, quiet, never);
+    return parseLink(node.linkOf(id, []));
+  }
+
+  /** A CAR file of a share that the home then has no more. */
+  async function carOf(pieces: number): Promise<{ link: ReturnType<typeof parseLink>; car: string }> {
+    const link = await shareFile('shared', pieces);
+    await node.export(link.id, at('x.car'), false, quiet, never);
+    await node.forget(link.id, never);
+    return { link, car: at('x.car') };
+  }
+
+  it('imports all of a share while an import of a part of it fails', async () => {
+    const { link, car } = await carOf(4);
+    const file = await open(car, 'r');
+    const cut = Buffer.alloc(2 * PIECE_BYTES);
+    await file.read(cut, 0, cut.length, 0);
+    await file.close();
+    await writeFile(at('cut.car'), cut);
+    const [whole, part] = await Promise.allSettled([car, at('cut.car')].map(path => node.import(path, quiet, never)));
+    expect(whole).to.deep.include({ status: 'fulfilled' });
+    expect(part).to.deep.include({ status: 'rejected' });
+    expect(await node.home?.store.have(link.id)).to.equal('all');
+    expect(node.home?.catalog.get(link.id)?.source).to.equal('imported');
+  });
+
+  it('forgets a share only when an import of it that is under way has ended', async () => {
+    const { link, car } = await carOf(4);
+    await node.import(car, quiet, never);
+    let forgetting: Promise<void> | undefined;
+    const onBlock = (): void => void (forgetting ??= node.forget(link.id, never));
+    expect(await node.import(car, onBlock, never)).to.include({ complete: true });
+    await forgetting;
+    expect(node.home?.catalog.list()).to.deep.equal([]);
+    expect(await node.home?.store.list()).to.deep.equal([]);
+    expect(node.home?.catalog.debris()).to.deep.equal([]);
+  });
+
+  it('refuses to import and to forget what it is fetching to keep, and who waits for that can stop waiting', async () => {
+    const { link, car } = await carOf(2);
+    const stop = new AbortController();
+    const fetching = node.fetch({ link, output: at('got'), keep: true, force: false }, quiet, stop.signal);
+    const ended = failureOf(fetching);
+    try {
+      const waiting = new AbortController();
+      const imported = node.import(car, quiet, waiting.signal);
+      waiting.abort(new Error('stopped'));
+      expect(await imported.catch((error: unknown) => error)).to.have.property('message', 'stopped');
+      const refused = [node.import(car, quiet, never), node.forget(link.id, never)].map(failureOf);
+      for (const error of await Promise.all(refused)) {
+        expect(error).to.include({ code: 'in-use' });
+        expect(error.message).to.contain('another command of this home');
+      }
+    } finally {
+      stop.abort(new ShoalError('interrupted', 'stopped'));
+    }
+    expect(await ended).to.include({ code: 'interrupted' });
+    expect(await node.import(car, quiet, never)).to.include({ complete: true });
+  });
+
+  it('imports ordinary files only, and does not wait for anything else', async function () {
+    if (process.platform === 'win32') this.skip();
+    const { execFileSync } = await import('node:child_process');
+    execFileSync('mkfifo', [at('fifo')]);
+    let other: FileHandle | undefined;
+    try {
+      for (const path of [at('fifo'), '/dev/zero', folder]) {
+        const error = await failureOf(node.import(path, quiet, never));
+        expect(error).to.include({ code: 'usage' });
+        expect(error.message).to.contain('ordinary file');
+      }
+      expect(await failureOf(node.import(at('none'), quiet, never))).to.include({ code: 'io' });
+    } finally {
+      // Frees a thread that waits for a writer, if there is one.
+      other = await open(at('fifo'), 'r+');
+      await other.close();
+    }
+  });
+});
