@@ -8,6 +8,7 @@ import type { Performer } from './context.ts';
 import { programOf } from './program.ts';
 import { holdsKey } from './secrets.ts';
 import { askedOf, networkOf, type GlobalOptions } from './settings.ts';
+import { standardOutput } from './stdout.ts';
 import { Terminal, type Output } from './terminal.ts';
 
 /** What a run of the program meets. */
@@ -116,13 +117,18 @@ const LINGER_MS = 3_000;
 
 /** Runs the program in this process. */
 export async function main(): Promise<void> {
-  const { stdin, stdout, stderr, env } = process;
+  const { stdin, stderr, env } = process;
+  const stdout = standardOutput();
   const args = process.argv.slice(2);
   const terminal = terminalOf(args, env, stdout, stderr);
   const stop = new AbortController();
   stopOnSignals(stop);
   stdout.on('error', (error: NodeJS.ErrnoException) => {
-    stop.abort(error.code === 'EPIPE' ? new ReaderGone() : fileError(error, 'write to stdout'));
+    const why = error.code === 'EPIPE' ? new ReaderGone() : fileError(error, 'write to stdout');
+    stop.abort(why);
+    // What was written last fails when the command has ended already.
+    if (process.exitCode === 0)
+      process.exitCode = why instanceof ReaderGone ? 1 : report(why, terminal, isSet(args, '--debug'));
   });
   // Where nobody listens to the talk, it is not missed.
   stderr.on('error', () => undefined);

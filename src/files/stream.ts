@@ -1,6 +1,5 @@
 /** A single file as it arrives, to a stream that takes bytes in order. */
-import { once } from 'node:events';
-import { ShoalError } from '../errors.ts';
+import { fileError, ShoalError } from '../errors.ts';
 import { STREAM_WINDOW } from '../limits.ts';
 import type { ChunkStore, Destination, Sink, SinkContent } from '../ports.ts';
 
@@ -29,8 +28,7 @@ function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSiz
   };
   output.on('error', onError);
   const check = (): void => {
-    if (failure !== undefined)
-      throw new ShoalError('io', 'cannot write the output: who reads it has gone', { cause: failure });
+    if (failure !== undefined) throw outputError(failure);
   };
   return {
     renamed: [],
@@ -50,9 +48,12 @@ function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSiz
       check();
       const { zeros } = layout.piece(index, streamSize);
       const content = plaintext.subarray(0, plaintext.length - zeros);
-      // The stream may keep what it is given for a while; the piece's memory is used again.
-      if (content.length > 0 && !output.write(Buffer.from(content)))
-        await once(output, 'drain', signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted());
+      try {
+        if (content.length > 0) await put(output, content, signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        onError(error);
+      }
       check();
       next++;
       waiting.get(next)?.();
@@ -67,4 +68,23 @@ function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSiz
       return Promise.resolve();
     },
   };
+}
+
+/** Resolves when the stream has no more use for the bytes. Rejects when it fails, and when the signal ends the waiting. */
+function put(output: NodeJS.WritableStream, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(new Error('stopped'));
+    signal?.addEventListener('abort', stop);
+    output.write(bytes, error => {
+      signal?.removeEventListener('abort', stop);
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
+function outputError(failure: unknown): ShoalError {
+  return (failure as NodeJS.ErrnoException).code === 'EPIPE'
+    ? new ShoalError('io', 'cannot write the output: who reads it has gone', { cause: failure })
+    : fileError(failure, 'write the output');
 }

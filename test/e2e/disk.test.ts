@@ -70,6 +70,17 @@ describe('a disk', function () {
     expect(await treeAt(`${small}/to`)).to.deep.equal(await treeAt(tree));
   });
 
+  it('that is full ends a fetch to stdout into a file on it', async () => {
+    const box = sandbox();
+    const { link } = await box.share('ann', await makeFile(box.path('it'), { bytes: noise('it', 5 * MIB) }));
+    // The last write finds room for a part of it.
+    const small = await mount(box.path('small'), 'size=4600k');
+    const before = ['/bin/sh', '-c', `exec "$@" > '${small}/out'`, 'sh'];
+    const ended = await box.run('bob', ['fetch', '--quiet', link, '-o', '-'], { before });
+    expect(ended.code).to.equal(1);
+    expect(ended.stderr).to.match(/^shoal: cannot .*: no space is left on the disk; free some/);
+  });
+
   it('that is full ends a copy, and the same command completes once there is room', async () => {
     const box = sandbox();
     const tree = await makePlainTree(box.path('from'), 20 * MIB, 'full');

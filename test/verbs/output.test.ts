@@ -31,6 +31,11 @@ class Slow extends Writable {
   }
 }
 
+/** Fails as the system says it. */
+function failing(code: string): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done(Object.assign(new Error(code), { code })) });
+}
+
 describe('fetch to a stream', () => {
   const CONTENT = randomBytes(20 * PIECE_BYTES + 3);
   let share: TestShare;
@@ -112,10 +117,35 @@ describe('fetch to a stream', () => {
 
   it('ends when who reads has gone', async () => {
     await seeder(world, 'honest', share.id, await storeOf(share));
-    const output = new Writable({ write: (_chunk, _encoding, done) => done(new Error('EPIPE')) });
-    const { failure } = await fetchAll(world, share, { destination: streamDestination(output, memoryStore()) });
+    const { failure } = await fetchAll(world, share, {
+      destination: streamDestination(failing('EPIPE'), memoryStore()),
+    });
     expect(failure?.code).to.equal('io');
+    expect(failure?.message).to.equal('cannot write the output: who reads it has gone');
     expect(world.clock.sleepers).to.equal(0);
+  });
+
+  it('says that the disk is full where the output is a file on it', async () => {
+    await seeder(world, 'honest', share.id, await storeOf(share));
+    const { failure } = await fetchAll(world, share, {
+      destination: streamDestination(failing('ENOSPC'), memoryStore()),
+    });
+    expect(failure?.code).to.equal('disk-full');
+    expect(world.clock.sleepers).to.equal(0);
+  });
+
+  it('is not done before the last byte was taken', async () => {
+    const small = await makeShare('file', { file: randomBytes(3) });
+    await seeder(world, 'honest', small.id, await storeOf(small));
+    let take = (): void => undefined;
+    const output = new Writable({ write: (_chunk, _encoding, done) => void (take = done) });
+    const fetching = startFetch(world, small, { destination: streamDestination(output, memoryStore()) });
+    let isDone = false;
+    void fetching.outcome.then(() => (isDone = true));
+    await world.clock.advance(5000);
+    expect(isDone).to.equal(false);
+    take();
+    await world.clock.run(fetching.outcome);
   });
 
   it('is for a file only', async () => {
