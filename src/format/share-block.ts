@@ -10,6 +10,7 @@ import {
   decode,
   decodeTyped,
   encode,
+  encodeLinks,
   fieldsOf,
   linkOf,
   malformed,
@@ -95,8 +96,7 @@ export function listStream(size: number, digests: Uint8Array): { list: StreamLis
   if (chunkCount(size) <= MAX_DIRECT_CHUNKS) return { list: { size, chunks: digests }, blocks: [] };
   const blocks: Uint8Array[] = [];
   const step = CHUNKS_PER_INDEX * DIGEST_BYTES;
-  for (let at = 0; at < digests.length; at += step)
-    blocks.push(encode(linksOf(digests.subarray(at, at + step), chunkCid)));
+  for (let at = 0; at < digests.length; at += step) blocks.push(encodeLinks(digests.subarray(at, at + step), chunkCid));
   const index = new Uint8Array(blocks.length * DIGEST_BYTES);
   blocks.forEach((block, n) => index.set(sha256(block), n * DIGEST_BYTES));
   return { list: { size, index }, blocks };

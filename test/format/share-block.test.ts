@@ -185,6 +185,16 @@ describe('an index block', () => {
   const SIZE = (MAX_DIRECT_CHUNKS + 1) * PIECE_BYTES;
   const links = Array.from({ length: MAX_DIRECT_CHUNKS + 1 }, () => chunkCid(DIGEST));
 
+  it('is what the general encoder makes of its links, however many there are', () => {
+    for (const length of [MAX_DIRECT_CHUNKS + 1, CHUNKS_PER_INDEX, CHUNKS_PER_INDEX + 23]) {
+      const all = digests(length);
+      const { blocks } = listStream(length * PIECE_BYTES, all);
+      const listed = Array.from({ length }, (_, n) => chunkCid(digestAt(all, n)));
+      expect(blocks[0]).to.deep.equal(encode(listed.slice(0, CHUNKS_PER_INDEX)));
+      expect(blocks[1]).to.deep.equal(length > CHUNKS_PER_INDEX ? encode(listed.slice(CHUNKS_PER_INDEX)) : undefined);
+    }
+  });
+
   it('lists exactly the chunks that are its own', async () => {
     expect(decodeIndex(encode(links), SIZE, 0)).to.have.lengthOf((MAX_DIRECT_CHUNKS + 1) * DIGEST_BYTES);
     for (const wrong of [
