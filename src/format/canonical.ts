@@ -6,7 +6,6 @@
  */
 import { encode as encodeDagCbor } from '@ipld/dag-cbor';
 import type { CID } from 'multiformats/cid';
-import { equals as areEqual } from 'uint8arrays/equals';
 import { ShoalError } from '../errors.ts';
 import { MAX_CBOR_DEPTH } from '../limits.ts';
 import { DIGEST_BYTES, readCid, type Codec, type Digest } from './ids.ts';
@@ -30,42 +29,22 @@ export function encode(value: unknown): Uint8Array {
 
 /**
  * The canonical dag-cbor of an array of CIDs, without an object for each: an index block lists thousands.
- * @param packed their digests, at least one, one after the other
+ * @param packed at least one digest, one after the other
  */
 export function encodeLinks(packed: Uint8Array, cidOf: (digest: Digest) => CID): Uint8Array {
   const count = packed.length / DIGEST_BYTES;
   // A CID ends with its digest, and the head of an array is that of a number with another major type (RFC 8949 §3.1).
-  const prefix = encode(cidOf(packed.subarray(0, DIGEST_BYTES))).subarray(0, -DIGEST_BYTES);
+  const prefix = encode(cidOf(packed.subarray(0, DIGEST_BYTES))).slice(0, -DIGEST_BYTES);
   const head = encode(count).map((byte, n) => (n === 0 ? byte | (ARRAY << 5) : byte));
-  const bytes = new Uint8Array(head.length + count * (prefix.length + DIGEST_BYTES));
+  const step = prefix.length + DIGEST_BYTES;
+  const bytes = new Uint8Array(head.length + count * step);
   bytes.set(head);
-  for (let n = 0, at = head.length; n < count; n++, at += prefix.length + DIGEST_BYTES) {
+  for (let n = 0; n < count; n++) {
+    const at = head.length + n * step;
     bytes.set(prefix, at);
     bytes.set(packed.subarray(n * DIGEST_BYTES, (n + 1) * DIGEST_BYTES), at + prefix.length);
   }
   return bytes;
-}
-
-/**
- * What `encodeLinks` made of digests. Nothing else is accepted: their places follow from their number.
- * @param count at least one
- * @throws ShoalError `malformed`
- */
-export function decodeLinks(
-  bytes: Uint8Array,
-  count: number,
-  cidOf: (digest: Digest) => CID,
-  what: string,
-): Uint8Array {
-  const packed = new Uint8Array(count * DIGEST_BYTES);
-  const step = encode(cidOf(packed.subarray(0, DIGEST_BYTES))).length;
-  const first = encode(count).length + step - DIGEST_BYTES;
-  for (let n = 0; n < count; n++) {
-    packed.set(bytes.subarray(first + n * step, first + n * step + DIGEST_BYTES), n * DIGEST_BYTES);
-  }
-  if (!areEqual(encodeLinks(packed, cidOf), bytes))
-    throw malformed(what, `it is not a canonical list of ${count} CIDs of the right kind`);
-  return packed;
 }
 
 export interface DecodeOptions {

@@ -7,7 +7,7 @@ import { CHUNKS_PER_INDEX, MAX_BLOCK_BYTES, MAX_DIRECT_CHUNKS, MAX_MANIFEST_BYTE
 import {
   arrayField,
   bytesField,
-  decodeLinks,
+  decode,
   decodeTyped,
   encode,
   encodeLinks,
@@ -109,7 +109,9 @@ export function listStream(size: number, digests: Uint8Array): { list: StreamLis
  */
 export function decodeIndex(bytes: Uint8Array, size: number, n: number): Uint8Array {
   const expected = Math.min(CHUNKS_PER_INDEX, chunkCount(size) - n * CHUNKS_PER_INDEX);
-  return decodeLinks(bytes, expected, chunkCid, 'index block');
+  const links = decode(bytes, 'index block');
+  if (!Array.isArray(links)) throw malformed('index block', 'it is not an array');
+  return packLinks(links, expected, 'index block', RAW_CODEC);
 }
 
 /** How many index blocks a stream of `size` bytes has; none where the share block lists the chunks itself. */
