@@ -8,7 +8,7 @@ import { encode as encodeDagCbor } from '@ipld/dag-cbor';
 import type { CID } from 'multiformats/cid';
 import { ShoalError } from '../errors.ts';
 import { MAX_CBOR_DEPTH } from '../limits.ts';
-import { DIGEST_BYTES, readCid, type Codec, type Digest } from './ids.ts';
+import { DIGEST_BYTES, digestAt, readCid, type Codec, type Digest } from './ids.ts';
 import { quoted } from './quoted.ts';
 
 /** A CID as it comes out of `decode`. */
@@ -34,7 +34,7 @@ export function encode(value: unknown): Uint8Array {
 export function encodeLinks(packed: Uint8Array, cidOf: (digest: Digest) => CID): Uint8Array {
   const count = packed.length / DIGEST_BYTES;
   // A CID ends with its digest, and the head of an array is that of a number with another major type (RFC 8949 §3.1).
-  const prefix = encode(cidOf(packed.subarray(0, DIGEST_BYTES))).slice(0, -DIGEST_BYTES);
+  const prefix = encode(cidOf(digestAt(packed, 0))).slice(0, -DIGEST_BYTES);
   const head = encode(count).map((byte, n) => (n === 0 ? byte | (ARRAY << 5) : byte));
   const step = prefix.length + DIGEST_BYTES;
   const bytes = new Uint8Array(head.length + count * step);
@@ -42,7 +42,7 @@ export function encodeLinks(packed: Uint8Array, cidOf: (digest: Digest) => CID):
   for (let n = 0; n < count; n++) {
     const at = head.length + n * step;
     bytes.set(prefix, at);
-    bytes.set(packed.subarray(n * DIGEST_BYTES, (n + 1) * DIGEST_BYTES), at + prefix.length);
+    bytes.set(digestAt(packed, n), at + prefix.length);
   }
   return bytes;
 }

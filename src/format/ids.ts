@@ -93,6 +93,11 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return difference === 0;
 }
 
+/** The digest of number `n` in a packed list: digests one after the other. */
+export function digestAt(packed: Uint8Array, n: number): Digest {
+  return packed.subarray(n * DIGEST_BYTES, (n + 1) * DIGEST_BYTES);
+}
+
 /** The CID of a chunk. */
 export function chunkCid(digest: Digest): CID {
   return cidOf(RAW_CODEC, digest);

@@ -1,9 +1,9 @@
 /** The digests of a share's chunks, from its share block and index blocks (format.md §5). */
 import { ShoalError } from '../errors.ts';
 import { CACHED_INDEX_BLOCKS, CHUNKS_PER_INDEX } from '../limits.ts';
-import { sameBytes, sha256, type Digest } from './ids.ts';
+import { digestAt, sameBytes, sha256, type Digest } from './ids.ts';
 import { chunkCount, chunkLength } from './pieces.ts';
-import { decodeIndex, digestAt, indexCount, type ShareBlock, type StreamName } from './share-block.ts';
+import { decodeIndex, indexCount, type ShareBlock, type StreamName } from './share-block.ts';
 
 /** Looks digests up. Index blocks are loaded when they are needed and only some are kept, so that memory stays bounded. */
 export class Listing {

@@ -16,7 +16,17 @@ import {
   malformed,
   uintField,
 } from './canonical.ts';
-import { DAG_CBOR_CODEC, DIGEST_BYTES, RAW_CODEC, blockCid, chunkCid, sha256, type Codec, type Digest } from './ids.ts';
+import {
+  DAG_CBOR_CODEC,
+  DIGEST_BYTES,
+  RAW_CODEC,
+  blockCid,
+  chunkCid,
+  digestAt,
+  sha256,
+  type Codec,
+  type Digest,
+} from './ids.ts';
 import { chunkCount, pad } from './pieces.ts';
 
 /** The two streams of a share (format.md §4). */
@@ -118,11 +128,6 @@ export function decodeIndex(bytes: Uint8Array, size: number, n: number): Uint8Ar
 export function indexCount(size: number): number {
   const chunks = chunkCount(size);
   return chunks <= MAX_DIRECT_CHUNKS ? 0 : Math.ceil(chunks / CHUNKS_PER_INDEX);
-}
-
-/** The digest of number `n` in a packed list. */
-export function digestAt(packed: Uint8Array, n: number): Digest {
-  return packed.subarray(n * DIGEST_BYTES, (n + 1) * DIGEST_BYTES);
 }
 
 /** An owner's public key. Who signed with a key of small order can't be told (RFC 8032 §8.9). @throws ShoalError `malformed` */

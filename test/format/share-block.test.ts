@@ -1,13 +1,12 @@
 import { expect } from 'chai';
 import { encode } from '../../src/format/canonical.ts';
 import { checkCommitment, sealShareBlock } from '../../src/format/commitment.ts';
-import { DIGEST_BYTES, blockCid, chunkCid, idOf, sha256 } from '../../src/format/ids.ts';
+import { DIGEST_BYTES, blockCid, chunkCid, digestAt, idOf, sha256 } from '../../src/format/ids.ts';
 import { fileKey } from '../../src/format/keys.ts';
 import { pad } from '../../src/format/pieces.ts';
 import {
   decodeIndex,
   decodeShareBlock,
-  digestAt,
   encodeShareBlock,
   indexCount,
   listStream,
