@@ -54,6 +54,11 @@ export class FetchView {
       case 'renamed':
         this.#terminal.say(`this file system can not hold ${event.path}, or keep it apart; it becomes ${event.as}`);
         break;
+      case 'put-back':
+        this.#terminal.say(
+          `an earlier fetch was killed as it replaced what was here; that is back as ${event.as}, as its name is taken`,
+        );
+        break;
       case 'progress':
         this.#progress = event;
         this.#waitingFor = undefined;

@@ -35,6 +35,7 @@ export type FetchEvent =
     }
   | { readonly event: 'resumed'; readonly bytes: number }
   | { readonly event: 'renamed'; readonly path: string; readonly as: string }
+  | { readonly event: 'put-back'; readonly as: string }
   | { readonly event: 'progress'; readonly doneBytes: number; readonly totalBytes: number; readonly peers: number }
   | { readonly event: 'finishing' };
 
@@ -92,13 +93,11 @@ export async function fetch(
         sources: [],
       };
     }
-    const sink = await destination.open({
-      manifest: share.manifest,
-      layout: wanted.layout,
-      streamSize: share.listing.size('data'),
-      selected: wanted.selected,
-    });
+    const { layout, selected } = wanted;
+    const content = { manifest: share.manifest, layout, streamSize: share.listing.size('data'), selected };
+    const sink = await destination.open(content, signal);
     try {
+      if (sink.putBack !== undefined) onEvent({ event: 'put-back', as: sink.putBack });
       for (const renamed of sink.renamed) onEvent({ event: 'renamed', ...renamed });
       await fill(deps, download, share, wanted, sink, destination.window, onEvent, signal);
       onEvent({ event: 'finishing' });

@@ -348,6 +348,8 @@ export interface Tree {
 export interface Sink {
   /** Entries that got another name because the target can't hold theirs or keep it apart. */
   readonly renamed: readonly { readonly path: string; readonly as: string }[];
+  /** The name that got back what an earlier run, killed as it replaced it, had set aside; only where its own was taken. */
+  readonly putBack: string | undefined;
   /** Pieces that an earlier run says it has written. Not to be believed: see `read`. */
   claimed(): number[];
   /** A piece as it is there, with its padding; undefined where a part of it is missing. */
@@ -378,8 +380,8 @@ export interface Destination {
    * first few, relative to the place and safe to show.
    */
   strangers(manifest: Manifest, isWanted: (path: string) => boolean): Promise<readonly string[]>;
-  /** @throws ShoalError by `fileError`; `bad-name` for names that can not be made here */
-  open(content: SinkContent): Promise<Sink>;
+  /** @throws ShoalError by `fileError`; `bad-name` for names that can not be made here; the reason of `signal` */
+  open(content: SinkContent, signal: AbortSignal): Promise<Sink>;
   /** Where the output is to be found, for people. */
   pathOf(manifest: Manifest): string;
   /** Removes what earlier runs left, after it has turned out not to be needed. */

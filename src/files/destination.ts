@@ -207,14 +207,10 @@ class FolderDestination implements ClosableDestination {
     return this.#place.name ?? harmlessName(manifest.name);
   }
 
-  async open(content: SinkContent): Promise<Sink> {
+  async open(content: SinkContent, signal: AbortSignal): Promise<Sink> {
     this.#hasOutput = true;
-    return await openSink({
-      parent: this.#parent,
-      tag: this.#tag,
-      finalName: this.#nameOf(content.manifest),
-      ...content,
-    });
+    const place = { parent: this.#parent, tag: this.#tag, finalName: this.#nameOf(content.manifest) };
+    return await openSink({ ...place, ...content }, signal);
   }
 
   async discard(): Promise<void> {
@@ -222,9 +218,14 @@ class FolderDestination implements ClosableDestination {
     if (this.#place.name !== undefined) return;
     // Where the folder itself is the output of an earlier run, its part folder lies beside it.
     const path = this.#place.parent;
+    const tag = tagOf(this.#options.id, basename(path));
     const beside = await openDirectory(dirname(path));
     try {
-      await removePart(beside, tagOf(this.#options.id, basename(path)));
+      if ((await beside.stat(partName(tag))) === undefined) return;
+      const claimed = await tryToClaim(beside, dirname(path), partName(tag));
+      if (claimed === undefined) return;
+      await claimed.part.close();
+      await removePart(beside, tag).finally(() => claimed.held.release());
     } finally {
       await beside.close();
     }

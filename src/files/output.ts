@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { isShoalError, ShoalError } from '../errors.ts';
 import type { Manifest } from '../format/manifest.ts';
-import { MAX_OPEN_FILES } from '../limits.ts';
+import { MAX_ENTRIES, MAX_OPEN_FILES } from '../limits.ts';
 import { Gate, inParallel } from '../parallel.ts';
 import type { Directory, EntryStat, OpenFile } from '../ports.ts';
 import { HandleCache } from './handles.ts';
@@ -41,16 +41,18 @@ interface Frame {
  * Creates every selected file (empty) and folder in the part folder, or finds those of an earlier run again; so a name that
  * can't be held is noticed before anything is fetched. What stands there and is no plain file or folder of this share is
  * removed, never followed. The same names come out on every run with the same selection.
- * @throws ShoalError by `fileError`; `bad-name` naming the path when the target can't hold a name.
+ * @throws ShoalError by `fileError`; `bad-name` naming the path when the target can't hold a name, or when there are more
+ *   than MAX_ENTRIES folders, which a few bytes of paths can ask for; the reason of `signal`
  */
 export async function openOutput(
   part: Directory,
   manifest: Manifest,
   selected: (entry: number) => boolean,
+  signal?: AbortSignal,
 ): Promise<Output> {
   const output = new Output(part, manifest, selected);
   try {
-    await output.prepare();
+    await output.prepare(signal);
     return output;
   } catch (error) {
     await output.close().catch(() => {});
@@ -142,7 +144,8 @@ export class Output {
   }
 
   /** See `openOutput`. */
-  async prepare(): Promise<void> {
+  async prepare(signal?: AbortSignal): Promise<void> {
+    this.#refuseTooManyFolders();
     if (this.#manifest.kind === 'file') {
       await claim(this.#part, newFrame('', false), OUTPUT, { size: this.#entry(0).size });
       return;
@@ -157,10 +160,11 @@ export class Output {
     };
     for (const [i, entry] of this.#manifest.entries.entries()) {
       if (!this.isSelected(i)) continue;
-      const folder = entry.directory === true ? entry.path : parentOf(entry.path);
+      signal?.throwIfAborted();
+      const folder = folderOf(entry);
       if (topOf(frames).path !== folder) {
         await finishBatch();
-        await this.#goTo(frames, folder);
+        await this.#goTo(frames, folder, signal);
       }
       if (entry.directory === true) continue;
       const frame = topOf(frames);
@@ -174,13 +178,33 @@ export class Output {
     for (let frame = frames.pop(); frame !== undefined; frame = frames.pop()) await this.#leave(frame);
   }
 
+  /** Entries are sorted, so what the folder of one does not have in common with that of the one before it is new. */
+  #refuseTooManyFolders(): void {
+    let folders = 0;
+    let before: string[] = [];
+    for (const [i, entry] of this.#manifest.entries.entries()) {
+      const path = folderOf(entry);
+      if (!this.isSelected(i) || path === '') continue;
+      const segments = path.split('/');
+      const inCommon = segments.findIndex((segment, n) => segment !== before[n]);
+      if (inCommon >= 0) folders += segments.length - inCommon;
+      before = segments;
+      if (folders > MAX_ENTRIES)
+        throw new ShoalError(
+          'bad-name',
+          `cannot make the folders of this share: its names ask for more than ${MAX_ENTRIES}; fetch parts of it with --only`,
+        );
+    }
+  }
+
   /** Leaves the folders that `path` is not in, and makes or finds those on the way to it. Entries are sorted: none is entered twice. */
-  async #goTo(frames: Frame[], path: string): Promise<void> {
+  async #goTo(frames: Frame[], path: string, signal: AbortSignal | undefined): Promise<void> {
     for (let frame = topOf(frames); !isWithin(path, frame.path); frame = topOf(frames)) {
       frames.pop();
       await this.#leave(frame);
     }
     for (let frame = topOf(frames); frame.path !== path; frame = topOf(frames)) {
+      signal?.throwIfAborted();
       const end = path.indexOf('/', frame.path === '' ? 0 : frame.path.length + 1);
       const next = end < 0 ? path : path.slice(0, end);
       frame.folded.add(foldName(lastOf(next)));
@@ -353,6 +377,11 @@ function topOf(frames: readonly Frame[]): Frame {
 
 function newFrame(path: string, fresh: boolean): Frame {
   return { path, fresh, names: new Set(), folded: new Set(), identities: new Set() };
+}
+
+/** The innermost folder that is made for an entry. */
+function folderOf({ path, directory }: Manifest['entries'][number]): string {
+  return directory === true ? path : parentOf(path);
 }
 
 function parentOf(path: string): string {

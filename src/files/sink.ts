@@ -48,15 +48,15 @@ export interface SinkOptions {
 
 /**
  * Opens the part folder of a fetch, made anew or left by an earlier one, with all selected files and folders in it.
- * @throws ShoalError `denied` when something that is not ours stands in the part folder's place; `bad-name`; by `fileError`
+ * @throws ShoalError `denied` when something that is not ours stands in the part folder's place; `bad-name`; by `fileError`; the reason of `signal`
  */
-export async function openSink(options: SinkOptions): Promise<Sink> {
+export async function openSink(options: SinkOptions, signal?: AbortSignal): Promise<Sink> {
   const { parent, manifest, streamSize } = options;
   const part = await openPart(parent, partName(options.tag));
   let output: Output | undefined;
   try {
     const putBack = await undoReplacing(parent, part, options);
-    output = await openOutput(part, manifest, options.selected ?? ((): boolean => true));
+    output = await openOutput(part, manifest, options.selected ?? ((): boolean => true), signal);
     const journal = await openJournal(part, chunkCount(streamSize));
     return new Sink(options, part, output, journal, putBack);
   } catch (error) {
@@ -255,7 +255,8 @@ export class Sink {
       throw error;
     }
     await parent.sync();
-    await this.#remove();
+    // The output stands. What can't be removed now is removed by the next run to this place.
+    await this.#remove().catch(() => {});
   }
 
   /** Ends for now; what was written stays for a later run. Nothing to do after `finish` or `discard`. */

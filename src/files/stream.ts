@@ -32,6 +32,7 @@ function streamSink(output: NodeJS.WritableStream, { manifest, layout, streamSiz
   };
   return {
     renamed: [],
+    putBack: undefined,
     claimed: () => [],
     read: () => Promise.resolve(undefined),
     async write(index, plaintext, signal) {

@@ -20,6 +20,7 @@ import { openDirectory } from '../../src/files/directory.ts';
 import { lock } from '../../src/files/lock.ts';
 import type { Sink, SinkOptions } from '../../src/files/sink.ts';
 import { openSink } from '../../src/files/sink.ts';
+import { ShoalError } from '../../src/errors.ts';
 import { MAX_OPEN_FILES } from '../../src/limits.ts';
 import type { Directory } from '../../src/ports.ts';
 import { failsWith } from '../contract/directory.ts';
@@ -286,6 +287,18 @@ describe('A sink', () => {
     expect(sink.putBack).to.equal('final (2)');
     await sink.discard();
     expect([...disk.contents().keys()].sort()).to.deep.equal(['final (2)/', 'final (2)/old', 'final/']);
+  });
+
+  it('has finished when the output stands, also when its part folder can not be removed', async () => {
+    const disk = new Forgetful();
+    const root = disk.root();
+    root.remove = () => Promise.reject(new ShoalError('io', 'somebody has put something into it'));
+    const sink = await openSink(optionsFor(fileShare, root));
+    await fill(sink, fileShare);
+    await sink.finish({ replace: false });
+    expect([...disk.contents().keys()]).to.include('final');
+    await fetchAll(fileShare, disk.root(), true);
+    expect([...disk.contents().keys()]).to.deep.equal(['final']);
   });
 
   it('puts nothing at the final name that somebody else has put in the place of what was replaced', async () => {
@@ -613,6 +626,24 @@ describe('A sink on disk', () => {
     );
     await fetchAll(odd, root);
     await expectShare(odd);
+  });
+
+  it('makes none of the folders where names ask for more than a share may have entries', async () => {
+    const entries = Array.from({ length: 600 }, (_, i) => ({ path: `${i}/${'a/'.repeat(2000)}f`, size: 0 }));
+    const deep = makeUpShare('folder', 'deep', entries);
+    const error = await failsWith('bad-name', openSink(optionsFor(deep, root)));
+    expect(error.message).to.contain('--only');
+    expect(await readdir(at(PART))).to.deep.equal([]);
+    const selected = (entry: number): boolean => entry === 0;
+    const sink = await openSink(optionsFor(deep, root, { selected }));
+    await sink.discard();
+  });
+
+  it('stops making files and folders when it is told to', async () => {
+    const stopped = AbortSignal.abort(new ShoalError('interrupted', 'stopped'));
+    await failsWith('interrupted', openSink(optionsFor(folderShare, root), stopped));
+    expect(await readdir(at(PART, 'output'))).to.deep.equal([]);
+    await (await openSink(optionsFor(folderShare, root))).discard();
   });
 
   it('names the file that the file system can not hold', async () => {

@@ -86,7 +86,8 @@ export function memoryDestination(parent: Directory, store: ChunkStore): Destina
     standing: () => Promise.resolve(undefined),
     strangers: () => Promise.resolve([]),
     pathOf: manifest => `/${manifest.name}`,
-    open: content => openSink({ parent, tag: 'test', finalName: content.manifest.name, ...content }),
+    open: (content, signal) =>
+      openSink({ parent, tag: 'test', finalName: content.manifest.name, ...content }, signal),
     discard: () => Promise.resolve(),
   };
 }
