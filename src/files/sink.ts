@@ -256,7 +256,9 @@ export class Sink {
     }
     await parent.sync();
     // The output stands. What can't be removed now is removed by the next run to this place.
-    await this.#remove().catch(() => {});
+    await this.#remove().catch((error: unknown) => {
+      if (!(error instanceof ShoalError)) throw error;
+    });
   }
 
   /** Ends for now; what was written stays for a later run. Nothing to do after `finish` or `discard`. */

@@ -1,16 +1,17 @@
 /** Where a fetch puts what it gets: to a stream in order, and to folders of a real file system. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { expect } from 'chai';
 import { ShoalError } from '../../src/errors.ts';
-import { folderDestination } from '../../src/files/destination.ts';
+import { type ClosableStore, folderDestination } from '../../src/files/destination.ts';
 import { streamDestination } from '../../src/files/stream.ts';
 import { fileKey } from '../../src/format/keys.ts';
 import { encodeManifest } from '../../src/format/manifest.ts';
 import { PIECE_BYTES, STREAM_WINDOW } from '../../src/limits.ts';
+import type { Directory } from '../../src/ports.ts';
 import { memoryStore } from '../../src/store/memory.ts';
 import { expectSame, makeShare, type TestShare } from '../contract/chunk-source.ts';
 import { sealShare } from '../format/open-share.ts';
@@ -238,6 +239,45 @@ describe('fetch to a folder', () => {
   });
 
   it('writes nothing to the final place when the padding hides something', async () => {
+    const { failure } = await fetchTo(folder, { of: await withHiddenBytes() });
+    expect(failure?.code).to.equal('malformed');
+    expect((await readdir(folder)).filter(name => !name.startsWith('.shoal-'))).to.deep.equal([]);
+  });
+
+  it('says under which name it has put back what a killed run had set aside', async () => {
+    const of = await withHiddenBytes();
+    await fetchTo(folder, { of });
+    const [part = ''] = await readdir(folder);
+    await writeFile(join(folder, part, 'replaced'), 'old');
+    await writeFile(join(folder, part, 'replacing'), String((await stat(join(folder, part, 'replaced'))).ino));
+    await writeFile(join(folder, 'x'), 'new');
+    const { events } = await fetchTo(folder, { of, force: true });
+    expect(events).to.deep.include({ event: 'put-back', as: 'x (2)' });
+    expect(await readFile(join(folder, 'x (2)'), 'utf8')).to.equal('old');
+    expect(await readFile(join(folder, 'x'), 'utf8')).to.equal('new');
+  });
+
+  it('leaves the part folder beside it to another run that uses it', async () => {
+    await seeder(world, 'sharer', share.id, await storeOf(share));
+    const final = join(folder, 'share');
+    const storeIn = (where: Directory): ClosableStore => ({ store: memoryStore(), close: () => where.close() });
+    const other = await folderDestination({ id: share.id, output: final, storeIn });
+    await mkdir(final);
+    for (const [name, content] of Object.entries(FILES)) {
+      await mkdir(join(final, dirname(name)), { recursive: true });
+      await writeFile(join(final, name), content);
+    }
+    const { fetched, failure } = await fetchTo(final);
+    expect(failure).to.equal(undefined);
+    expect(fetched).to.include({ alreadyThere: true });
+    expect((await readdir(folder)).filter(name => name.startsWith('.shoal-'))).to.have.length(1);
+    await other.close();
+    await fetchTo(final);
+    expect(await readdir(folder)).to.deep.equal(['share']);
+  });
+
+  /** The only seeder of a share of one file, x, whose padding is not only zeros: a fetch of it fails when all is there. */
+  async function withHiddenBytes(): Promise<TestShare> {
     const key = fileKey(randomBytes(32));
     const data = Buffer.alloc(4096, 1);
     const manifest = encodeManifest({ kind: 'file', name: 'x', entries: [{ path: 'x', size: 4000 }] });
@@ -248,10 +288,8 @@ describe('fetch to a folder', () => {
     await store.write(id, { kind: 'chunk', stream: 'data', index: 0 }, list[1]!);
     await store.write(id, { kind: 'share' }, list[2]!);
     await seeder(world, 'sharer', id, store);
-    const { failure } = await fetchTo(folder, { of: { ...share, id, key } });
-    expect(failure?.code).to.equal('malformed');
-    expect((await readdir(folder)).filter(name => !name.startsWith('.shoal-'))).to.deep.equal([]);
-  });
+    return { ...share, id, key };
+  }
 
   it('tells a caller with a link that has no key what is missing, before it looks for anybody', async () => {
     const { fetch } = await import('../../src/fetch.ts');
