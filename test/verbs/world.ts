@@ -86,8 +86,7 @@ export function memoryDestination(parent: Directory, store: ChunkStore): Destina
     standing: () => Promise.resolve(undefined),
     strangers: () => Promise.resolve([]),
     pathOf: manifest => `/${manifest.name}`,
-    open: (content, signal) =>
-      openSink({ parent, tag: 'test', finalName: content.manifest.name, ...content }, signal),
+    open: (content, signal) => openSink({ parent, tag: 'test', finalName: content.manifest.name, ...content }, signal),
     discard: () => Promise.resolve(),
   };
 }
