@@ -35,6 +35,7 @@ import { Discovery, routingTableSize } from './discovery.ts';
 import { connectionGater, Gater, placeOf } from './gater.ts';
 import { Lan } from './lan.ts';
 import { lazyTls, lazyWebSockets } from './lazy.ts';
+import { Lines } from './lines.ts';
 import { noiseCrypto } from './noise-crypto.ts';
 import { channelOf } from './streams.ts';
 
@@ -70,6 +71,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
   const listen = (options.listen ?? DEFAULT_LISTEN).map(readMultiaddr);
   const bootstrap = options.bootstrap.map(readMultiaddr);
   const gater = new Gater();
+  const lines = new Lines();
   bootstrap.forEach(address => gater.startFrom(address));
   const lan = options.mdns ? new Lan(options.clock) : undefined;
   const privateKey = await generateKeyPairFromSeed('Ed25519', options.seed);
@@ -82,7 +84,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
       transports: [tcp(), lazyWebSockets],
       connectionEncrypters: [noise({ crypto: noiseCrypto }), lazyTls],
       // initialStreamWindowSize is not ours to choose: both sides must have the same.
-      streamMuxers: [yamux({ streamOptions: STREAM_OPTIONS })],
+      streamMuxers: [() => lines.noting(yamux({ streamOptions: STREAM_OPTIONS })())],
       connectionGater: connectionGater(gater),
       connectionManager: {
         // The crowd keeps to MAX_CONNECTIONS; libp2p would refuse who comes last.
@@ -95,7 +97,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
       peerDiscovery: lan === undefined ? [] : [lan.service],
       services: servicesOf(options.dht, bootstrap),
     });
-    return new Libp2pNetwork(libp2p, gater, lan, bootstrap, options, async () => datastore?.close());
+    return new Libp2pNetwork(libp2p, gater, lines, lan, bootstrap, options, async () => datastore?.close());
   } catch (error) {
     await datastore?.close();
     throw listenError(error);
@@ -169,6 +171,7 @@ class Libp2pNetwork implements Network {
   readonly #log: Log;
   readonly #discovery: Discovery;
   readonly #crowd: Crowd;
+  readonly #lines: Lines;
   readonly #channels = new Map<Channel, Stream>();
   readonly #stopping = new AbortController();
   readonly #closeStore: () => Promise<void>;
@@ -177,6 +180,7 @@ class Libp2pNetwork implements Network {
   constructor(
     libp2p: Libp2p<Services>,
     gater: Gater,
+    lines: Lines,
     lan: Lan | undefined,
     bootstrap: readonly Multiaddr[],
     { clock, log }: NetworkOptions,
@@ -195,6 +199,7 @@ class Libp2pNetwork implements Network {
       ...{ dht, lan, gater, clock, log },
       addresses: () => this.addresses(),
     });
+    this.#lines = lines;
     this.#crowd = new Crowd(() => libp2p.getConnections());
     libp2p.addEventListener('connection:open', ({ detail }) => this.#crowd.opened(detail));
     void this.#watchCrowd().catch(() => undefined);
@@ -289,7 +294,7 @@ class Libp2pNetwork implements Network {
 
   #channel(stream: Stream, connection: Connection): Channel {
     const remote = { peer: connection.remotePeer.toString(), address: connection.remoteAddr.toString() };
-    const channel = channelOf(stream, remote, this.#clock);
+    const channel = channelOf(stream, remote, this.#clock, this.#lines.below(stream));
     if (stream.status === 'open') {
       this.#channels.set(channel, stream);
       stream.addEventListener('close', () => this.#channels.delete(channel), { once: true });

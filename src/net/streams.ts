@@ -22,6 +22,7 @@ import {
 import { takeMemory } from '../memory.ts';
 import type { Channel, Clock, Frame } from '../ports.ts';
 import { Inbox } from './inbox.ts';
+import type { Line } from './lines.ts';
 
 /** Who is at the other end: a peer id that the connection has authenticated, and a multiaddr, both as text. */
 export interface Remote {
@@ -31,10 +32,11 @@ export interface Remote {
 
 /**
  * A channel over `stream`, which belongs to it from now on. What arrives is read from this call on.
+ * @param line what carries the stream, where it is known: a send waits for it, whatever window the other side gives
  * The stream keeps the bytes given to `send` until they are encrypted: who sends must not change or transfer them.
  */
-export function channelOf(stream: Stream, remote: Remote, clock: Clock): Channel {
-  return new StreamChannel(stream, remote, clock);
+export function channelOf(stream: Stream, remote: Remote, clock: Clock, line?: Line): Channel {
+  return new StreamChannel(stream, remote, clock, line);
 }
 
 const PREFIX_BYTES = 8;
@@ -45,6 +47,7 @@ class StreamChannel implements Channel {
   readonly address: string;
   readonly #stream: Stream;
   readonly #clock: Clock;
+  readonly #line: Line | undefined;
   readonly #inbox = new Inbox();
   readonly #reader = new FrameReader(this.#inbox);
   /** Aborted when the stream is finished, with why; ends everything that waits. */
@@ -59,11 +62,12 @@ class StreamChannel implements Channel {
   #receivedBytes = 0;
   readonly #backlog: Uint8Array[] = [];
 
-  constructor(stream: Stream, remote: Remote, clock: Clock) {
+  constructor(stream: Stream, remote: Remote, clock: Clock, line: Line | undefined) {
     this.peer = remote.peer;
     this.address = remote.address;
     this.#stream = stream;
     this.#clock = clock;
+    this.#line = line;
     this.#remoteClosed = stream.remoteWriteStatus === 'closed' && stream.status === 'open';
     stream.maxReadBufferLength = MAX_READ_BUFFER_BYTES;
     stream.inactivityTimeout = IDLE_CHANNEL_TIMEOUT_MS;
@@ -114,11 +118,16 @@ class StreamChannel implements Channel {
     } catch (error) {
       throw this.#error('send to', (error as Error).message, error);
     }
-    while (this.#stream.writableNeedsDrain && this.#stream.writeBufferLength > MAX_UNSENT_BYTES) {
+    while (isFull(this.#stream) || isFull(this.#line)) {
       this.#watch();
       await this.#drain();
       this.#ended.signal.throwIfAborted();
     }
+  }
+
+  /** Bytes that wait, in the stream and below it. */
+  get #unsentBytes(): number {
+    return this.#stream.writeBufferLength + (this.#line?.writeBufferLength ?? 0);
   }
 
   /** Resolves with the next `drain`, or when the stream ends. A drain that passed before this call does not count. */
@@ -126,11 +135,13 @@ class StreamChannel implements Channel {
     return new Promise(resolve => {
       const settle = (): void => {
         this.#stream.removeEventListener('drain', settle);
+        this.#line?.removeEventListener('drain', settle);
         this.#ended.signal.removeEventListener('abort', settle);
         resolve();
       };
       if (this.#ended.signal.aborted) resolve();
       this.#stream.addEventListener('drain', settle);
+      this.#line?.addEventListener('drain', settle);
       this.#ended.signal.addEventListener('abort', settle);
     });
   }
@@ -143,17 +154,17 @@ class StreamChannel implements Channel {
   }
 
   async #abortWhenStalled(): Promise<void> {
-    let waiting = this.#stream.writeBufferLength;
+    let waiting = this.#unsentBytes;
     let changed = this.#clock.monotonic();
-    while (this.#stream.writableNeedsDrain) {
+    while (this.#stream.writableNeedsDrain || isFull(this.#line)) {
       const left = changed + STALLED_WRITE_TIMEOUT_MS - this.#clock.monotonic();
       if (left <= 0) {
         this.abort(this.#error('send to', 'it has stopped reading'));
         return;
       }
       await this.#clock.sleep(left, this.#ended.signal);
-      if (this.#stream.writeBufferLength === waiting) continue;
-      waiting = this.#stream.writeBufferLength;
+      if (this.#unsentBytes === waiting) continue;
+      waiting = this.#unsentBytes;
       changed = this.#clock.monotonic();
     }
     this.#watched = false;
@@ -223,6 +234,10 @@ class StreamChannel implements Channel {
     if (cause instanceof ShoalError && cause.code === 'protocol') return cause;
     return new ShoalError('unavailable', `cannot ${verb} peer ${this.peer}: ${what}`, { cause });
   }
+}
+
+function isFull(below: Pick<Line, 'writableNeedsDrain' | 'writeBufferLength'> | undefined): boolean {
+  return below?.writableNeedsDrain === true && below.writeBufferLength > MAX_UNSENT_BYTES;
 }
 
 /** A message in one list, so that all of it goes into one frame. */

@@ -283,6 +283,17 @@ describe('A sharer, among hostile askers,', () => {
     await expectServed(SOON);
   }).timeout(120_000);
 
+  it('piles up nothing for one who asks on, gives window, and reads nothing', async () => {
+    const again = await stage.share(stage.path(NAME));
+    const beforeMiB = await again.run.look();
+    const unread = child('unread.child.ts', again.link);
+    children.push(unread);
+    await once(unread.stdout!, 'data');
+    expect((await again.run.look()) - beforeMiB, 'MiB more, of 150 asked for').to.be.lessThan(75);
+    unread.kill('SIGKILL');
+    await again.run.stop();
+  }).timeout(60_000);
+
   it('serves others while some ask and stop reading', async () => {
     for (let n = 0; n < 4; n++) children.push(child('stalled.child.ts', link));
     await Promise.all(children.map(child => once(child.stdout!, 'data')));
