@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { pipe } from 'it-pipe';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
@@ -11,7 +11,7 @@ import { fileError, isShoalError, ShoalError } from './errors.ts';
 import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch.ts';
 import { folderDestination, type ClosableStore } from './files/destination.ts';
-import { openDirectory } from './files/directory.ts';
+import { writeBeside } from './files/beside.ts';
 import { showName } from './files/names.ts';
 import { streamDestination } from './files/stream.ts';
 import { fingerprint, walkTree } from './files/walk.ts';
@@ -239,28 +239,15 @@ export class ShoalNode {
     signal: AbortSignal,
   ): Promise<CarSummary> {
     const { source } = this.#needHome();
-    const folder = await openDirectory(dirname(output));
-    const part = `.shoal-${randomBytes(8).toString('hex')}.part`;
-    try {
-      const file = await folder.create(part);
-      try {
-        let summary: CarSummary = { id, blocks: 0, bytes: 0 };
-        const count = (blocks: number, bytes: number): void => {
-          summary = { id, blocks, bytes };
-          onBlock(blocks, bytes);
-        };
-        await pipe(exportCar(source, id, count, signal), parts => writeAll(file, parts));
-        await file.sync();
-        await folder.move(part, folder, basename(output), force);
-        await folder.sync();
-        return summary;
-      } finally {
-        await file.close();
-        await folder.remove(part);
-      }
-    } finally {
-      await folder.close();
-    }
+    let summary: CarSummary = { id, blocks: 0, bytes: 0 };
+    const count = (blocks: number, bytes: number): void => {
+      summary = { id, blocks, bytes };
+      onBlock(blocks, bytes);
+    };
+    await writeBeside(output, force, file =>
+      pipe(exportCar(source, id, count, signal), parts => writeAll(file, parts)),
+    );
+    return summary;
   }
 
   /** Takes the blocks of a CAR file into the home. A share that the home has already is left as it is. */

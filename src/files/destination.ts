@@ -2,15 +2,14 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileError, isShoalError, ShoalError } from '../errors.ts';
+import { fileError, ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Manifest } from '../format/manifest.ts';
-import { PART_PATIENCE_MS } from '../limits.ts';
 import { inParallel } from '../parallel.ts';
 import type { ChunkStore, Destination, Directory, Sink, SinkContent, Standing } from '../ports.ts';
+import { claimPart, makeUnlessThere, tryToClaim } from './claim.ts';
 import { openDirectory } from './directory.ts';
-import { lock, type Lock } from './lock.ts';
+import type { Lock } from './lock.ts';
 import { harmlessName, showName } from './names.ts';
 import { openSink, partName, removePart } from './sink.ts';
 
@@ -34,7 +33,6 @@ export interface ClosableDestination extends Destination {
 
 const BLOCKS = 'blocks';
 const STATS_AT_ONCE = 8;
-const PART_RETRY_MS = 100;
 /** So many names make clear what is meant. */
 const SOME_NAMES = 3;
 
@@ -47,7 +45,7 @@ export async function folderDestination(options: FolderDestinationOptions): Prom
   const parent = await openDirectory(place.parent);
   try {
     const tag = tagOf(options.id, place.name);
-    const { part, held } = await claimPart(parent, place.parent, partName(tag));
+    const { part, held } = await claimPart(parent, place.parent, partName(tag), () => otherFetches(place.parent));
     try {
       await makeUnlessThere(part, BLOCKS);
       const blocks = options.storeIn(await part.enter(BLOCKS));
@@ -95,58 +93,19 @@ async function isFolder(path: string): Promise<boolean> {
   }
 }
 
+function otherFetches(path: string): ShoalError {
+  return new ShoalError(
+    'in-use',
+    `cannot fetch to "${showName(path)}": another process is fetching the same share there; wait for it, or choose another place with --output`,
+  );
+}
+
 /** The same share to the same place has the same part folder. The id itself does not show in its name. */
 function tagOf(id: BlockId, name: string | undefined): string {
   return createHash('sha256')
     .update(`shoal/part\0${id}\0${name ?? ''}`)
     .digest('hex')
     .slice(0, 16);
-}
-
-async function makeUnlessThere(parent: Directory, name: string): Promise<void> {
-  await parent.make(name).catch((error: unknown) => {
-    if (!isShoalError(error, 'exists')) throw error;
-  });
-}
-
-/** Enters the part folder, made where there is none, as the only one. @param path of `parent` */
-async function claimPart(parent: Directory, path: string, name: string): Promise<{ part: Directory; held: Lock }> {
-  const until = performance.now() + PART_PATIENCE_MS;
-  do {
-    const claimed = await tryToClaim(parent, path, name);
-    if (claimed !== undefined) return claimed;
-    await sleep(PART_RETRY_MS);
-  } while (performance.now() < until);
-  throw new ShoalError(
-    'in-use',
-    `cannot fetch to "${showName(path)}": another process is fetching the same share there; wait for it, or choose another place with --output`,
-  );
-}
-
-/** undefined while another holds the lock, and when who held it has removed the folder in the meantime. */
-async function tryToClaim(
-  parent: Directory,
-  path: string,
-  name: string,
-): Promise<{ part: Directory; held: Lock } | undefined> {
-  await makeUnlessThere(parent, name);
-  const seen = await parent.stat(name);
-  const isInPlace = async (): Promise<boolean> => (await parent.stat(name))?.identity === seen?.identity;
-  let part: Directory | undefined;
-  let held: Lock | undefined;
-  try {
-    part = await parent.enter(name);
-    held = await lock(join(path, name, 'lock'));
-    if (held !== undefined && (await isInPlace())) return { part, held };
-  } catch (error) {
-    if (await isInPlace()) {
-      await part?.close();
-      throw error;
-    }
-  }
-  held?.release();
-  await part?.close();
-  return undefined;
 }
 
 class FolderDestination implements ClosableDestination {
