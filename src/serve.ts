@@ -349,9 +349,10 @@ class Conversation {
     }
     if (this.#failure !== undefined || this.#isOver) return;
     // The garbage collector is slow to see a mebibyte; and what the asker says is no proof that it has arrived.
+    const { length } = bytes;
     freeOnceRead(bytes);
     await this.#channel.send(encodeMessage({ type: 'block', ...wanted }), bytes);
-    this.#report('sent', bytes.length);
+    this.#report('sent', length);
   }
 
   async #fail(error: unknown): Promise<void> {

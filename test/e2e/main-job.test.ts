@@ -48,6 +48,8 @@ describe('sharing and fetching', function () {
     expect(await treeAt(box.path('to', 'a file.bin'))).to.deep.equal(await treeAt(path));
     expect(await readdir(box.path('to'))).to.deep.equal(['a file.bin']);
     await command.event('served', ({ what }) => what === 'complete');
+    const sentBytes = command.told.reduce((sum, { what, bytes }) => sum + (what === 'sent' ? Number(bytes) : 0), 0);
+    expect(sentBytes).to.be.within(file.bytes.length, done.sources?.[0]?.bytes ?? 0);
     expect((await command.interrupt()).code).to.equal(130);
   });
 
