@@ -1,17 +1,19 @@
 /** `shoal export` and `shoal import`: a share's ciphertext as a CAR file. */
 import { resolve } from 'node:path';
 import type { ActionEvent } from '../../src/daemon/actions.ts';
+import { ShoalError } from '../../src/errors.ts';
 import type { Context } from '../context.ts';
 import { Rate, showLine } from '../progress.ts';
 import { count, formatBytes } from '../units.ts';
 
-/** Writes a share to a file. @throws ShoalError `unknown-share`, `exists` unless `force`, `unavailable`, by `fileError` */
+/** Writes a share to a file. @throws ShoalError `usage`, `unknown-share`, `exists` unless `force`, `unavailable`, by `fileError` */
 export async function exportCar(
   context: Context,
   id: string,
   options: { readonly output: string; readonly force: boolean },
 ): Promise<void> {
   const { terminal, performer, signal, cwd } = context;
+  if (options.output === '-') throw new ShoalError('usage', 'cannot export to a pipe; give a file with --output');
   const request = { id, output: resolve(cwd, options.output), force: options.force };
   const exported = await withProgress(context, 'exporting', onEvent =>
     performer.run('export', request, onEvent, signal),

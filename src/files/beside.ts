@@ -26,6 +26,11 @@ export async function writeBeside(
     .slice(0, 16);
   const parent = await openDirectory(dirname(path));
   try {
+    if (!replace && (await parent.stat(basename(path))) !== undefined)
+      throw new ShoalError(
+        'exists',
+        `cannot write "${showName(path)}": it exists already; choose another place, or replace it with --force`,
+      );
     const inUse = (): ShoalError =>
       new ShoalError('in-use', `cannot write "${showName(path)}": another process is writing it; wait for it`);
     const { part, held } = await claimPart(parent, dirname(path), partName(tag), inUse);

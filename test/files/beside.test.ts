@@ -22,10 +22,19 @@ describe('A file written beside its place', () => {
   it('gets there whole, replaces only when told to, and leaves nothing else', async () => {
     const path = join(folder, 'x.car');
     await writeBeside(path, false, say('one'));
-    await failsWith('exists', writeBeside(path, false, say('two')));
+    const notEvenBegun = (): Promise<void> => expect.fail('it was written');
+    await failsWith('exists', writeBeside(path, false, notEvenBegun));
     expect(await readFile(path, 'utf8')).to.equal('one');
     await writeBeside(path, true, say('three'));
     expect(await readFile(path, 'utf8')).to.equal('three');
+    expect(await readdir(folder)).to.deep.equal(['x.car']);
+  });
+
+  it('replaces nothing that has come meanwhile', async () => {
+    const path = join(folder, 'x.car');
+    const writing = writeBeside(path, false, () => writeFile(path, 'meanwhile'));
+    await failsWith('exists', writing);
+    expect(await readFile(path, 'utf8')).to.equal('meanwhile');
     expect(await readdir(folder)).to.deep.equal(['x.car']);
   });
 
