@@ -32,8 +32,8 @@ export interface Remote {
 
 /**
  * A channel over `stream`, which belongs to it from now on. What arrives is read from this call on.
- * @param line what carries the stream, where it is known: a send waits for it, whatever window the other side gives
  * The stream keeps the bytes given to `send` until they are encrypted: who sends must not change or transfer them.
+ * @param line what carries the stream, where it is known: a send waits for it, whatever window the other side gives
  */
 export function channelOf(stream: Stream, remote: Remote, clock: Clock, line?: Line): Channel {
   return new StreamChannel(stream, remote, clock, line);
