@@ -180,11 +180,11 @@ class FolderDestination implements ClosableDestination {
     const tag = tagOf(this.#options.id, basename(path));
     const beside = await openDirectory(dirname(path));
     try {
-      if ((await beside.stat(partName(tag))) === undefined) return;
-      const claimed = await tryToClaim(beside, dirname(path), partName(tag));
-      if (claimed === undefined) return;
-      await claimed.part.close();
-      await removePart(beside, tag).finally(() => claimed.held.release());
+      const isThere = (await beside.stat(partName(tag))) !== undefined;
+      const claimed = isThere ? await tryToClaim(beside, dirname(path), partName(tag)) : undefined;
+      if (isThere && claimed === undefined) return;
+      await claimed?.part.close();
+      await removePart(beside, tag).finally(() => claimed?.held.release());
     } finally {
       await beside.close();
     }

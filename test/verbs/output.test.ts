@@ -270,10 +270,18 @@ describe('fetch to a folder', () => {
     const { fetched, failure } = await fetchTo(final);
     expect(failure).to.equal(undefined);
     expect(fetched).to.include({ alreadyThere: true });
-    expect((await readdir(folder)).filter(name => name.startsWith('.shoal-'))).to.have.length(1);
+    const parts = (await readdir(folder)).filter(name => name.startsWith('.shoal-'));
+    expect(parts).to.have.length(1);
     await other.close();
-    await fetchTo(final);
-    expect(await readdir(folder)).to.deep.equal(['share']);
+    // As a run leaves it that was killed while it removed its own.
+    for (const part of parts) {
+      await mkdir(join(folder, part.replace('.part', '-removed.part')));
+      await fetchTo(final);
+      expect(await readdir(folder)).to.deep.equal(['share']);
+      await mkdir(join(folder, part));
+      await fetchTo(final);
+      expect(await readdir(folder)).to.deep.equal(['share']);
+    }
   });
 
   /** The only seeder of a share of one file, x, whose padding is not only zeros: a fetch of it fails when all is there. */
