@@ -1,13 +1,11 @@
 /** Writing one file beside its place, which gets it whole or not at all. */
-import { createHash } from 'node:crypto';
 import { basename, dirname } from 'node:path';
-import { ShoalError } from '../errors.ts';
+import { fileError, ShoalError } from '../errors.ts';
 import type { OpenFile } from '../ports.ts';
-import { claimPart } from './claim.ts';
-import { openDirectory } from './directory.ts';
+import { existsError, openDirectory } from './directory.ts';
 import { showName } from './names.ts';
 import { OUTPUT } from './output.ts';
-import { partName, removePart } from './sink.ts';
+import { claimPart, removePart, tagOf } from './part.ts';
 
 /**
  * Gives `path` what `write` puts into the file, durably. What a run that was killed has left is removed by the next one to
@@ -20,20 +18,14 @@ export async function writeBeside(
   replace: boolean,
   write: (file: OpenFile) => Promise<void>,
 ): Promise<void> {
-  const tag = createHash('sha256')
-    .update(`shoal/beside\0${basename(path)}`)
-    .digest('hex')
-    .slice(0, 16);
+  const tag = tagOf('shoal/beside', basename(path));
   const parent = await openDirectory(dirname(path));
   try {
     if (!replace && (await parent.stat(basename(path))) !== undefined)
-      throw new ShoalError(
-        'exists',
-        `cannot write "${showName(path)}": it exists already; choose another place, or replace it with --force`,
-      );
+      throw fileError(existsError(), `write "${showName(path)}"`);
     const inUse = (): ShoalError =>
       new ShoalError('in-use', `cannot write "${showName(path)}": another process is writing it; wait for it`);
-    const { part, held } = await claimPart(parent, dirname(path), partName(tag), inUse);
+    const { part, held } = await claimPart(parent, dirname(path), tag, inUse);
     try {
       await part.remove(OUTPUT);
       const file = await part.create(OUTPUT);

@@ -1,5 +1,4 @@
 /** Where a fetch puts its output: beside the final place until it is complete, then there. */
-import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
@@ -7,11 +6,11 @@ import type { BlockId } from '../format/ids.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { inParallel } from '../parallel.ts';
 import type { ChunkStore, Destination, Directory, Sink, SinkContent, Standing } from '../ports.ts';
-import { claimPart, makeUnlessThere, tryToClaim } from './claim.ts';
 import { openDirectory } from './directory.ts';
 import type { Lock } from './lock.ts';
 import { harmlessName, showName } from './names.ts';
-import { openSink, partName, removePart } from './sink.ts';
+import { claimPart, makeUnlessThere, removePart, removeUnusedPart, tagOf } from './part.ts';
+import { openSink } from './sink.ts';
 
 export interface FolderDestinationOptions {
   readonly id: BlockId;
@@ -44,8 +43,8 @@ export async function folderDestination(options: FolderDestinationOptions): Prom
   const place = await placeOf(options.output);
   const parent = await openDirectory(place.parent);
   try {
-    const tag = tagOf(options.id, place.name);
-    const { part, held } = await claimPart(parent, place.parent, partName(tag), () => otherFetches(place.parent));
+    const tag = tagOfFetch(options.id, place.name);
+    const { part, held } = await claimPart(parent, place.parent, tag, () => otherFetches(place.parent));
     try {
       await makeUnlessThere(part, BLOCKS);
       const blocks = options.storeIn(await part.enter(BLOCKS));
@@ -100,12 +99,9 @@ function otherFetches(path: string): ShoalError {
   );
 }
 
-/** The same share to the same place has the same part folder. The id itself does not show in its name. */
-function tagOf(id: BlockId, name: string | undefined): string {
-  return createHash('sha256')
-    .update(`shoal/part\0${id}\0${name ?? ''}`)
-    .digest('hex')
-    .slice(0, 16);
+/** The same share to the same place has the same part folder. */
+function tagOfFetch(id: BlockId, name = ''): string {
+  return tagOf('shoal/part', id, name);
 }
 
 class FolderDestination implements ClosableDestination {
@@ -177,14 +173,9 @@ class FolderDestination implements ClosableDestination {
     if (this.#place.name !== undefined) return;
     // Where the folder itself is the output of an earlier run, its part folder lies beside it.
     const path = this.#place.parent;
-    const tag = tagOf(this.#options.id, basename(path));
     const beside = await openDirectory(dirname(path));
     try {
-      const isThere = (await beside.stat(partName(tag))) !== undefined;
-      const claimed = isThere ? await tryToClaim(beside, dirname(path), partName(tag)) : undefined;
-      if (isThere && claimed === undefined) return;
-      await claimed?.part.close();
-      await removePart(beside, tag).finally(() => claimed?.held.release());
+      await removeUnusedPart(beside, dirname(path), tagOfFetch(this.#options.id, basename(path)));
     } finally {
       await beside.close();
     }

@@ -206,7 +206,7 @@ class NodeDirectory implements Directory {
           else await renameFile(source, target, kind);
         } catch (error) {
           // Said by rename(2) of something that stands at the target.
-          throw ['ENOTEMPTY', 'ENOTDIR', 'EISDIR'].includes(codeOf(error)) ? exists(error) : error;
+          throw ['ENOTEMPTY', 'ENOTDIR', 'EISDIR'].includes(codeOf(error)) ? existsError(error) : error;
         }
       });
     });
@@ -404,10 +404,11 @@ async function renameFile(source: string, target: string, kind: EntryKind): Prom
 
 async function mustBeAbsent(path: string): Promise<void> {
   const found = await lstat(path).catch(unlessMissing);
-  if (found !== undefined) throw exists();
+  if (found !== undefined) throw existsError();
 }
 
-function exists(cause?: unknown): Error {
+/** What the file system would say where it can not be asked to. */
+export function existsError(cause?: unknown): Error {
   return Object.assign(new Error('it exists already', { cause }), { code: 'EEXIST' });
 }
 

@@ -21,6 +21,7 @@ import { openJournal } from './journal.ts';
 import { alternativeName } from './names.ts';
 import type { Output, Renamed } from './output.ts';
 import { openOutput, OUTPUT } from './output.ts';
+import { makeUnlessThere, partName, removePart } from './part.ts';
 import { inParallel } from '../parallel.ts';
 
 export type { Renamed } from './output.ts';
@@ -52,7 +53,9 @@ export interface SinkOptions {
  */
 export async function openSink(options: SinkOptions, signal?: AbortSignal): Promise<Sink> {
   const { parent, manifest, streamSize } = options;
-  const part = await openPart(parent, partName(options.tag));
+  const name = partName(options.tag);
+  await makeUnlessThere(parent, name);
+  const part = await parent.enter(name);
   let output: Output | undefined;
   try {
     const putBack = await undoReplacing(parent, part, options);
@@ -64,33 +67,6 @@ export async function openSink(options: SinkOptions, signal?: AbortSignal): Prom
     await part.close();
     throw error;
   }
-}
-
-/** The name of the part folder of a tag. */
-export function partName(tag: string): string {
-  assert(/^[A-Za-z0-9-]+$/.test(tag), 'a tag of letters, digits and hyphens');
-  return `.shoal-${tag}.part`;
-}
-
-/**
- * Removes the part folder of a tag, if there is one, and what a crash in the midst of this has left; nothing of others. The
- * folder gets another name first: who waits for its lock finds it whole or not at all.
- */
-export async function removePart(parent: Directory, tag: string): Promise<void> {
-  const [part, removed] = [partName(tag), partName(`${tag}-removed`)];
-  if ((await parent.stat(removed))?.ours === true) await parent.remove(removed);
-  if ((await parent.stat(part))?.ours !== true) return;
-  await parent.move(part, parent, removed);
-  await parent.remove(removed);
-}
-
-async function openPart(parent: Directory, name: string): Promise<Directory> {
-  try {
-    await parent.make(name);
-  } catch (error) {
-    if (!isShoalError(error, 'exists')) throw error;
-  }
-  return await parent.enter(name);
 }
 
 /**
@@ -257,7 +233,7 @@ export class Sink {
     await parent.sync();
     // The output stands. What can't be removed now is removed by the next run to this place.
     await this.#remove().catch((error: unknown) => {
-      if (!(error instanceof ShoalError)) throw error;
+      if (!isShoalError(error)) throw error;
     });
   }
 

@@ -279,7 +279,8 @@ describe('A sharer, among hostile askers,', () => {
   it('serves others while a crowd of identities is connected that says nothing', async () => {
     const crowd = child('crowd.child.ts', link);
     children.push(crowd);
-    await once(crowd.stdout!, 'data');
+    const [connected] = (await once(crowd.stdout!, 'data')) as [Buffer];
+    expect(Number(connected)).to.be.greaterThan(300);
     await expectServed(SOON);
   }).timeout(120_000);
 

@@ -171,16 +171,14 @@ describe('fetch to a folder', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
+  const storeIn = (where: Directory): ClosableStore => ({ store: memoryStore(), close: () => where.close() });
+
   async function fetchTo(
     output: string,
     more: { force?: boolean; only?: (path: string) => boolean; of?: TestShare } = {},
   ): ReturnType<typeof fetchAll> {
     const { of = share, ...request } = more;
-    const destination = await folderDestination({
-      id: of.id,
-      output,
-      storeIn: where => ({ store: memoryStore(), close: () => where.close() }),
-    });
+    const destination = await folderDestination({ id: of.id, output, storeIn });
     try {
       return await fetchAll(world, of, { destination, ...request });
     } finally {
@@ -260,7 +258,6 @@ describe('fetch to a folder', () => {
   it('leaves the part folder beside it to another run that uses it', async () => {
     await seeder(world, 'sharer', share.id, await storeOf(share));
     const final = join(folder, 'share');
-    const storeIn = (where: Directory): ClosableStore => ({ store: memoryStore(), close: () => where.close() });
     const other = await folderDestination({ id: share.id, output: final, storeIn });
     await mkdir(final);
     for (const [name, content] of Object.entries(FILES)) {
