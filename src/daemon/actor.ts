@@ -8,29 +8,18 @@ import type { Fetched } from '../fetch.ts';
 import type { NetworkSettings, ShoalNode } from '../node.ts';
 import type { ShareRecord } from '../ports.ts';
 import { API_VERSION, VERSION } from '../version.ts';
-import {
-  PARAMETERS,
-  type ActionEvent,
-  type ActionName,
-  type Actor,
-  type Parameters,
-  type Results,
-  type ShareView,
-} from './actions.ts';
+import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 
 type Emit = (event: ActionEvent) => void;
 type Action<A extends ActionName> = (
   node: ShoalNode,
-  parameters: ReturnType<(typeof PARAMETERS)[A]['parse']>,
+  parameters: Parameters<A>,
   emit: Emit,
   signal: AbortSignal,
   network: NetworkSettings,
 ) => Promise<Results[A]>;
 
-/**
- * @param network that the node was started with, or would be
- * @throws ShoalError `usage` for parameters that do not fit
- */
+/** @param network that the node was started with, or would be */
 export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
   return {
     async run<A extends ActionName>(
@@ -39,16 +28,8 @@ export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
       onEvent: Emit,
       signal: AbortSignal,
     ): Promise<Results[A]> {
-      const parsed = PARAMETERS[action].safeParse(parameters);
-      if (!parsed.success) {
-        const [issue] = parsed.error.issues;
-        throw new ShoalError(
-          'usage',
-          `cannot ${action}: ${issue?.path.join('.') ?? ''} ${issue?.message ?? 'is wrong'}`,
-        );
-      }
       try {
-        return await (ACTIONS[action] as Action<A>)(node, parsed.data as never, onEvent, signal, network);
+        return await (ACTIONS[action] as Action<A>)(node, parameters, onEvent, signal, network);
       } catch (error) {
         if (signal.aborted && !isShoalError(error))
           throw new ShoalError('interrupted', 'stopped on request', { cause: error });

@@ -7,10 +7,11 @@ import { chmod, rm, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { finished } from 'node:stream/promises';
 import fastify from 'fastify';
-import { isShoalError } from '../errors.ts';
+import { isShoalError, ShoalError } from '../errors.ts';
 import { MAX_API_BACKLOG_BYTES, MAX_API_BODY_BYTES } from '../limits.ts';
 import type { Log } from '../ports.ts';
-import { PARAMETERS, type ActionEvent, type ActionName, type Actor, type Ending } from './actions.ts';
+import type { ActionEvent, ActionName, Actor, Ending, Parameters } from './actions.ts';
+import { PARAMETERS } from './schemas.ts';
 import { pidPath } from './socket.ts';
 
 /** Actions that last moments, go on to their end in any case, and would fail if they were asked for a second time. */
@@ -74,7 +75,7 @@ async function answer(
     if (!isPassing || response.writableLength < MAX_API_BACKLOG_BYTES) tell(event);
   };
   try {
-    tell({ event: 'done', result: await actor.run(action, parameters as never, onEvent, gone.signal) });
+    tell({ event: 'done', result: await actor.run(action, checked(action, parameters), onEvent, gone.signal) });
   } catch (error) {
     if (!isShoalError(error))
       log('error', `the action ${action} failed`, { error: error instanceof Error ? error.stack : String(error) });
@@ -90,4 +91,16 @@ async function answer(
     // What is in the response when the socket is closed would be lost.
     await finished(response).catch(() => undefined);
   }
+}
+
+/** @throws ShoalError `usage` for parameters that do not fit */
+function checked<A extends ActionName>(action: A, parameters: unknown): Parameters<A> {
+  const parsed = PARAMETERS[action].safeParse(parameters);
+  if (parsed.success) return parsed.data as Parameters<A>;
+  const [issue] = parsed.error.issues;
+  const where = issue?.path.join('.');
+  throw new ShoalError(
+    'usage',
+    `cannot ${action}: ${where ? `${where}: ` : ''}${issue?.message ?? 'wrong parameters'}`,
+  );
 }

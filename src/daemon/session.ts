@@ -164,7 +164,7 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
     case 'serve':
       return 'serving';
     case 'fetch':
-      return (parameters as Parameters<'fetch'>).keep === true ? 'serving' : 'peers';
+      return (parameters as Parameters<'fetch'>).keep ? 'serving' : 'peers';
     case 'list':
       return 'peers';
     case 'shares':

@@ -11,7 +11,8 @@ const network = { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [], mdns: false, 
 const session = { home, network, log: () => undefined, onNotice: () => undefined };
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const request = { ...(JSON.parse(line) as { link: string; output: string }), timeoutMs: 15_000 };
+  const asked = JSON.parse(line) as { link: string; output: string };
+  const request = { ...asked, only: [], force: false, keep: false, timeoutMs: 15_000 };
   const ending = await perform(session, 'fetch', request, () => undefined, new AbortController().signal).then(
     () => ({ exitCode: 0, code: '', message: '' }),
     (error: unknown) => {

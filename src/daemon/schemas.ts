@@ -1,0 +1,172 @@
+/**
+ * What a home can be asked to do, what it tells meanwhile and what comes back in the end, as schemas: they check what
+ * arrives at the socket (api.ts), give the types (actions.ts) and the description for others (openapi.ts). Only those at the
+ * door load this file; all else takes types.
+ */
+import { z } from 'zod';
+import { MAX_LINK_CHARS, MAX_LINK_HINTS, MAX_PATH_BYTES } from '../limits.ts';
+
+const path = z.string().min(1).max(MAX_PATH_BYTES).describe('An absolute path.');
+const link = z
+  .string()
+  .min(1)
+  .max(2 * MAX_LINK_CHARS)
+  .describe('A link, as pasted.');
+const idOrLink = z
+  .string()
+  .min(1)
+  .max(2 * MAX_LINK_CHARS)
+  .describe('A share id, a link, or an unambiguous beginning of the id of a share in this home.');
+const timeoutMs = z.number().int().positive().optional().describe('Give up when nothing has moved for so long.');
+
+const count = z.number().int().min(0);
+const bytes = count.describe('Bytes.');
+const seconds = z.number().int().describe('Unix seconds.');
+const kind = z.enum(['file', 'folder']);
+const peer = z.string().describe('A peer id.');
+const via = z.enum(['local', 'hint', 'mdns', 'dht']).describe('How it was found; "local" is this home itself.');
+
+/** The parameters of each action. */
+export const PARAMETERS = {
+  share: z.strictObject({
+    path,
+    name: z.string().optional(),
+    skip: z.boolean().default(false),
+    copy: z.boolean().default(false),
+    pad: z.boolean().default(true),
+    anew: z.boolean().default(false),
+    hints: z
+      .array(z.string())
+      .max(MAX_LINK_HINTS)
+      .default([])
+      .describe('Multiaddrs or relays for the link; "self" stands for the addresses of this node.'),
+  }),
+  serve: z.strictObject({ id: idOrLink }),
+  fetch: z.strictObject({
+    link,
+    output: path.describe('An absolute path: a folder to put the output into, or its final place.'),
+    only: z.array(z.string()).default([]).describe('Globs of entries; all when empty.'),
+    force: z.boolean().default(false),
+    keep: z.boolean().default(false),
+    timeoutMs,
+  }),
+  list: z.strictObject({ link, timeoutMs }),
+  shares: z.strictObject({}),
+  forget: z.strictObject({ id: idOrLink }),
+  export: z.strictObject({ id: idOrLink, output: path, force: z.boolean().default(false) }),
+  import: z.strictObject({ path }),
+  status: z.strictObject({}),
+} as const;
+
+const share = z
+  .strictObject({
+    id: z.string(),
+    name: z.string().describe('Empty where the home has no key.'),
+    kind,
+    sizeBytes: bytes,
+    files: count,
+    source: z.enum(['original', 'copy', 'fetched', 'imported']).describe('Where its chunks come from.'),
+    path: z.string().optional().describe('Of its files.'),
+    state: z
+      .enum(['serving', 'idle', 'changed', 'missing'])
+      .describe('"idle" when no command serves it; "changed" or "missing" files.'),
+    detail: z.string().optional().describe('Why it is in that state.'),
+    createdAt: seconds,
+    peersServed: count,
+    bytesUp: bytes,
+  })
+  .meta({ id: 'Share', description: 'A share of this home.' });
+
+const fetched = z
+  .strictObject({
+    name: z.string(),
+    kind,
+    path: z.string(),
+    sizeBytes: bytes,
+    files: count,
+    alreadyThere: z.boolean().describe('It was there before, complete and right.'),
+    found: via.optional().describe('How the source that gave most was found.'),
+    sources: z.array(z.strictObject({ peer, via, bytes })).readonly(),
+  })
+  .meta({ id: 'Fetched', description: 'A fetch that is complete.' });
+
+const entry = z.strictObject({
+  path: z.string(),
+  size: bytes,
+  executable: z.literal(true).optional(),
+  modified: seconds.optional(),
+  directory: z.literal(true).optional().describe('An empty folder.'),
+});
+
+const network = z.strictObject({
+  listen: z.array(z.string()).readonly(),
+  bootstrap: z.array(z.string()).readonly(),
+  mdns: z.boolean(),
+  dht: z.enum(['off', 'client', 'server', 'auto']),
+});
+
+/** What comes back in the end. */
+export const RESULTS = {
+  share,
+  serve: share,
+  fetch: fetched,
+  list: z.strictObject({ name: z.string(), kind, note: z.string().optional(), entries: z.array(entry).readonly() }),
+  shares: z.strictObject({ shares: z.array(share).readonly() }),
+  forget: share,
+  export: z.strictObject({ id: z.string(), path: z.string(), bytes, blocks: count }),
+  import: z.strictObject({ id: z.string(), blocks: count, bytes, complete: z.boolean() }),
+  status: z.strictObject({
+    version: z.string(),
+    api: count,
+    pid: count,
+    peer,
+    addresses: z.array(z.string()).readonly(),
+    network: network.describe('How its node meets others.'),
+  }),
+} as const;
+
+/** What an action tells while it goes on. */
+export const EVENT = z.discriminatedUnion('event', [
+  z.strictObject({ event: z.literal('skipped'), path: z.string(), why: z.string() }),
+  z.strictObject({ event: z.literal('damaged'), id: z.string(), why: z.string() }),
+  z.strictObject({ event: z.literal('sealing'), doneBytes: bytes, totalBytes: bytes }),
+  z
+    .strictObject({
+      event: z.literal('shared'),
+      share,
+      link: z.string(),
+      again: z.boolean(),
+      addresses: z.array(z.string()).readonly(),
+    })
+    .describe('The share is complete and served from now on. `link` holds its key.'),
+  z
+    .strictObject({
+      event: z.literal('served'),
+      id: z.string(),
+      peer,
+      what: z.enum(['joined', 'sent', 'complete', 'left']),
+      bytes,
+    })
+    .describe('A peer of a share that is served: it joined, was sent bytes, has it complete, left.'),
+  z.strictObject({ event: z.literal('changed'), id: z.string(), why: z.string() }),
+  z.strictObject({ event: z.literal('found'), peer, via, address: z.string() }),
+  z.strictObject({ event: z.literal('lost'), peer, why: z.string() }),
+  z.strictObject({ event: z.literal('waiting'), why: z.string() }),
+  z.strictObject({
+    event: z.literal('opened'),
+    kind,
+    name: z.string(),
+    sizeBytes: bytes,
+    files: count,
+    note: z.string().optional(),
+  }),
+  z.strictObject({ event: z.literal('resumed'), bytes }),
+  z.strictObject({ event: z.literal('renamed'), path: z.string(), as: z.string() }),
+  z.strictObject({ event: z.literal('put-back'), as: z.string() }),
+  z.strictObject({ event: z.literal('progress'), doneBytes: bytes, totalBytes: bytes, peers: count }),
+  z.strictObject({ event: z.literal('finishing') }),
+  z
+    .strictObject({ event: z.literal('keeping'), fetched, share })
+    .describe('After a fetch with `keep`: the output is served from now on.'),
+  z.strictObject({ event: z.literal('blocks'), blocks: count, bytes }),
+]);
