@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { ActionEvent, Actor, Results } from '../src/daemon/actions.ts';
 import { ShoalError } from '../src/errors.ts';
 import { DEFAULT_TIMEOUT_MS, MAX_LINK_CHARS } from '../src/limits.ts';
+import type { Log } from '../src/ports.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Who carries out what a command asks for: this process, or the one that holds the home. */
@@ -19,6 +20,10 @@ export interface Performer extends Actor {
 export interface Context {
   readonly terminal: Terminal;
   readonly performer: Performer;
+  /** One that has this log. */
+  performerWith(log: Log): Promise<Performer>;
+  /** The options of the network that were given, as they are typed. */
+  readonly networkArgs: readonly string[];
   readonly signal: AbortSignal;
   /** What relative paths are relative to. */
   readonly cwd: string;

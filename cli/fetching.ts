@@ -69,7 +69,7 @@ export class FetchView {
       case 'keeping':
         this.done(event.fetched);
         this.#isKeeping = true;
-        this.#terminal.say('serving it on until Ctrl-C');
+        this.#terminal.say(event.share.always ? 'the daemon serves it on' : 'serving it on until Ctrl-C');
         break;
       case 'served':
         this.#serving.add(event);

@@ -3,11 +3,12 @@ import { format } from 'node:util';
 import type { Readable } from 'node:stream';
 import { CommanderError } from 'commander';
 import { exitCodeOf, fileError, isShoalError, ShoalError } from '../src/errors.ts';
+import type { Log } from '../src/ports.ts';
 import { VERSION } from '../src/version.ts';
 import type { Performer } from './context.ts';
 import { programOf } from './program.ts';
 import { holdsKey } from './secrets.ts';
-import { askedOf, networkOf, type GlobalOptions } from './settings.ts';
+import { askedOf, networkArgs, networkOf, type GlobalOptions } from './settings.ts';
 import { standardOutput } from './stdout.ts';
 import { Terminal, type Output } from './terminal.ts';
 
@@ -22,7 +23,7 @@ export interface World {
   readonly terminal: Terminal;
   /** Aborted with a ShoalError that says why. */
   readonly signal: AbortSignal;
-  readonly performerOf: (options: GlobalOptions, terminal: Terminal) => Promise<Performer>;
+  readonly performerOf: (options: GlobalOptions, terminal: Terminal, log?: Log) => Promise<Performer>;
 }
 
 /** Runs one command. Whatever goes wrong is printed; the exit code says what it was. */
@@ -31,7 +32,14 @@ export async function run(world: World): Promise<number> {
   const print = (text: string): void => terminal.result(...text.trimEnd().split('\n'));
   const program = programOf(VERSION, print, async options => {
     if (isRunByNpm(others.env) && args.some(holdsKey)) terminal.say(SHOWN_BY_NPM);
-    return { ...others, terminal, signal, performer: await performerOf(options, terminal) };
+    return {
+      ...others,
+      terminal,
+      signal,
+      performer: await performerOf(options, terminal),
+      performerWith: log => performerOf(options, terminal, log),
+      networkArgs: networkArgs(options),
+    };
   });
   try {
     if (args.length === 0) throw new ShoalError('usage', 'no command is given; "shoal --help" lists them');
@@ -157,18 +165,22 @@ function stopOnSignals(stop: AbortController): void {
   }
 }
 
-async function sessionPerformer(options: GlobalOptions, terminal: Terminal): Promise<Performer> {
+/** What a command says of what goes on inside: errors only, unless it is asked for more. */
+function talkingLog(terminal: Terminal, debug: boolean): Log {
+  return (level, message, fields) => {
+    if (debug) terminal.warn(`${level}: ${message}${fields === undefined ? '' : ` ${format('%j', fields)}`}`);
+    else if (level === 'error') terminal.warn(message);
+  };
+}
+
+async function sessionPerformer(options: GlobalOptions, terminal: Terminal, log?: Log): Promise<Performer> {
   const network = networkOf(options, process.env);
   const { fetchTo, homeFolder, perform } = await import('../src/daemon/session.ts');
   const session = {
     home: homeFolder(process.env),
     network,
     asked: askedOf(options, process.env),
-    log: (level: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
-      if (options.debug === true)
-        terminal.warn(`${level}: ${message}${fields === undefined ? '' : ` ${format('%j', fields)}`}`);
-      else if (level === 'error') terminal.warn(message);
-    },
+    log: log ?? talkingLog(terminal, options.debug === true),
     onNotice: (text: string): void => terminal.say(text),
   };
   return {

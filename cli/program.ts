@@ -4,7 +4,7 @@ import { ShoalError } from '../src/errors.ts';
 import type { Context } from './context.ts';
 import { holdsKey } from './secrets.ts';
 import { DHT_MODES, type GlobalOptions } from './settings.ts';
-import { parseDuration } from './units.ts';
+import { parseCount, parseDuration } from './units.ts';
 
 /** Makes what a command needs, when it is called. */
 export type MakeContext = (options: GlobalOptions) => Promise<Context>;
@@ -61,6 +61,7 @@ export function programOf(version: string, print: (text: string) => void, contex
   addSharing(program, context);
   addFetching(program, context);
   addHome(program, context);
+  addDaemon(program, context);
   return program;
 }
 
@@ -74,6 +75,9 @@ interface ShareFlags {
   readonly new?: true;
   readonly hint?: readonly string[];
   readonly hints: boolean;
+  readonly detach?: true;
+  readonly once?: true;
+  readonly downloads?: number;
 }
 
 function addSharing(program: Command, contextOf: ContextFor): void {
@@ -88,14 +92,21 @@ function addSharing(program: Command, contextOf: ContextFor): void {
     .option('--new', 'a new key and link, also where the same files were shared before')
     .addOption(repeatable('--hint <addr>', 'put this address into the link; "self" stands for those of this node'))
     .option('--no-hints', 'put no addresses into the link')
+    .option('--detach', 'have the daemon serve it, which is started where none runs')
+    .option('--once', 'serve it until one has got it all')
+    .addOption(new Option('--downloads <n>', 'serve it until so many have got it all').argParser(parseCount))
     .action(async (path: string, flags: ShareFlags, command: Command) => {
-      const { name, skip = false, copy = false, pad, new: anew = false, hint = [], hints } = flags;
+      const { name, skip = false, copy = false, pad, new: anew = false, hint = [], hints, detach = false } = flags;
+      if (flags.once === true && flags.downloads !== undefined)
+        throw new ShoalError('usage', '--once and --downloads do not go together');
+      const downloads = flags.once === true ? 1 : flags.downloads;
       if (!hints && hint.length > 0) throw new ShoalError('usage', '--hint and --no-hints do not go together');
       // It could pass for the name of a relay, and the key would stand in the link of another share.
       if (hint.some(holdsKey)) throw new ShoalError('usage', '--hint takes an address, and a link was given');
       const context = await contextOf(command);
       const { share } = await import('./commands/share.ts');
-      await share(context, path, { ...(name === undefined ? {} : { name }), skip, copy, pad, anew, hints: hint });
+      const choices = { ...(name === undefined ? {} : { name }), skip, copy, pad, anew, hints: hint, detach };
+      await share(context, path, { ...choices, ...(downloads === undefined ? {} : { downloads }) });
     });
 }
 
@@ -104,6 +115,7 @@ interface FetchFlags {
   readonly only?: readonly string[];
   readonly keep?: true;
   readonly force?: true;
+  readonly detach?: true;
   readonly timeout?: number;
 }
 
@@ -120,12 +132,13 @@ function addFetching(program: Command, contextOf: ContextFor): void {
     .addOption(repeatable('--only <glob>', 'only these files of a folder'))
     .option('--keep', 'serve it on afterwards, until Ctrl-C')
     .option('--force', 'replace what stands there; refused where that would delete files that are not fetched')
+    .option('--detach', 'have the daemon fetch it, which is started where none runs; "shoal transfers" follows it')
     .addOption(timeout())
     .action(async (link: string | undefined, flags: FetchFlags, command: Command) => {
-      const { only = [], keep = false, force = false } = flags;
+      const { only = [], keep = false, force = false, detach = false } = flags;
       const context = await contextOf(command);
       const { fetch } = await import('./commands/fetch.ts');
-      await fetch(context, link, { ...flags, only, keep, force });
+      await fetch(context, link, { ...flags, only, keep, force, detach });
     });
 
   program
@@ -181,6 +194,85 @@ function addHome(program: Command, contextOf: ContextFor): void {
       const { importCar } = await import('./commands/archive.ts');
       await importCar(context, file);
     });
+}
+
+interface DaemonFlags {
+  readonly detach?: true;
+  readonly stop?: true;
+  readonly apiListen?: string;
+  readonly logFile?: string;
+  readonly logLevel?: (typeof LOG_LEVELS)[number];
+}
+
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+function addDaemon(program: Command, contextOf: ContextFor): void {
+  program
+    .command('daemon')
+    .description('serve what is to be served always, and carry out transfers, until it is stopped')
+    .option('--detach', 'start it in the background, and wait until it is ready')
+    .option('--stop', 'stop the one that runs')
+    .option('--api-listen <host:port>', 'open the API on this address of this machine too; the token is in the home')
+    .option('--log-file <file>', 'write the log there, and no more than 10 MB')
+    .addOption(new Option('--log-level <level>', 'what is logged (default: info)').choices(LOG_LEVELS))
+    .action(async ({ detach, stop, ...flags }: DaemonFlags, command: Command) => {
+      if (stop === true && detach === true) throw new ShoalError('usage', '--stop and --detach do not go together');
+      const { quiet, debug } = command.optsWithGlobals<GlobalOptions>();
+      const level = flags.logLevel ?? (debug === true ? 'debug' : quiet === true ? 'warn' : 'info');
+      if (detach === true && flags.logFile !== undefined)
+        throw new ShoalError(
+          'usage',
+          '--log-file and --detach do not go together: its log is "daemon.log" in the home',
+        );
+      const context = await contextOf(command);
+      const commands = await import('./commands/daemon.ts');
+      if (stop === true) await commands.stop(context);
+      else if (detach === true) await commands.detach(context, { ...flags, level });
+      else await commands.daemon(context, { ...flags, level });
+    });
+
+  program
+    .command('status')
+    .description('how the process that holds this home stands')
+    .action(async (_flags: unknown, command: Command) => {
+      const context = await contextOf(command);
+      const { status } = await import('./commands/status.ts');
+      await status(context);
+    });
+
+  program
+    .command('peers')
+    .description('whom the process that holds this home is connected with')
+    .action(async (_flags: unknown, command: Command) => {
+      const context = await contextOf(command);
+      const { peers } = await import('./commands/status.ts');
+      await peers(context);
+    });
+
+  const transfers = program
+    .command('transfers')
+    .description('what is being fetched in this home')
+    .action(async (_flags: unknown, command: Command) => {
+      const context = await contextOf(command);
+      const { list } = await import('./commands/transfers.ts');
+      await list(context);
+    });
+  const doings = {
+    pause: 'stop one for now, or what the daemon serves',
+    resume: 'go on with one that is paused or failed, or have the daemon serve a share',
+    cancel: 'end one, and remove what it has fetched so far',
+  } as const;
+  for (const [name, description] of Object.entries(doings) as [keyof typeof doings, string][]) {
+    transfers
+      .command(name)
+      .description(description)
+      .argument('<id>', name === 'cancel' ? 'of a transfer' : 'of a transfer, or of a share')
+      .action(async (id: string, _flags: unknown, command: Command) => {
+        const context = await contextOf(command);
+        const commands = await import('./commands/transfers.ts');
+        await commands[name](context, id);
+      });
+  }
 }
 
 function repeatable(flags: string, description: string): Option {

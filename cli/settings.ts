@@ -24,6 +24,16 @@ export interface GlobalOptions {
   readonly dht?: string;
 }
 
+/** The options of the network, as they are typed. */
+export function networkArgs({ listen = [], bootstrap = [], mdns, dht }: GlobalOptions): string[] {
+  return [
+    ...listen.flatMap(address => ['--listen', address]),
+    ...bootstrap.flatMap(address => ['--bootstrap', address]),
+    ...(mdns === false ? ['--no-mdns'] : []),
+    ...(dht === undefined ? [] : ['--dht', dht]),
+  ];
+}
+
 /**
  * The command line first, then the environment.
  * @throws ShoalError `usage`

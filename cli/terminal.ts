@@ -86,6 +86,11 @@ export class Terminal {
     this.#print(this.#stderr, `${lines.join('\n  ')}\n`);
   }
 
+  /** One JSON value on a line of stderr, for a log. */
+  record(value: unknown): void {
+    this.#print(this.#stderr, `${withoutKeys(escapedJson(value))}\n`);
+  }
+
   /** Why the command failed. */
   fail(code: string, message: string, exitCode: number): void {
     if (this.isJson) this.json({ event: 'error', code, message: withoutKeys(message), exitCode });

@@ -2,6 +2,9 @@
 import { ShoalError } from '../src/errors.ts';
 import { quoted } from '../src/format/quoted.ts';
 
+/** As much of an id as tells shares of one home apart; it can be typed in place of the whole. */
+export const SHORT_ID_CHARS = 16;
+
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'];
 
 /** Bytes in decimal units, as disks and networks are sold: `999 B`, `1.2 MB`, `34 GB`. */
@@ -49,4 +52,10 @@ export function parseDuration(text: string): number {
     throw new ShoalError('usage', `cannot read the duration ${quoted(text)}: write it like 30s, 5m, 1h30m, or never`);
   }
   return Math.round(ms);
+}
+
+/** A number of things, from 1 on, as it is typed. @throws ShoalError `usage` */
+export function parseCount(text: string): number {
+  if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
+  throw new ShoalError('usage', `cannot read the number ${quoted(text)}: write a whole one, from 1 on`);
 }

@@ -212,6 +212,8 @@ export const MAX_LAN_ADDRESSES = 8 * MAX_LAN_PEERS;
 /** A request over the socket, and what may wait to be read by who asked. */
 export const MAX_API_BODY_BYTES = 64 * KiB;
 export const MAX_API_BACKLOG_BYTES = MiB;
+/** A stream of events on which nothing happens says so this often, for what is on the way and closes quiet connections. */
+export const API_ALIVE_MS = 15_000;
 /** A process that holds the home and does not answer yet, or any more, is waited for. */
 export const HOLDER_PATIENCE_MS = 20_000;
 export const HOLDER_RETRY_MS = 100;
@@ -219,3 +221,17 @@ export const HOLDER_RETRY_MS = 100;
 export const PART_PATIENCE_MS = 3_000;
 /** Another import or fetch of the same share into the same home that is just ending is waited for. */
 export const SHARE_PATIENCE_MS = 3_000;
+
+// The daemon.
+
+/** Fetches that a daemon carries out at once; more take turns. One that finds nobody costs a look-up now and then. */
+export const MAX_TRANSFERS = 16;
+/** Fetches that are done and still listed; older ones are forgotten. */
+export const MAX_DONE_TRANSFERS = 100;
+/** A daemon that has been told to stop has ended after this time; how often that is looked for. */
+export const DAEMON_PATIENCE_MS = 30_000;
+export const DAEMON_POLL_MS = 50;
+/** The log of a daemon in the background, beside as much of the one before. */
+export const MAX_LOG_BYTES = 5 * MiB;
+/** Who follows transfers is told of their progress so often. */
+export const TRANSFER_EVENT_MS = 500;

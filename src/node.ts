@@ -21,7 +21,7 @@ import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { openHome, type Home } from './home.ts';
-import { beginKeeping, checkKept } from './kept.ts';
+import { beginKeeping, checkKept, discard } from './kept.ts';
 import { MAX_LINK_HINTS, READ_BYTES, SHARE_PATIENCE_MS, TRAFFIC_FLUSH_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
 import { Turns } from './parallel.ts';
@@ -53,7 +53,7 @@ export interface NodeOptions {
 const EVERYWHERE = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'];
 
 /** What a share looks like from here. */
-export type ShareState = 'serving' | 'idle' | 'changed' | 'missing';
+export type ShareState = 'serving' | 'idle' | 'changed' | 'missing' | 'delivered';
 
 export class ShoalNode {
   readonly crypto: Crypto;
@@ -65,7 +65,11 @@ export class ShoalNode {
   readonly #wanted = new Map<BlockId, number>();
   readonly #listeners = new Set<(served: Served) => void>();
   readonly #changeListeners = new Set<(id: BlockId, why: string) => void>();
-  readonly #forgetListeners = new Set<(id: BlockId) => void>();
+  readonly #endListeners = new Set<(id: BlockId) => void>();
+  /** While there is a daemon: the shares that it serves, and what ends that. */
+  #always: Map<BlockId, () => void> | undefined;
+  /** Peers that are being served. */
+  readonly #visitors = new Map<string, { channels: number; bytes: number }>();
   readonly #traffic = new Map<BlockId, { bytes: number; peers: number }>();
   /** Of each share, one at a time writes or removes blocks. */
   readonly #turns = new Turns<BlockId>();
@@ -112,7 +116,7 @@ export class ShoalNode {
     }
   }
 
-  /** Encrypts and notes a share; `serve` makes it available. */
+  /** Encrypts and notes a share; `serve` makes it available, and `serveAs` says for how long. */
   async share(request: ShareRequest, onEvent: (event: ShareEvent) => void, signal: AbortSignal): Promise<Shared> {
     const home = this.#needHome();
     const deps = {
@@ -161,6 +165,51 @@ export class ShoalNode {
     };
   }
 
+  /** Says whether a share is served whenever there is a daemon, and how often it is to be delivered. */
+  serveAs(id: BlockId, how: Pick<ShareRecord, 'serveAlways' | 'downloadsLeft'>): void {
+    this.#needHome().catalog.serveAs(id, how);
+    this.#followDaemon(id);
+  }
+
+  /**
+   * Serves what is to be served whenever there is a daemon, also what becomes such meanwhile, until the returned function is
+   * called.
+   */
+  serveAlways(): () => void {
+    this.#always ??= new Map();
+    for (const { id } of this.#needHome().catalog.list()) this.#followDaemon(id);
+    return () => {
+      for (const stop of this.#always?.values() ?? []) stop();
+      this.#always = undefined;
+    };
+  }
+
+  #followDaemon(id: BlockId): void {
+    const always = this.#always;
+    if (always === undefined) return;
+    const record = this.#needHome().catalog.get(id);
+    const isWanted = record?.serveAlways === true && record.state === 'ready' && record.downloadsLeft !== 0;
+    if (isWanted && !always.has(id)) always.set(id, this.serve(id));
+    if (isWanted) return;
+    always.get(id)?.();
+    always.delete(id);
+  }
+
+  /** Whether it holds its home, and so serves. */
+  get serves(): boolean {
+    return this.#server !== undefined;
+  }
+
+  isServed(id: BlockId): boolean {
+    return this.#server?.has(id) === true;
+  }
+
+  /** What a peer that is being served gets of this home, and has been sent since it came. */
+  trafficWith(peer: string): { readonly shares: number; readonly bytesUp: number } {
+    const visitor = this.#visitors.get(peer);
+    return { shares: visitor?.channels ?? 0, bytesUp: visitor?.bytes ?? 0 };
+  }
+
   /** Gets a share to a folder or file. `keep` leaves its blocks in the home, so that the output can be served. */
   async fetch(
     request: Omit<FetchRequest, 'destination'> & { readonly output: string; readonly keep: boolean },
@@ -194,6 +243,19 @@ export class ShoalNode {
     }
   }
 
+  /** Removes what an unfinished fetch to `output` has left. */
+  async abandon(id: BlockId, output: string, signal: AbortSignal): Promise<void> {
+    const destination = await folderDestination({ id, output, storeIn: folder => this.#ownStore(folder) });
+    try {
+      await destination.discard();
+    } finally {
+      await destination.close();
+    }
+    const { home } = this;
+    if (home === undefined || home.catalog.get(id) !== undefined || !home.catalog.debris().includes(id)) return;
+    await this.#alone(id, 'abandon', signal, () => discard(home, id));
+  }
+
   /** Gets a share of one file to a stream, in order. */
   async fetchTo(
     request: Omit<FetchRequest, 'destination'>,
@@ -221,14 +283,20 @@ export class ShoalNode {
   async forget(id: BlockId, signal: AbortSignal): Promise<void> {
     const home = this.#needHome();
     await this.#alone(id, 'forget', signal, async () => {
-      this.#wanted.delete(id);
-      this.#server?.remove(id);
+      this.#endServing(id);
       home.catalog.remove(id);
       home.forgetSources();
       await home.store.drop(id);
       home.catalog.clear(id);
     });
-    for (const listener of this.#forgetListeners) listener(id);
+    for (const listener of this.#endListeners) listener(id);
+  }
+
+  /** Whoever wanted it served. */
+  #endServing(id: BlockId): void {
+    this.#wanted.delete(id);
+    this.#always?.delete(id);
+    this.#server?.remove(id);
   }
 
   async export(
@@ -269,6 +337,7 @@ export class ShoalNode {
 
   async stateOf(record: ShareRecord): Promise<ShareState> {
     if (record.state === 'changed') return 'changed';
+    if (record.downloadsLeft === 0) return 'delivered';
     const isOnDisk = record.source === 'copy' || record.source === 'imported' || record.root === undefined;
     if (!isOnDisk && !(await isThere(record.root))) return 'missing';
     return this.#server?.has(record.id) === true ? 'serving' : 'idle';
@@ -284,9 +353,10 @@ export class ShoalNode {
     return () => void this.#changeListeners.delete(listener);
   }
 
-  onForgotten(listener: (id: BlockId) => void): () => void {
-    this.#forgetListeners.add(listener);
-    return () => void this.#forgetListeners.delete(listener);
+  /** Told when a share is not served any more, whoever wanted it: forgotten, or delivered as often as was wanted. */
+  onEnded(listener: (id: BlockId) => void): () => void {
+    this.#endListeners.add(listener);
+    return () => void this.#endListeners.delete(listener);
   }
 
   async stop(): Promise<void> {
@@ -315,7 +385,28 @@ export class ShoalNode {
     traffic.bytes += served.bytes;
     if (served.event === 'complete') traffic.peers++;
     this.#traffic.set(served.id, traffic);
+    this.#noteVisitor(served);
     for (const listener of this.#listeners) listener(served);
+    if (served.event === 'complete') this.#countDelivery(served.id);
+  }
+
+  #noteVisitor({ peer, event, bytes }: Served): void {
+    const visitor = this.#visitors.get(peer) ?? { channels: 0, bytes: 0 };
+    visitor.channels += event === 'joined' ? 1 : event === 'left' ? -1 : 0;
+    visitor.bytes += bytes;
+    if (visitor.channels > 0) this.#visitors.set(peer, visitor);
+    else this.#visitors.delete(peer);
+  }
+
+  #countDelivery(id: BlockId): void {
+    const { catalog } = this.#needHome();
+    const record = catalog.get(id);
+    if (record?.downloadsLeft === undefined || record.downloadsLeft === 0) return;
+    const downloadsLeft = record.downloadsLeft - 1;
+    catalog.serveAs(id, { serveAlways: record.serveAlways, downloadsLeft });
+    if (downloadsLeft > 0) return;
+    this.#endServing(id);
+    for (const listener of this.#endListeners) listener(id);
   }
 
   #flushTraffic(): void {
@@ -455,6 +546,7 @@ async function startServer(
     network,
     source: home.source,
     refusals: { for: id => home.refusalOf(id) },
+    deliveriesLeft: id => home.catalog.get(id)?.downloadsLeft,
     clock: systemClock,
     log,
     onServed,

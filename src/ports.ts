@@ -140,6 +140,18 @@ export interface NetworkStatus {
   readonly lanPeers: number;
 }
 
+/** A connection to a peer. */
+export interface ConnectedPeer {
+  /** Peer id as text. */
+  readonly peer: string;
+  /** Multiaddr of the other side. */
+  readonly address: string;
+  /** Who dialled. */
+  readonly direction: 'in' | 'out';
+  /** Unix seconds. */
+  readonly since: number;
+}
+
 /** Peers, how they are found, and channels to them. */
 export interface Network {
   /** This node's peer id, as text. */
@@ -147,6 +159,7 @@ export interface Network {
   /** Multiaddrs as text, each ending in /p2p/…, under which this node believes it can be reached. */
   addresses(): string[];
   status(): NetworkStatus;
+  peers(): ConnectedPeer[];
   /** @throws ShoalError `not-found` when the peer can not be reached, `protocol` when it does not speak `protocol`. */
   connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel>;
   /** Answers channels of `protocol`. The handler owns the channel; when it throws, the channel is aborted. */
@@ -263,12 +276,54 @@ export interface ShareRecord {
   readonly hasKey: boolean;
   readonly bytesUp: number;
   readonly peersServed: number;
-  /** Whether the home serves it whenever it runs, without a command that asks for it. */
+  /** Whether a daemon of the home serves it whenever it runs, without a command that asks for it. */
   readonly serveAlways: boolean;
+  /** After so many more complete deliveries it is not served any more; for ever when absent. */
+  readonly downloadsLeft?: number;
 }
 
 /** What is told of a share when it is added; the rest comes by itself. */
-export type NewShareRecord = Omit<ShareRecord, 'state' | 'changedWhy' | 'hasKey' | 'bytesUp' | 'peersServed'>;
+export type NewShareRecord = Omit<
+  ShareRecord,
+  'state' | 'changedWhy' | 'hasKey' | 'bytesUp' | 'peersServed' | 'downloadsLeft'
+>;
+
+/** A fetch that a home carries out without a command that waits for it, in the end or on the way to it. */
+export interface TransferRecord {
+  /** Short, and different from all others of the home. */
+  readonly id: string;
+  readonly share: BlockId;
+  /** An absolute path: a folder to put the output into, or its final place. */
+  readonly output: string;
+  /** Globs of entries; all when empty. */
+  readonly only: readonly string[];
+  readonly force: boolean;
+  readonly keep: boolean;
+  /** `wanted` until it is there; a failed one waits to be resumed. */
+  readonly state: 'wanted' | 'paused' | 'done' | 'failed';
+  /** Why it failed, as a sentence. */
+  readonly detail?: string;
+  /** Of what is fetched, once it is known: its name, and the bytes of all its files. */
+  readonly name?: string;
+  readonly sizeBytes?: number;
+  /** Where it is, once it is there. */
+  readonly path?: string;
+  /** Unix seconds. */
+  readonly createdAt: number;
+}
+
+/** The transfers that a home keeps, with their links, which are stored only wrapped. */
+export interface TransferList {
+  /** In the order in which they were created. Leaves out what is damaged. */
+  list(): TransferRecord[];
+  get(id: string): TransferRecord | undefined;
+  /** The link that a transfer follows, as text. */
+  linkOf(id: string): string | undefined;
+  add(record: TransferRecord, link: string): void;
+  /** Takes the place of what was known of it; its link stays. Nothing when it is not there. */
+  update(record: TransferRecord): void;
+  remove(id: string): void;
+}
 
 /**
  * The shares of a home and their secrets, which are stored only wrapped by the home's own. What was written is durable when
@@ -276,6 +331,7 @@ export type NewShareRecord = Omit<ShareRecord, 'state' | 'changedWhy' | 'hasKey'
  * All methods throw ShoalError `home` when the catalog, or what it knows of that share, is damaged; `io`, `disk-full`.
  */
 export interface Catalog {
+  readonly transfers: TransferList;
   /**
    * Notes, before the first block of a share is written, that its blocks are debris until the share is added. Nothing for a
    * share that is there.
@@ -300,6 +356,8 @@ export interface Catalog {
   /** Marks a share whose files differ from what was shared. */
   markChanged(id: BlockId, why: string): void;
   addTraffic(id: BlockId, bytes: number, peers: number): void;
+  /** Says how a share is served from now on. */
+  serveAs(id: BlockId, how: Pick<ShareRecord, 'serveAlways' | 'downloadsLeft'>): void;
   /** Forgets a share and its secrets; nothing when it is not there. Its blocks are debris from then on. */
   remove(id: BlockId): void;
   /** Shares whose blocks, where there are any, may be removed: those begun and not added, and those that were forgotten. */

@@ -41,6 +41,8 @@ export interface ServeDeps {
   readonly refusals: Refusals;
   readonly clock: Clock;
   readonly log: Log;
+  /** How many complete deliveries of a share are still wanted; any number when absent. So many peers get it at once. */
+  readonly deliveriesLeft?: (id: BlockId) => number | undefined;
   /** Called as bytes leave; `complete` once when the peer says that it has all it wanted. */
   readonly onServed?: (served: Served) => void;
 }
@@ -162,6 +164,10 @@ export class Server {
       await refuse(channel, refusal ?? { reason: 'unknown' });
       return;
     }
+    if (this.#others(id, channel.peer) >= (this.#deps.deliveriesLeft?.(id) ?? Infinity)) {
+      await refuse(channel, { reason: 'busy', retryAfter: 5 });
+      return;
+    }
     Object.assign(visit, { id, idleSinceMs: this.#deps.clock.monotonic() });
     const found = await this.#look(id);
     if (found === undefined) {
@@ -171,6 +177,12 @@ export class Server {
     const { have, bytes, block } = found;
     await channel.send(encodeMessage({ type: 'hello', have: wireHave(have), credit: CREDIT_BYTES }), bytes);
     await new Conversation(this.#deps, this.#work, channel, visit, id, block).run(frames);
+  }
+
+  /** How many peers but this one are being served a share. */
+  #others(id: BlockId, peer: string): number {
+    const peers = [...this.#visits].filter(([, visit]) => visit.id === id).map(([channel]) => channel.peer);
+    return new Set(peers.filter(other => other !== peer)).size;
   }
 
   /** What there is of a share. Who asks learns nothing of what is wrong with it, who shares it has to. */

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 /** Of the package. */
 export const VERSION = packageVersion();
 /** Of the API between a command and the process that holds the home; they work together while it is the same. */
-export const API_VERSION = 1;
+export const API_VERSION = 2;
 
 /** The package file lies one level up from the sources, two from what is built of them. */
 function packageVersion(): string {

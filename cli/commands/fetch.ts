@@ -2,6 +2,7 @@
 import { resolve, sep } from 'node:path';
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { isShoalError, ShoalError } from '../../src/errors.ts';
+import { needDaemon } from '../background.ts';
 import { linkOf, timeoutOf, type Context } from '../context.ts';
 import { EventPrinter } from '../events.ts';
 import { FetchView } from '../fetching.ts';
@@ -13,6 +14,8 @@ export interface FetchOptions {
   readonly only: readonly string[];
   readonly keep: boolean;
   readonly force: boolean;
+  /** The daemon fetches it, and one is started where none runs. */
+  readonly detach: boolean;
   /** Milliseconds; Infinity for never. */
   readonly timeout?: number;
 }
@@ -23,6 +26,10 @@ export async function fetch(context: Context, argument: string | undefined, opti
   const toStdout = options.output === '-';
   if (toStdout) refuseWithStdout(options, terminal.isJson);
   const link = await linkOf(context, argument);
+  if (options.detach) {
+    await handOver(context, link, options);
+    return;
+  }
   const printer = new EventPrinter(terminal);
   const view = new FetchView(terminal, toStdout);
   const line = showLine(terminal, (nowMs, columns) => view.line(nowMs, columns));
@@ -43,8 +50,26 @@ export async function fetch(context: Context, argument: string | undefined, opti
   }
 }
 
-function refuseWithStdout({ only, keep, force }: FetchOptions, isJson: boolean): void {
-  const other = Object.entries({ '--json': isJson, '--keep': keep, '--force': force, '--only': only.length > 0 });
+/** Gives it to the daemon. */
+async function handOver(context: Context, link: string, options: FetchOptions): Promise<void> {
+  const { terminal, performer, signal, cwd } = context;
+  if (options.timeout !== undefined)
+    throw new ShoalError('usage', '--timeout and --detach do not go together: the daemon does not give up');
+  await needDaemon(context);
+  const { output, only, keep, force } = options;
+  const request = { link, output: absolute(cwd, output), only: [...only], keep, force };
+  const transfer = await performer.run('transfer', request, () => undefined, signal);
+  if (terminal.isJson) {
+    terminal.json(transfer);
+    return;
+  }
+  terminal.result(transfer.id);
+  terminal.say('the daemon fetches it; "shoal transfers" tells how far it is');
+}
+
+function refuseWithStdout({ only, keep, force, detach }: FetchOptions, isJson: boolean): void {
+  const others = { '--json': isJson, '--keep': keep, '--force': force, '--detach': detach, '--only': only.length > 0 };
+  const other = Object.entries(others);
   const refused = other.find(([, isGiven]) => isGiven);
   if (refused !== undefined) throw new ShoalError('usage', `${refused[0]} and --output - do not go together`);
 }

@@ -1,12 +1,13 @@
 /** `shoal share`: prints a link and serves it until it is stopped. */
 import { resolve } from 'node:path';
-import type { ActionEvent } from '../../src/daemon/actions.ts';
+import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
+import { needDaemon } from '../background.ts';
 import type { Context } from '../context.ts';
 import { EventPrinter } from '../events.ts';
 import { Rate, showLine, transferLine } from '../progress.ts';
 import { Serving } from '../serving.ts';
 import type { Terminal } from '../terminal.ts';
-import { count, formatBytes } from '../units.ts';
+import { count, formatBytes, SHORT_ID_CHARS } from '../units.ts';
 
 export interface ShareOptions {
   readonly name?: string;
@@ -15,13 +16,17 @@ export interface ShareOptions {
   readonly pad: boolean;
   readonly anew: boolean;
   readonly hints: readonly string[];
+  /** The daemon serves it, and one is started where none runs. */
+  readonly detach: boolean;
+  readonly downloads?: number;
 }
 
 /** @throws ShoalError as `share` does; `interrupted` in the end */
 export async function share(context: Context, path: string, options: ShareOptions): Promise<void> {
   const { terminal, performer, signal, cwd } = context;
-  const { hints, ...choices } = options;
-  const request = { ...choices, hints: [...hints], path: resolve(cwd, path) };
+  const { hints, detach, ...choices } = options;
+  if (detach) await needDaemon(context);
+  const request = { ...choices, hints: [...hints], path: resolve(cwd, path), ...(detach ? { always: true } : {}) };
   const printer = new EventPrinter(terminal);
   const view = new ShareView(terminal, path);
   const line = showLine(terminal, (nowMs, columns) => view.line(nowMs, columns));
@@ -32,7 +37,7 @@ export async function share(context: Context, path: string, options: ShareOption
   } finally {
     line.stop();
     printer.close();
-    if (view.isShared || signal.aborted) terminal.say(view.summary());
+    if ((view.isShared && !view.isHandedOver) || signal.aborted) terminal.say(view.summary());
   }
 }
 
@@ -44,11 +49,17 @@ class ShareView {
   readonly #path: string;
   #sealing: { doneBytes: number; totalBytes: number } | undefined;
   #isShared = false;
+  #isHandedOver = false;
 
   constructor(terminal: Terminal, path: string) {
     this.#terminal = terminal;
     this.#serving = new Serving(terminal);
     this.#path = path;
+  }
+
+  /** Whether the daemon serves it, and this command has nothing more to do. */
+  get isHandedOver(): boolean {
+    return this.#isHandedOver;
   }
 
   get isShared(): boolean {
@@ -74,7 +85,7 @@ class ShareView {
         const before = again ? '; it is as it was when it was shared before, so the link is the same' : '';
         this.#terminal.say(`sharing ${shared.name} (${what}${formatBytes(shared.sizeBytes)})${before}`);
         this.#terminal.result(event.link);
-        this.#terminal.say('who has this link can read it; serving until Ctrl-C');
+        this.#terminal.say(`who has this link can read it; ${this.#until(shared)}`);
         break;
       }
       case 'served':
@@ -84,6 +95,13 @@ class ShareView {
         // That the files changed is what the command then fails with.
         break;
     }
+  }
+
+  #until({ id, always, downloadsLeft }: Results['share']): string {
+    const times = downloadsLeft === undefined ? '' : ` until ${count(downloadsLeft, 'peer')} got it all`;
+    if (!always) return `serving${times || ' until Ctrl-C'}`;
+    this.#isHandedOver = true;
+    return `the daemon serves it${times}; to stop that: shoal forget ${id.slice(0, SHORT_ID_CHARS)}`;
   }
 
   line(nowMs: number, columns: number): string {

@@ -2,7 +2,7 @@
 import type { ShareView } from '../../src/daemon/actions.ts';
 import { table, type Column } from '../columns.ts';
 import type { Context } from '../context.ts';
-import { formatBytes } from '../units.ts';
+import { formatBytes, SHORT_ID_CHARS } from '../units.ts';
 
 const HEADS: readonly Column[] = [
   { title: 'ID', side: 'left' },
@@ -12,8 +12,6 @@ const HEADS: readonly Column[] = [
   { title: 'PEERS', side: 'right' },
   { title: 'UP', side: 'right' },
 ];
-/** As much of an id as tells shares of one home apart; it can be typed in place of the whole. */
-const SHORT_ID_CHARS = 16;
 /** What was imported without its link has no name that could be read. */
 const NAMELESS = '(no key)';
 

@@ -1,5 +1,4 @@
 /** Does the actions of a home on a node in this process. */
-import picomatch from 'picomatch';
 import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
 import { parseLink } from '../format/link.ts';
@@ -9,18 +8,37 @@ import type { NetworkSettings, ShoalNode } from '../node.ts';
 import type { ShareRecord } from '../ports.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
+import { Transfers } from './transfers.ts';
 
 type Emit = (event: ActionEvent) => void;
 type Action<A extends ActionName> = (
-  node: ShoalNode,
+  on: Holder,
   parameters: Parameters<A>,
   emit: Emit,
   signal: AbortSignal,
-  network: NetworkSettings,
 ) => Promise<Results[A]>;
+
+/** A node, and what goes on in it. */
+interface Holder {
+  readonly node: ShoalNode;
+  /** That the node was started with, or would be. */
+  readonly network: NetworkSettings;
+  readonly transfers: Transfers;
+  /** Unix seconds. */
+  readonly since: number;
+  /** The daemon that this node works for, in this process or attached to it. */
+  daemon: { readonly pid: number; readonly stop: AbortController } | undefined;
+}
 
 /** @param network that the node was started with, or would be */
 export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
+  const on: Holder = {
+    node,
+    network,
+    transfers: new Transfers(node),
+    since: Math.floor(Date.now() / 1000),
+    daemon: undefined,
+  };
   return {
     async run<A extends ActionName>(
       action: A,
@@ -29,7 +47,7 @@ export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
       signal: AbortSignal,
     ): Promise<Results[A]> {
       try {
-        return await (ACTIONS[action] as Action<A>)(node, parameters, onEvent, signal, network);
+        return await (ACTIONS[action] as Action<A>)(on, parameters, onEvent, signal);
       } catch (error) {
         if (signal.aborted && !isShoalError(error))
           throw new ShoalError('interrupted', 'stopped on request', { cause: error });
@@ -40,11 +58,15 @@ export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
 }
 
 const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
-  async share(node, { path, hints, ...options }, emit, signal) {
+  async share({ node, daemon }, { path, hints, always = daemon !== undefined, downloads, ...options }, emit, signal) {
     const chosen = node.hintsOf(hints);
-    const shared = await node.share({ path, ...options, serveAlways: false, hints: chosen }, emit, signal);
+    const shared = await node.share({ path, ...options, serveAlways: always, hints: chosen }, emit, signal);
     const stop = node.serve(shared.id);
     try {
+      node.serveAs(shared.id, {
+        serveAlways: always,
+        ...(downloads === undefined ? {} : { downloadsLeft: downloads }),
+      });
       const share = await viewOf(node, shared.id);
       emit({
         event: 'shared',
@@ -53,60 +75,58 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         again: shared.again,
         addresses: node.network?.addresses() ?? [],
       });
-      await serving(node, shared.id, emit, signal);
-      return forgotten(share);
+      if (always) return share;
+      return await serving(node, share, emit, signal);
     } finally {
       stop();
     }
   },
 
-  async serve(node, { id: text }, emit, signal) {
+  async serve({ node }, { id: text }, emit, signal) {
     const { id } = findShare(node, text);
     const stop = node.serve(id);
     try {
-      const share = await viewOf(node, id);
-      await serving(node, id, emit, signal);
-      return forgotten(share);
+      return await serving(node, await viewOf(node, id), emit, signal);
     } finally {
       stop();
     }
   },
 
-  async fetch(node, { link: text, output, only, force, keep, timeoutMs }, emit, signal) {
-    const link = parseLink(text);
-    if (keep && only.length > 0)
-      throw new ShoalError('usage', 'cannot keep a part of a share: --keep and --only do not go together');
-    const request = { link, output, force, keep, ...onlyOf(only), timeoutMs };
-    const fetched = fetchedView(await node.fetch(request, emit, signal));
-    if (!keep) return fetched;
-    const stop = node.serve(link.id);
+  async fetch({ node, transfers, daemon }, parameters, emit, signal) {
+    if (parameters.keep) refuseToKeepPart(parameters.only);
+    const fetched = fetchedView(await transfers.follow(parameters, emit, signal));
+    if (!parameters.keep) return fetched;
+    const { id } = parseLink(parameters.link);
+    const stop = node.serve(id);
     try {
-      emit({ event: 'keeping', fetched, share: await viewOf(node, link.id) });
-      await serving(node, link.id, emit, signal);
+      if (daemon !== undefined) node.serveAs(id, { serveAlways: true });
+      const share = await viewOf(node, id);
+      emit({ event: 'keeping', fetched, share });
+      if (daemon === undefined) await serving(node, share, emit, signal);
       return fetched;
     } finally {
       stop();
     }
   },
 
-  async list(node, { link, timeoutMs }, emit, signal) {
+  async list({ node }, { link, timeoutMs }, emit, signal) {
     const { kind, name, note, entries } = await node.list({ link: parseLink(link), timeoutMs }, emit, signal);
     return { kind, name, ...(note === undefined ? {} : { note }), entries };
   },
 
-  async shares(node) {
+  async shares({ node }) {
     const records = node.home?.catalog.list() ?? [];
     return { shares: await Promise.all(records.map(record => viewOfRecord(node, record))) };
   },
 
-  async forget(node, { id: text }, _emit, signal) {
+  async forget({ node }, { id: text }, _emit, signal) {
     const record = findShare(node, text);
     const view = await viewOfRecord(node, record);
     await node.forget(record.id, signal);
     return view;
   },
 
-  async export(node, { id: text, output, force }, emit, signal) {
+  async export({ node }, { id: text, output, force }, emit, signal) {
     const { id } = findShare(node, text);
     const { blocks, bytes } = await node.export(
       id,
@@ -118,11 +138,14 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     return { id, path: output, blocks, bytes };
   },
 
-  async import(node, { path }, emit, signal) {
+  async import({ node }, { path }, emit, signal) {
     return await node.import(path, (blocks, bytes) => emit({ event: 'blocks', blocks, bytes }), signal);
   },
 
-  status(node, _parameters, _emit, _signal, network) {
+  async status({ node, network, transfers, since, daemon }) {
+    const meeting = node.network?.status() ?? { connections: 0, lanPeers: 0, dhtPeers: 0 };
+    const records = node.home?.catalog.list() ?? [];
+    const all = transfers.list();
     return Promise.resolve({
       version: VERSION,
       api: API_VERSION,
@@ -130,15 +153,117 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       peer: node.network?.self ?? '',
       addresses: node.network?.addresses() ?? [],
       network,
+      holds: node.serves,
+      ...(daemon === undefined ? {} : { daemon: { pid: daemon.pid } }),
+      since,
+      ...meeting,
+      shares: { total: records.length, serving: records.filter(({ id }) => node.isServed(id)).length },
+      transfers: { total: all.length, running: all.filter(({ state }) => state === 'running').length },
     });
+  },
+
+  peers({ node }) {
+    const peers = node.network?.peers() ?? [];
+    return Promise.resolve({ peers: peers.map(one => ({ ...one, ...node.trafficWith(one.peer) })) });
+  },
+
+  async transfer({ transfers }, parameters) {
+    if (parameters.keep) refuseToKeepPart(parameters.only);
+    return Promise.resolve(transfers.add(parameters));
+  },
+
+  transfers({ transfers }) {
+    return Promise.resolve({ transfers: transfers.list() });
+  },
+
+  async pause({ node, transfers }, { id }) {
+    return transfers.has(id) ? transfers.pause(id) : await serveAlways(node, id, false);
+  },
+
+  async resume({ node, transfers }, { id }) {
+    return transfers.has(id) ? transfers.resume(id) : await serveAlways(node, id, true);
+  },
+
+  async cancel({ transfers }, { id }, _emit, signal) {
+    return await transfers.cancel(id, signal);
+  },
+
+  async events(on, _parameters, emit, signal) {
+    const end = watch(on, emit);
+    await aborted(signal);
+    end();
+    return {};
+  },
+
+  async daemon(on, { pid }, emit, signal) {
+    if (on.daemon !== undefined)
+      throw new ShoalError(
+        'in-use',
+        `cannot start a daemon: one runs for this home already (process ${on.daemon.pid})`,
+      );
+    const stop = new AbortController();
+    on.daemon = { pid, stop };
+    const { node, transfers } = on;
+    const ends = [watch(on, emit), node.serveAlways(), transfers.carryOut()];
+    try {
+      const shares = node.home?.catalog.list().filter(({ id }) => node.isServed(id)).length ?? 0;
+      emit({ event: 'ready', addresses: node.network?.addresses() ?? [], shares });
+      await aborted(AbortSignal.any([signal, stop.signal]));
+      signal.throwIfAborted();
+      return {};
+    } finally {
+      on.daemon = undefined;
+      for (const end of ends) end();
+    }
+  },
+
+  stop({ daemon }) {
+    if (daemon === undefined)
+      throw new ShoalError('usage', 'cannot stop the daemon: none runs for this home; another command holds it');
+    daemon.stop.abort();
+    return Promise.resolve({ pid: daemon.pid });
   },
 };
 
+/** Tells all that happens, until the returned function is called. */
+function watch({ node, transfers }: Holder, emit: Emit): () => void {
+  const offs = [
+    node.onServed(({ id, peer, event, bytes }) => emit({ event: 'served', id, peer, what: event, bytes })),
+    node.onChanged((id, why) => emit({ event: 'changed', id, why })),
+    node.onEnded(id => emit({ event: 'ended', id })),
+    transfers.onChange(transfer => emit({ event: 'transfer', transfer })),
+  ];
+  return () => {
+    for (const off of offs) off();
+  };
+}
+
+function refuseToKeepPart(only: readonly string[]): void {
+  if (only.length === 0) return;
+  throw new ShoalError('usage', 'cannot keep a part of a share: --keep and --only do not go together');
+}
+
+/** Whether a daemon serves a share, whenever there is one. */
+async function serveAlways(node: ShoalNode, text: string, always: boolean): Promise<ShareView> {
+  const { id, downloadsLeft } = findShare(node, text);
+  node.serveAs(id, { serveAlways: always, ...(downloadsLeft === undefined ? {} : { downloadsLeft }) });
+  return await viewOf(node, id);
+}
+
+/** Resolves when the signal is aborted. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
 /**
- * Tells of a share's peers until the signal, or until the share can't be served any more. Peers that are there when its files
+ * Tells of a share's peers until the signal, or until the share is not served any more. Peers that are there when its files
  * turn out to have changed are told so first: this may be the end of the process.
  */
-async function serving(node: ShoalNode, id: BlockId, emit: Emit, signal: AbortSignal): Promise<void> {
+async function serving(node: ShoalNode, share: ShareView, emit: Emit, signal: AbortSignal): Promise<ShareView> {
+  const { id } = share;
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   let present = 0;
   let failure: ShoalError | undefined;
@@ -159,8 +284,8 @@ async function serving(node: ShoalNode, id: BlockId, emit: Emit, signal: AbortSi
       if (present <= 0) reject(error);
       else timer = setTimeout(() => reject(error), CLOSE_LINGER_MS);
     }),
-    node.onForgotten(forgotten => {
-      if (forgotten === id) resolve(undefined);
+    node.onEnded(ended => {
+      if (ended === id) resolve(undefined);
     }),
   ];
   const onAbort = (): void => reject(new ShoalError('interrupted', 'stopped on request'));
@@ -168,6 +293,9 @@ async function serving(node: ShoalNode, id: BlockId, emit: Emit, signal: AbortSi
   if (signal.aborted) onAbort();
   try {
     await promise;
+    const record = node.home?.catalog.get(share.id as BlockId);
+    // A forgotten one is as it was before.
+    return record === undefined ? { ...share, state: 'idle' } : await viewOfRecord(node, record);
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
@@ -191,17 +319,13 @@ function findShare(node: ShoalNode, text: string): ShareRecord {
   return record;
 }
 
-/** A share whose serving ended as it was forgotten, as it was before. */
-function forgotten(share: ShareView): ShareView {
-  return { ...share, state: 'idle' };
-}
-
-async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {
+async function viewOf(node: ShoalNode, id: string): Promise<ShareView> {
   return viewOfRecord(node, findShare(node, id));
 }
 
 async function viewOfRecord(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
   const { id, name, kind, sizeBytes, files, source, root, changedWhy, createdAt, peersServed, bytesUp } = record;
+  const { serveAlways, downloadsLeft } = record;
   return {
     id,
     name,
@@ -215,6 +339,8 @@ async function viewOfRecord(node: ShoalNode, record: ShareRecord): Promise<Share
     createdAt,
     peersServed,
     bytesUp,
+    always: serveAlways,
+    ...(downloadsLeft === undefined ? {} : { downloadsLeft }),
   };
 }
 
@@ -231,15 +357,4 @@ export function fetchedView({ manifest, path, sizeBytes, files, alreadyThere, so
     ...(first === undefined ? {} : { found: first.via }),
     sources,
   };
-}
-
-/** Entries by globs: a pattern without a slash is held against the last segment, and one that names a folder takes all in it. */
-function onlyOf(globs: readonly string[]): { only?: (path: string) => boolean } {
-  if (globs.length === 0) return {};
-  const matchers = globs.flatMap(glob => {
-    const plain = glob.replace(/\/+$/, '');
-    // With matchBase only the last segment would be looked at, also where the pattern has several.
-    return [picomatch(plain, { dot: true, matchBase: !plain.includes('/') }), picomatch(`${plain}/**`, { dot: true })];
-  });
-  return { only: path => matchers.some(matches => matches(path)) };
 }

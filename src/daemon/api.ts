@@ -1,21 +1,24 @@
 /**
- * The socket of a home's holder: HTTP over a Unix socket that only its user can open. `POST /v1/<action>` with the action's
- * parameters answers with one JSON object a line: events as they happen, in the end `done` or `failed`. When the asker goes
- * away the action is stopped. Nothing of a request is logged: links hold keys.
+ * The API of a home's holder: HTTP over a Unix socket that only its user can open, and over TCP for who has the token. An
+ * action's parameters go to `POST /v1/<action>`; what happens comes back as it happens, and in the end how it ended
+ * (openapi.ts). When the asker goes away the action is stopped. Nothing of a request is logged: links hold keys.
  */
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { chmod, rm, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { finished } from 'node:stream/promises';
-import fastify from 'fastify';
-import { isShoalError, ShoalError } from '../errors.ts';
-import { MAX_API_BACKLOG_BYTES, MAX_API_BODY_BYTES } from '../limits.ts';
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { fileError, isShoalError, ShoalError, type ErrorCode } from '../errors.ts';
+import { API_ALIVE_MS, MAX_API_BACKLOG_BYTES, MAX_API_BODY_BYTES } from '../limits.ts';
 import type { Log } from '../ports.ts';
 import type { ActionEvent, ActionName, Actor, Ending, Parameters } from './actions.ts';
+import { LOOKING, openApi, STATUS_OF } from './openapi.ts';
 import { PARAMETERS } from './schemas.ts';
 import { pidPath } from './socket.ts';
 
 /** Actions that last moments, go on to their end in any case, and would fail if they were asked for a second time. */
-const FINISHED: readonly ActionName[] = ['forget'];
+const FINISHED: readonly ActionName[] = ['forget', 'cancel', 'stop'];
 
 export interface Api {
   /** Ends the actions that are under way and the socket, once those that have to be finished are. */
@@ -24,16 +27,7 @@ export interface Api {
 
 /** Serves `actor` at the Unix socket `path`, taking the place of one that a dead process left. Only for who holds the home. */
 export async function serveApi(actor: Actor, path: string, log: Log): Promise<Api> {
-  const app = fastify({ logger: false, bodyLimit: MAX_API_BODY_BYTES, forceCloseConnections: true });
-  const underWay = new Map<ServerResponse, { readonly action: ActionName; readonly answered: Promise<void> }>();
-  for (const action of Object.keys(PARAMETERS) as ActionName[]) {
-    app.post(`/v1/${action}`, async (request, reply) => {
-      reply.hijack();
-      const answered = answer(actor, action, request.body, reply.raw, log);
-      underWay.set(reply.raw, { action, answered });
-      await answered.finally(() => underWay.delete(reply.raw));
-    });
-  }
+  const { app, close } = application(actor, log);
   await rm(path, { force: true });
   await writeFile(pidPath(path), String(process.pid), { mode: 0o600 });
   const umask = process.umask(0o177);
@@ -45,16 +39,119 @@ export async function serveApi(actor: Actor, path: string, log: Log): Promise<Ap
   await chmod(path, 0o600);
   return {
     close: async () => {
-      const finishing: Promise<void>[] = [];
-      for (const [response, { action, answered }] of underWay) {
-        if (FINISHED.includes(action)) finishing.push(answered);
-        else response.destroy();
-      }
-      await Promise.all(finishing);
-      await app.close();
+      await close();
       await rm(pidPath(path), { force: true });
     },
   };
+}
+
+export interface TcpListener {
+  /** An address of this machine's own. */
+  readonly host: string;
+  /** 0 for any. */
+  readonly port: number;
+  readonly token: string;
+}
+
+/**
+ * Serves `actor` over TCP for who has the token. Requests under a name that is not this machine's, or from a page of another
+ * origin, are refused before it is looked at (DNS rebinding).
+ * @throws ShoalError `in-use`, `denied`, `io` when the address can not be listened on
+ */
+export async function serveTcp(
+  actor: Actor,
+  { host, port, token }: TcpListener,
+  log: Log,
+): Promise<Api & { readonly port: number }> {
+  const { app, close } = application(actor, log);
+  let allowed: readonly string[] = [];
+  app.addHook('onRequest', async (request, reply) => {
+    const refused = refusalOf(request, allowed, token);
+    if (refused === undefined) return;
+    if (refused.status === 401) reply.header('www-authenticate', 'Bearer');
+    await reply.code(refused.status).send({ event: 'failed', code: 'denied', message: refused.message });
+  });
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    await app.close();
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw fileError(error, `listen on ${host}:${port}`);
+    throw new ShoalError(
+      'in-use',
+      `cannot listen on ${host}:${port}: another program uses the port; choose another one`,
+    );
+  }
+  const actual = (app.server.address() as AddressInfo).port;
+  const names = new Set([host.includes(':') ? `[${host}]` : host, 'localhost', '127.0.0.1', '[::1]']);
+  allowed = [...names].map(name => `${name}:${actual}`);
+  return { close, port: actual };
+}
+
+/** Why a request over TCP is not looked at. */
+function refusalOf(
+  { headers }: FastifyRequest,
+  allowed: readonly string[],
+  token: string,
+): { readonly status: 401 | 403; readonly message: string } | undefined {
+  const { host = '', origin, authorization = '' } = headers;
+  if (!allowed.includes(host.toLowerCase())) return { status: 403, message: 'refused: the host is not this one' };
+  if (origin !== undefined && !allowed.includes(origin.toLowerCase().replace(/^http:\/\//, '')))
+    return { status: 403, message: 'refused: pages of other origins may not ask' };
+  const [scheme = '', given = ''] = authorization.split(' ');
+  if (scheme.toLowerCase() === 'bearer' && isSame(given, token)) return undefined;
+  return {
+    status: 401,
+    message: 'refused: give the token in the file "api-token" of the home (Authorization: Bearer)',
+  };
+}
+
+/** Compared in a time that does not tell how much of it is right. */
+function isSame(given: string, token: string): boolean {
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(given), digest(token));
+}
+
+function application(actor: Actor, log: Log): { readonly app: FastifyInstance; readonly close: () => Promise<void> } {
+  const app = fastify({ logger: false, bodyLimit: MAX_API_BODY_BYTES, forceCloseConnections: true });
+  const underWay = new Map<ServerResponse, { readonly action: ActionName; readonly answered: Promise<void> }>();
+  for (const action of Object.keys(PARAMETERS) as ActionName[]) {
+    app.route({
+      url: `/v1/${action}`,
+      method: LOOKING.includes(action) ? ['POST', 'GET'] : ['POST'],
+      handler: async (request, reply) => {
+        reply.hijack();
+        const writer = writerFor(request.headers.accept ?? '', reply.raw);
+        const answered = answer(actor, action, request.body ?? {}, reply.raw, writer, log);
+        underWay.set(reply.raw, { action, answered });
+        await answered.finally(() => underWay.delete(reply.raw));
+      },
+    });
+  }
+  const document = openApi();
+  app.get('/v1/openapi.json', (_request, reply) => reply.send(document));
+  app.setNotFoundHandler((_request, reply) =>
+    reply.code(404).send(failure('usage', 'there is nothing at this address; see /v1/openapi.json')),
+  );
+  // What is wrong with a request is said without repeating it.
+  app.setErrorHandler(({ statusCode = 500 }: { statusCode?: number }, _request, reply) =>
+    reply
+      .code(statusCode)
+      .send(failure('usage', statusCode === 413 ? 'the request is too large' : 'the request is no JSON object')),
+  );
+  const close = async (): Promise<void> => {
+    const finishing: Promise<void>[] = [];
+    for (const [response, { action, answered }] of underWay) {
+      if (FINISHED.includes(action)) finishing.push(answered);
+      else response.destroy();
+    }
+    await Promise.all(finishing);
+    await app.close();
+  };
+  return { app, close };
+}
+
+function failure(code: ErrorCode, message: string): Ending<ActionName> {
+  return { event: 'failed', code, message };
 }
 
 async function answer(
@@ -62,35 +159,36 @@ async function answer(
   action: ActionName,
   parameters: unknown,
   response: ServerResponse,
+  writer: Writer,
   log: Log,
 ): Promise<void> {
   const gone = new AbortController();
   response.on('close', () => gone.abort());
   response.on('error', () => gone.abort());
-  response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
-  const tell = (line: ActionEvent | Ending<ActionName>): void => void response.write(`${JSON.stringify(line)}\n`);
+  writer.begin();
+  const alive = setInterval(() => writer.alive(), API_ALIVE_MS);
   const onEvent = (event: ActionEvent): void => {
     // Who reads slowly misses some of what repeats itself; nothing piles up.
-    const isPassing = event.event === 'progress' || event.event === 'sealing' || event.event === 'blocks';
-    if (!isPassing || response.writableLength < MAX_API_BACKLOG_BYTES) tell(event);
+    if (!isPassing(event) || response.writableLength < MAX_API_BACKLOG_BYTES) writer.tell(event);
   };
   try {
-    tell({ event: 'done', result: await actor.run(action, checked(action, parameters), onEvent, gone.signal) });
+    const result = await actor.run(action, checked(action, parameters), onEvent, gone.signal);
+    writer.end({ event: 'done', result });
   } catch (error) {
     if (!isShoalError(error))
       log('error', `the action ${action} failed`, { error: error instanceof Error ? error.stack : String(error) });
-    if (isShoalError(error)) tell({ event: 'failed', code: error.code, message: error.message });
-    else
-      tell({
-        event: 'failed',
-        code: 'io',
-        message: `cannot ${action}: ${error instanceof Error ? error.message : String(error)}`,
-      });
+    if (isShoalError(error)) writer.end(failure(error.code, error.message));
+    else writer.end(failure('io', `cannot ${action}: ${error instanceof Error ? error.message : String(error)}`));
   } finally {
+    clearInterval(alive);
     response.end();
     // What is in the response when the socket is closed would be lost.
     await finished(response).catch(() => undefined);
   }
+}
+
+function isPassing({ event }: ActionEvent): boolean {
+  return ['progress', 'sealing', 'blocks', 'transfer'].includes(event);
 }
 
 /** @throws ShoalError `usage` for parameters that do not fit */
@@ -103,4 +201,60 @@ function checked<A extends ActionName>(action: A, parameters: unknown): Paramete
     'usage',
     `cannot ${action}: ${where ? `${where}: ` : ''}${issue?.message ?? 'wrong parameters'}`,
   );
+}
+
+/** How an answer is written: what happens, and how it ended. */
+interface Writer {
+  begin(): void;
+  tell(event: ActionEvent): void;
+  /** Keeps the connection from being taken for dead. */
+  alive(): void;
+  end(ending: Ending<ActionName>): void;
+}
+
+function writerFor(accept: string, response: ServerResponse): Writer {
+  if (accept.includes('text/event-stream')) return serverSentEvents(response);
+  if (accept.includes('application/json')) return resultAlone(response);
+  return lines(response);
+}
+
+const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
+
+/** One JSON object a line. */
+function lines(response: ServerResponse): Writer {
+  const tell = (line: ActionEvent | Ending<ActionName>): void => void response.write(`${JSON.stringify(line)}\n`);
+  return {
+    begin: () => response.writeHead(200, { ...HEADERS, 'content-type': 'application/x-ndjson' }),
+    tell,
+    alive: () => undefined,
+    end: tell,
+  };
+}
+
+/** As browsers read them (HTML, Server-sent events). */
+function serverSentEvents(response: ServerResponse): Writer {
+  const tell = (event: ActionEvent | Ending<ActionName>): void =>
+    void response.write(`event: ${event.event}\ndata: ${JSON.stringify(event)}\n\n`);
+  return {
+    begin: () => {
+      response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream' });
+      response.flushHeaders();
+    },
+    tell,
+    alive: () => void response.write(': still here\n\n'),
+    end: tell,
+  };
+}
+
+function resultAlone(response: ServerResponse): Writer {
+  return {
+    begin: () => undefined,
+    tell: () => undefined,
+    alive: () => undefined,
+    end: ending => {
+      const status = ending.event === 'done' ? 200 : (STATUS_OF[ending.code] ?? 500);
+      response.writeHead(status, { ...HEADERS, 'content-type': 'application/json' });
+      response.write(JSON.stringify(ending.event === 'done' ? ending.result : ending));
+    },
+  };
 }

@@ -22,13 +22,13 @@ export class HolderGone extends Error {
 /**
  * The holder of the home behind a socket, if there is one.
  * @param patienceMs how long it may take to answer: one that was stopped (SIGSTOP, Ctrl-Z) accepts, and never answers
- * @param onNotice told when the holder is of another version
+ * @param onNotice told when the holder is of another version; without it, that does not matter
  * @throws ShoalError `in-use` when it does not answer; `skew` when it is so different that they can't work together
  */
 export async function attach(
   path: string,
   patienceMs: number,
-  onNotice: (text: string) => void,
+  onNotice: ((text: string) => void) | undefined,
   signal: AbortSignal,
 ): Promise<Holder | undefined> {
   const actor: Actor = { run: (action, parameters, onEvent, stop) => runOver(path, action, parameters, onEvent, stop) };
@@ -41,7 +41,11 @@ export async function attach(
     if (late.aborted && !signal.aborted) throw silent(await pidOf(path));
     throw error;
   }
-  const remedy = `stop it (process ${status.pid}) and run this again, or use the same version`;
+  if (onNotice === undefined) return { ...actor, network: status.network };
+  const remedy =
+    status.daemon === undefined
+      ? `stop it (process ${status.pid}) and run this again, or use the same version`
+      : 'restart the daemon: "shoal daemon --stop", then "shoal daemon --detach"';
   if (status.api !== API_VERSION) {
     throw new ShoalError(
       'skew',

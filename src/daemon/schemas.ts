@@ -19,6 +19,12 @@ const idOrLink = z
   .describe('A share id, a link, or an unambiguous beginning of the id of a share in this home.');
 const timeoutMs = z.number().int().positive().optional().describe('Give up when nothing has moved for so long.');
 
+const anyId = z
+  .string()
+  .min(1)
+  .max(2 * MAX_LINK_CHARS)
+  .describe('The id of a transfer, or of a share.');
+
 const count = z.number().int().min(0);
 const bytes = count.describe('Bytes.');
 const seconds = z.number().int().describe('Unix seconds.');
@@ -40,6 +46,11 @@ export const PARAMETERS = {
       .max(MAX_LINK_HINTS)
       .default([])
       .describe('Multiaddrs or relays for the link; "self" stands for the addresses of this node.'),
+    always: z
+      .boolean()
+      .optional()
+      .describe('Serve it whenever there is a daemon, and answer at once; if absent, where there is one now.'),
+    downloads: z.number().int().positive().optional().describe('Stop after so many complete deliveries.'),
   }),
   serve: z.strictObject({ id: idOrLink }),
   fetch: z.strictObject({
@@ -56,6 +67,23 @@ export const PARAMETERS = {
   export: z.strictObject({ id: idOrLink, output: path, force: z.boolean().default(false) }),
   import: z.strictObject({ path }),
   status: z.strictObject({}),
+  peers: z.strictObject({}),
+  transfer: z
+    .strictObject({
+      link,
+      output: path.describe('An absolute path: a folder to put the output into, or its final place.'),
+      only: z.array(z.string()).default([]).describe('Globs of entries; all when empty.'),
+      force: z.boolean().default(false),
+      keep: z.boolean().default(false),
+    })
+    .describe('A fetch that the daemon carries out by itself, across restarts.'),
+  transfers: z.strictObject({}),
+  pause: z.strictObject({ id: anyId }),
+  resume: z.strictObject({ id: anyId }),
+  cancel: z.strictObject({ id: anyId }),
+  events: z.strictObject({}),
+  daemon: z.strictObject({ pid: z.number().int().positive() }),
+  stop: z.strictObject({}),
 } as const;
 
 const share = z
@@ -68,12 +96,14 @@ const share = z
     source: z.enum(['original', 'copy', 'fetched', 'imported']).describe('Where its chunks come from.'),
     path: z.string().optional().describe('Of its files.'),
     state: z
-      .enum(['serving', 'idle', 'changed', 'missing'])
-      .describe('"idle" when no command serves it; "changed" or "missing" files.'),
+      .enum(['serving', 'idle', 'changed', 'missing', 'delivered'])
+      .describe('"idle" when nobody serves it; "changed" or "missing" files; "delivered" as often as was wanted.'),
     detail: z.string().optional().describe('Why it is in that state.'),
     createdAt: seconds,
     peersServed: count,
     bytesUp: bytes,
+    always: z.boolean().describe('Served whenever there is a daemon.'),
+    downloadsLeft: count.optional().describe('Served until so many more complete deliveries.'),
   })
   .meta({ id: 'Share', description: 'A share of this home.' });
 
@@ -89,6 +119,26 @@ const fetched = z
     sources: z.array(z.strictObject({ peer, via, bytes })).readonly(),
   })
   .meta({ id: 'Fetched', description: 'A fetch that is complete.' });
+
+const transfer = z
+  .strictObject({
+    id: z.string(),
+    share: z.string().describe('The id of the share.'),
+    name: z.string().optional().describe('Once it is known.'),
+    output: z.string().describe('Where it is to be put: a folder, or the final place.'),
+    path: z.string().optional().describe('Where it is, once it is there.'),
+    state: z
+      .enum(['queued', 'running', 'paused', 'failed', 'done'])
+      .describe('"queued": others come first, or there is no daemon.'),
+    detail: z.string().optional().describe('What it waits for, or why it failed.'),
+    attached: z.boolean().describe('A command waits for it; it ends with that.'),
+    doneBytes: bytes,
+    totalBytes: bytes.optional().describe('Once it is known.'),
+    bytesPerSecond: bytes,
+    peers: count,
+    createdAt: seconds,
+  })
+  .meta({ id: 'Transfer', description: 'A fetch that the process that holds the home carries out.' });
 
 const entry = z.strictObject({
   path: z.string(),
@@ -122,7 +172,39 @@ export const RESULTS = {
     peer,
     addresses: z.array(z.string()).readonly(),
     network: network.describe('How its node meets others.'),
+    holds: z
+      .boolean()
+      .describe('Whether a process holds this home; if none does, the rest is of the one that answers.'),
+    daemon: z.strictObject({ pid: count }).optional().describe('The daemon, where one runs.'),
+    since: seconds.describe('When it began.'),
+    connections: count,
+    lanPeers: count,
+    dhtPeers: count,
+    shares: z.strictObject({ total: count, serving: count }),
+    transfers: z.strictObject({ total: count, running: count }),
   }),
+  peers: z.strictObject({
+    peers: z
+      .array(
+        z.strictObject({
+          peer,
+          address: z.string(),
+          direction: z.enum(['in', 'out']),
+          since: seconds,
+          shares: count.describe('Of this home that it is getting.'),
+          bytesUp: bytes.describe('Sent to it since it began.'),
+        }),
+      )
+      .readonly(),
+  }),
+  transfer,
+  transfers: z.strictObject({ transfers: z.array(transfer).readonly() }),
+  pause: z.union([transfer, share]),
+  resume: z.union([transfer, share]),
+  cancel: transfer,
+  events: z.strictObject({}),
+  daemon: z.strictObject({}),
+  stop: z.strictObject({ pid: count.describe('Of the daemon that has been told to stop.') }),
 } as const;
 
 /** What an action tells while it goes on. */
@@ -169,4 +251,11 @@ export const EVENT = z.discriminatedUnion('event', [
     .strictObject({ event: z.literal('keeping'), fetched, share })
     .describe('After a fetch with `keep`: the output is served from now on.'),
   z.strictObject({ event: z.literal('blocks'), blocks: count, bytes }),
+  z
+    .strictObject({ event: z.literal('ready'), addresses: z.array(z.string()).readonly(), shares: count })
+    .describe('The daemon serves this many shares.'),
+  z.strictObject({ event: z.literal('transfer'), transfer }).describe('A transfer has moved, or changed its state.'),
+  z
+    .strictObject({ event: z.literal('ended'), id: z.string() })
+    .describe('A share is not served any more: forgotten, or delivered as often as was wanted.'),
 ]);

@@ -65,7 +65,9 @@ export async function perform<A extends ActionName>(
   for (;;) {
     if (signal.aborted) throw new ShoalError('interrupted', 'stopped on request');
     try {
-      const holder = await attach(socket, HOLDER_PATIENCE_MS, options.onNotice, signal);
+      // A daemon of any version can be stopped.
+      const onNotice = action === 'stop' ? undefined : options.onNotice;
+      const holder = await attach(socket, HOLDER_PATIENCE_MS, onNotice, signal);
       if (holder !== undefined) {
         if (!isWarned) warnOfIgnored(options, holder, needsOf(action, parameters));
         isWarned = true;
@@ -162,6 +164,7 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
   switch (action) {
     case 'share':
     case 'serve':
+    case 'daemon':
       return 'serving';
     case 'fetch':
       return (parameters as Parameters<'fetch'>).keep ? 'serving' : 'peers';
@@ -169,9 +172,15 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
       return 'peers';
     case 'shares':
     case 'export':
+    case 'status':
+    case 'transfers':
       return 'catalog';
     case 'forget':
     case 'import':
+    case 'transfer':
+    case 'pause':
+    case 'resume':
+    case 'cancel':
       return 'changing';
     default:
       return 'holder';

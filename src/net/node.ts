@@ -29,7 +29,7 @@ import {
   MAX_STREAM_WINDOW_BYTES,
   MIN_RETRY_MS,
 } from '../limits.ts';
-import type { Candidate, Channel, Clock, Log, Network, NetworkStatus } from '../ports.ts';
+import type { Candidate, Channel, Clock, ConnectedPeer, Log, Network, NetworkStatus } from '../ports.ts';
 import { Crowd } from './crowd.ts';
 import { Discovery, routingTableSize } from './discovery.ts';
 import { connectionGater, Gater, placeOf } from './gater.ts';
@@ -220,6 +220,15 @@ class Libp2pNetwork implements Network {
       dhtPeers: dht === undefined ? 0 : routingTableSize(dht),
       lanPeers: this.#lan?.size ?? 0,
     };
+  }
+
+  peers(): ConnectedPeer[] {
+    return this.#libp2p.getConnections().map(({ remotePeer, remoteAddr, direction, timeline }) => ({
+      peer: remotePeer.toString(),
+      address: remoteAddr.toString(),
+      direction: direction === 'inbound' ? 'in' : 'out',
+      since: Math.floor(timeline.open / 1000),
+    }));
   }
 
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {

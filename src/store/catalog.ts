@@ -2,11 +2,12 @@
 import { open } from 'node:fs/promises';
 import { ShoalError, fileError, isShoalError } from '../errors.ts';
 import { showName } from '../files/names.ts';
-import { parseId } from '../format/ids.ts';
 import type { BlockId } from '../format/ids.ts';
 import { CATALOG_BUSY_MS } from '../limits.ts';
-import type { Catalog, Clock, NewShareRecord, RandomBytes, ShareRecord } from '../ports.ts';
+import type { Catalog, Clock, NewShareRecord, RandomBytes, ShareRecord, TransferList } from '../ports.ts';
+import { countIn, idIn, oneOf, textsIn, type Row, type Value } from './rows.ts';
 import { ownerSeed, wrappingKey } from './secret.ts';
+import { transferList } from './transfers.ts';
 import { databaseError, isBusy, openDatabase } from '../files/sqlite.ts';
 import { unwrap, wrap } from './wrap.ts';
 
@@ -38,10 +39,26 @@ const MIGRATIONS: readonly string[] = [
    CREATE TABLE secret_check (one INTEGER PRIMARY KEY CHECK (one = 1), wrapped BLOB NOT NULL) STRICT;`,
   // What is not in here nor in shares is not known, and so nothing to be removed: it may be of another catalog.
   `CREATE TABLE debris (id TEXT PRIMARY KEY) STRICT;`,
+  `ALTER TABLE shares ADD COLUMN downloads_left INTEGER;
+   CREATE TABLE transfers (
+     id TEXT PRIMARY KEY,
+     share TEXT NOT NULL,
+     link BLOB NOT NULL,              -- wrapped
+     output TEXT NOT NULL,
+     only_globs TEXT NOT NULL,        -- JSON
+     force INTEGER NOT NULL,
+     keep INTEGER NOT NULL,
+     state TEXT NOT NULL,
+     detail TEXT,
+     name TEXT,
+     size_bytes INTEGER,
+     path TEXT,
+     created_at INTEGER NOT NULL      -- Unix seconds
+   ) STRICT;`,
 ];
 
 const COLUMNS = `id, kind, name, size_bytes, files, source, root, fingerprint, hints, created_at, state, changed_why,
-  bytes_up, peers_served, serve_always, key IS NOT NULL AS has_key`;
+  bytes_up, peers_served, serve_always, downloads_left, key IS NOT NULL AS has_key`;
 
 /** Between two attempts at what SQLite refuses without waiting. */
 const RETRY_MS = 20;
@@ -169,9 +186,8 @@ function checkSecret(database: Database, path: string, { secret, random }: Catal
   );
 }
 
-type Row = Readonly<Record<string, unknown>>;
-
 class SqliteCatalog implements Catalog {
+  readonly transfers: TransferList;
   readonly #database: Database;
   readonly #path: string;
   readonly #options: CatalogOptions;
@@ -182,6 +198,12 @@ class SqliteCatalog implements Catalog {
     this.#path = path;
     this.#options = options;
     this.#wrappingKey = wrappingKey(options.secret);
+    this.transfers = transferList({
+      run: (sql, ...values) => this.#run(sql, ...values),
+      all: (sql, ...values) => this.#all(sql, ...values),
+      wrap: (secret, place) => this.#wrap(secret, place),
+      unwrap: (wrapped, place) => this.#unwrap(wrapped, place),
+    });
   }
 
   begin(id: BlockId): void {
@@ -234,6 +256,15 @@ class SqliteCatalog implements Catalog {
       'UPDATE shares SET bytes_up = bytes_up + ?, peers_served = peers_served + ? WHERE id = ?',
       bytes,
       peers,
+      id,
+    );
+  }
+
+  serveAs(id: BlockId, { serveAlways, downloadsLeft }: Pick<ShareRecord, 'serveAlways' | 'downloadsLeft'>): void {
+    this.#run(
+      'UPDATE shares SET serve_always = ?, downloads_left = ? WHERE id = ?',
+      Number(serveAlways),
+      downloadsLeft ?? null,
       id,
     );
   }
@@ -295,17 +326,24 @@ class SqliteCatalog implements Catalog {
   }
 
   #wrapped(id: BlockId, column: 'key' | 'owner_salt', secret: Uint8Array | undefined): Uint8Array | null {
-    if (secret === undefined) return null;
-    return wrap(this.#wrappingKey, secret, placeOf(id, column), this.#options.random);
+    return secret === undefined ? null : this.#wrap(secret, placeOf(id, column));
   }
 
   #unwrapped(id: BlockId, column: 'key' | 'owner_salt'): Uint8Array | undefined {
     const wrapped = this.#all(`SELECT ${column} AS wrapped FROM shares WHERE id = ?`, id)[0]?.['wrapped'];
     if (wrapped === undefined || wrapped === null) return undefined;
-    const secret = wrapped instanceof Uint8Array ? unwrap(this.#wrappingKey, wrapped, placeOf(id, column)) : undefined;
+    const secret = this.#unwrap(wrapped, placeOf(id, column));
     if (secret === undefined)
       throw this.#damaged(id, column === 'key' ? 'the key of the share' : 'the owner key of the share');
     return secret;
+  }
+
+  #wrap(secret: Uint8Array, place: string): Uint8Array {
+    return wrap(this.#wrappingKey, secret, place, this.#options.random);
+  }
+
+  #unwrap(wrapped: unknown, place: string): Uint8Array | undefined {
+    return wrapped instanceof Uint8Array ? unwrap(this.#wrappingKey, wrapped, place) : undefined;
   }
 
   /** All that `act` changes, or nothing. */
@@ -317,7 +355,7 @@ class SqliteCatalog implements Catalog {
     }
   }
 
-  #run(sql: string, ...values: (string | number | Uint8Array | null)[]): void {
+  #run(sql: string, ...values: Value[]): void {
     try {
       this.#database.prepare(sql).run(...values);
     } catch (error) {
@@ -356,12 +394,13 @@ function recordOf(row: Row): ShareRecord | undefined {
   const source = oneOf(row['source'], ['original', 'copy', 'fetched', 'imported']);
   const state = oneOf(row['state'], ['ready', 'changed']);
   const { name, root, fingerprint, changed_why: changedWhy } = row;
-  const hints = hintsIn(row['hints']);
-  const sizeBytes = count(row['size_bytes']);
-  const files = count(row['files']);
-  const createdAt = count(row['created_at']);
-  const bytesUp = count(row['bytes_up']);
-  const peersServed = count(row['peers_served']);
+  const hints = textsIn(row['hints']);
+  const sizeBytes = countIn(row['size_bytes']);
+  const files = countIn(row['files']);
+  const createdAt = countIn(row['created_at']);
+  const bytesUp = countIn(row['bytes_up']);
+  const peersServed = countIn(row['peers_served']);
+  const downloadsLeft = countIn(row['downloads_left']);
   if (id === undefined || kind === undefined || source === undefined || state === undefined) return undefined;
   if (typeof name !== 'string' || hints === undefined || sizeBytes === undefined || files === undefined)
     return undefined;
@@ -383,32 +422,8 @@ function recordOf(row: Row): ShareRecord | undefined {
     bytesUp,
     peersServed,
     serveAlways: row['serve_always'] === 1n,
+    ...(downloadsLeft !== undefined && { downloadsLeft }),
   };
-}
-
-function idIn(value: unknown): BlockId | undefined {
-  try {
-    return typeof value === 'string' ? parseId(value) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function oneOf<T extends string>(value: unknown, allowed: readonly T[]): T | undefined {
-  return allowed.find(one => one === value);
-}
-
-function count(value: unknown): number | undefined {
-  return typeof value === 'bigint' && value >= 0n && value <= Number.MAX_SAFE_INTEGER ? Number(value) : undefined;
-}
-
-function hintsIn(value: unknown): string[] | undefined {
-  try {
-    const hints: unknown = typeof value === 'string' ? JSON.parse(value) : undefined;
-    return Array.isArray(hints) && hints.every(hint => typeof hint === 'string') ? hints : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 // Primary result codes of SQLite.

@@ -113,6 +113,7 @@ export function shareView(changes: Partial<ShareView> = {}): ShareView {
     createdAt: 1_790_000_000,
     peersServed: 3,
     bytesUp: 1_234_567,
+    always: false,
     ...changes,
   };
 }

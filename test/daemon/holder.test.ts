@@ -27,6 +27,13 @@ const status: Results['status'] = {
   peer: '',
   addresses: [],
   network,
+  holds: true,
+  since: 0,
+  connections: 0,
+  lanPeers: 0,
+  dhtPeers: 0,
+  shares: { total: 0, serving: 0 },
+  transfers: { total: 0, running: 0 },
 };
 
 /** Answers for its status, and does else what the test says. */

@@ -8,7 +8,7 @@ import type { Hint } from '../../src/format/hint.ts';
 import type { BlockId } from '../../src/format/ids.ts';
 import { MAX_BLOCK_BYTES, MAX_HEADER_BYTES } from '../../src/limits.ts';
 import { Inbox } from '../../src/net/inbox.ts';
-import type { Candidate, Channel, Clock, Frame, FoundVia, Network, NetworkStatus } from '../../src/ports.ts';
+import type { Candidate, Channel, ConnectedPeer, Clock, Frame, FoundVia, Network, NetworkStatus } from '../../src/ports.ts';
 
 /** What goes wrong on the way from one node to another. Messages are counted per channel and direction, from 0. */
 export interface Faults {
@@ -110,6 +110,10 @@ class Node implements SimNode {
   status(): NetworkStatus {
     const others = this.#world.nodes.size - 1;
     return { connections: this.open.size, dhtPeers: others, lanPeers: this.#world.isLan() ? others : 0 };
+  }
+
+  peers(): ConnectedPeer[] {
+    return [...this.open].map(({ peer, address }) => ({ peer, address, direction: 'out', since: 0 }));
   }
 
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {

@@ -1,0 +1,130 @@
+/** `shoal daemon`: holds the home, serves what is to be served always, and carries out transfers, until it is stopped. */
+import { resolve } from 'node:path';
+import type { ActionEvent } from '../../src/daemon/actions.ts';
+import { homeFolder } from '../../src/daemon/socket.ts';
+import { isShoalError, ShoalError } from '../../src/errors.ts';
+import { quoted } from '../../src/format/quoted.ts';
+import type { Log } from '../../src/ports.ts';
+import { VERSION } from '../../src/version.ts';
+import { ended, startDaemon, type Report } from '../background.ts';
+import type { Context, Performer } from '../context.ts';
+import { checkLogFile, fileTerminal, logOf, type Level } from '../log.ts';
+import { count } from '../units.ts';
+
+export interface DaemonOptions {
+  /** host:port for the API over TCP. */
+  readonly apiListen?: string;
+  readonly logFile?: string;
+  readonly level: Level;
+}
+
+/** @throws ShoalError `usage`, `in-use`, `home`, `io`; being stopped is no failure */
+export async function daemon(context: Context, options: DaemonOptions): Promise<void> {
+  const { cwd, signal } = context;
+  const logFile = options.logFile === undefined ? undefined : resolve(cwd, options.logFile);
+  if (logFile !== undefined) checkLogFile(logFile);
+  const log = logOf(logFile === undefined ? context.terminal : fileTerminal(logFile), options.level);
+  try {
+    const listen = options.apiListen === undefined ? undefined : parseListen(options.apiListen);
+    const performer = await context.performerWith(log);
+    const closeTcp = listen === undefined ? undefined : await openTcp(context, performer, listen, log);
+    try {
+      await performer.run('daemon', { pid: process.pid }, event => tell(log, event), signal);
+    } finally {
+      await closeTcp?.();
+    }
+  } catch (error) {
+    if (!isShoalError(error, 'interrupted') && !signal.aborted) {
+      if (isShoalError(error)) report({ event: 'failed', code: error.code, message: error.message });
+      throw error;
+    }
+  }
+  log('info', 'stopped');
+}
+
+/** Starts one in the background. */
+export async function detach(context: Context, options: Pick<DaemonOptions, 'apiListen' | 'level'>): Promise<void> {
+  const args = [
+    ...(options.apiListen === undefined ? [] : ['--api-listen', options.apiListen]),
+    ...(options.level === 'info' ? [] : ['--log-level', options.level]),
+  ];
+  const { pid, log } = await startDaemon(context, args);
+  const { terminal } = context;
+  if (terminal.isJson) {
+    terminal.json({ pid, log });
+    return;
+  }
+  terminal.say(`the daemon runs (process ${pid}); its log is ${log}`);
+}
+
+export async function stop({ terminal, performer, signal }: Context): Promise<void> {
+  const { pid } = await performer.run('stop', {}, () => undefined, signal);
+  await ended(pid, signal);
+  if (terminal.isJson) {
+    terminal.json({ pid });
+    return;
+  }
+  terminal.say(`stopped the daemon (process ${pid})`);
+}
+
+/**
+ * Only addresses of this machine's own: what passes is not encrypted.
+ * @throws ShoalError `usage`
+ */
+function parseListen(text: string): { host: string; port: number } {
+  const [, bracketed, plain, port = ''] = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text) ?? [];
+  const name = bracketed ?? plain ?? '';
+  const host = name === 'localhost' ? '127.0.0.1' : name;
+  const isOwn = host === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(host);
+  if (isOwn && Number(port) <= 65_535) return { host, port: Number(port) };
+  throw new ShoalError(
+    'usage',
+    `--api-listen: ${quoted(text)} is not an address of this machine's own with a port, like 127.0.0.1:4700; for other machines use a tunnel such as ssh -L`,
+  );
+}
+
+async function openTcp(
+  { env }: Context,
+  performer: Performer,
+  listen: { readonly host: string; readonly port: number },
+  log: Log,
+): Promise<() => Promise<void>> {
+  const { makeHomeFolder } = await import('../../src/home.ts');
+  const { serveTcp } = await import('../../src/daemon/api.ts');
+  const { loadToken } = await import('../../src/daemon/token.ts');
+  const home = homeFolder(env);
+  await makeHomeFolder(home);
+  const { token, path } = await loadToken(home);
+  const api = await serveTcp(performer, { ...listen, token }, log);
+  log('info', 'the API listens', { host: listen.host, port: api.port, token: path });
+  return () => api.close();
+}
+
+/** What is worth a line of the log. */
+function tell(log: Log, event: ActionEvent): void {
+  switch (event.event) {
+    case 'ready':
+      log('info', `the daemon of shoal ${VERSION} is ready and serves ${count(event.shares, 'share')}`);
+      report({ event: 'ready' });
+      break;
+    case 'transfer': {
+      const { id, state, detail } = event.transfer;
+      if (state === 'done') log('info', `transfer ${id} is done`);
+      if (state === 'failed') log('warn', `transfer ${id} failed: ${detail ?? ''}`);
+      break;
+    }
+    case 'changed':
+      log('warn', 'a share is not served any more, as its files were changed; "shoal shares" tells which one');
+      break;
+    case 'ended':
+      log('info', 'a share is not served any more: it was forgotten, or delivered as often as was wanted');
+      break;
+    default:
+      break;
+  }
+}
+
+/** To the command that started this one in the background. */
+function report(message: Report): void {
+  process.send?.(message);
+}

@@ -1,0 +1,78 @@
+/** `shoal status` and `shoal peers`: how the process that holds the home stands, and with whom it is connected. */
+import type { Results } from '../../src/daemon/actions.ts';
+import { isShoalError } from '../../src/errors.ts';
+import { table, type Column } from '../columns.ts';
+import type { Context } from '../context.ts';
+import { count, formatBytes, formatSeconds } from '../units.ts';
+
+/** @throws ShoalError */
+export async function status({ terminal, performer, signal }: Context): Promise<void> {
+  const result = await performer.run('status', {}, () => undefined, signal);
+  if (terminal.isJson) {
+    terminal.json(result);
+    return;
+  }
+  terminal.result(...(result.holds ? linesOf(result) : nobody(result)));
+}
+
+function nobody({ shares, transfers }: Results['status']): string[] {
+  const waiting = transfers.total === 0 ? '' : `, and ${count(transfers.total, 'transfer')}`;
+  return [
+    `no process holds this home; it has ${count(shares.total, 'share')}${waiting}`,
+    '"shoal daemon --detach" starts a daemon',
+  ];
+}
+
+function linesOf(status: Results['status']): string[] {
+  const { version, pid, daemon, since, peer, addresses, connections, lanPeers, dhtPeers, shares, transfers } = status;
+  const up = formatSeconds(Math.max(0, Date.now() / 1000 - since));
+  const who =
+    daemon === undefined ? 'a command' : daemon.pid === pid ? 'the daemon' : `a command, and daemon ${daemon.pid}`;
+  return [
+    `holder:       ${who} (process ${pid}, shoal ${version}), for ${up}`,
+    `serving:      ${shares.serving} of ${count(shares.total, 'share')}`,
+    `transfers:    ${transfers.running} of ${transfers.total} under way`,
+    `connections:  ${connections}`,
+    `known nodes:  ${lanPeers} on the local network, ${dhtPeers} in the DHT`,
+    `peer id:      ${peer}`,
+    ...addresses.map((address, n) => `${n === 0 ? 'addresses:  ' : '            '}  ${address}`),
+  ];
+}
+
+const HEADS: readonly Column[] = [
+  { title: 'PEER', side: 'left' },
+  { title: 'ADDRESS', side: 'left', shrinks: true },
+  { title: 'BY', side: 'left' },
+  { title: 'FOR', side: 'right' },
+  { title: 'SHARES', side: 'right' },
+  { title: 'UP', side: 'right' },
+];
+
+/** @throws ShoalError */
+export async function peers({ terminal, performer, signal }: Context): Promise<void> {
+  const result = await performer
+    .run('peers', {}, () => undefined, signal)
+    .catch((error: unknown): Results['peers'] => {
+      // Who holds nothing is connected to nobody.
+      if (isShoalError(error, 'usage')) return { peers: [] };
+      throw error;
+    });
+  if (terminal.isJson) {
+    terminal.json(result);
+    return;
+  }
+  if (result.peers.length === 0) {
+    terminal.say('connected to nobody');
+    return;
+  }
+  const now = Date.now() / 1000;
+  const rows = result.peers.map(({ peer, address, direction, since, shares, bytesUp }) => [
+    `…${peer.slice(-8)}`,
+    address.replace(/\/p2p\/[^/]+$/, ''),
+    direction === 'in' ? 'them' : 'us',
+    formatSeconds(Math.max(0, now - since)),
+    String(shares),
+    formatBytes(bytesUp),
+  ]);
+  terminal.result(...table(HEADS, rows, terminal.columns));
+}

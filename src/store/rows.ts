@@ -1,0 +1,32 @@
+/** What is read from a database may be anything: each of these gives undefined for what the program can't have written. */
+import { parseId, type BlockId } from '../format/ids.ts';
+
+/** A row as SQLite gives it, numbers as bigint. */
+export type Row = Readonly<Record<string, unknown>>;
+/** What can be put into a column. */
+export type Value = string | number | Uint8Array | null;
+
+export function idIn(value: unknown): BlockId | undefined {
+  try {
+    return typeof value === 'string' ? parseId(value) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function oneOf<T extends string>(value: unknown, allowed: readonly T[]): T | undefined {
+  return allowed.find(one => one === value);
+}
+
+export function countIn(value: unknown): number | undefined {
+  return typeof value === 'bigint' && value >= 0n && value <= Number.MAX_SAFE_INTEGER ? Number(value) : undefined;
+}
+
+export function textsIn(value: unknown): string[] | undefined {
+  try {
+    const texts: unknown = typeof value === 'string' ? JSON.parse(value) : undefined;
+    return Array.isArray(texts) && texts.every(text => typeof text === 'string') ? texts : undefined;
+  } catch {
+    return undefined;
+  }
+}
