@@ -108,7 +108,8 @@ function tell(log: Log, event: ActionEvent): void {
       report({ event: 'ready' });
       break;
     case 'transfer': {
-      const { id, state, detail } = event.transfer;
+      const { id, state, detail, attached } = event.transfer;
+      if (attached) break;
       if (state === 'done') log('info', `transfer ${id} is done`);
       if (state === 'failed') log('warn', `transfer ${id} failed: ${detail ?? ''}`);
       break;

@@ -8,7 +8,7 @@ import type { NetworkSettings, ShoalNode } from '../node.ts';
 import type { ShareRecord } from '../ports.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
-import { Transfers } from './transfers.ts';
+import { isTransferId, Transfers } from './transfers.ts';
 
 type Emit = (event: ActionEvent) => void;
 type Action<A extends ActionName> = (
@@ -177,11 +177,11 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async pause({ node, transfers }, { id }) {
-    return transfers.has(id) ? transfers.pause(id) : await serveAlways(node, id, false);
+    return isTransferId(id) ? transfers.pause(id) : await serveAlways(node, id, false);
   },
 
   async resume({ node, transfers }, { id }) {
-    return transfers.has(id) ? transfers.resume(id) : await serveAlways(node, id, true);
+    return isTransferId(id) ? transfers.resume(id) : await serveAlways(node, id, true);
   },
 
   async cancel({ transfers }, { id }, _emit, signal) {

@@ -45,6 +45,11 @@ interface Job {
 
 type Ending = { readonly fetched: Fetched } | { readonly error: unknown };
 
+/** Tells the id of a transfer from that of a share. */
+export function isTransferId(text: string): boolean {
+  return /^t[0-9]+$/.test(text);
+}
+
 export class Transfers {
   readonly #node: ShoalNode;
   readonly #jobs = new Map<string, Job>();
@@ -81,7 +86,6 @@ export class Transfers {
     } finally {
       signal.removeEventListener('abort', onAbort);
       this.#jobs.delete(job.id);
-      this.#tell(job);
     }
   }
 
@@ -107,10 +111,6 @@ export class Transfers {
 
   list(): TransferView[] {
     return [...this.#jobs.values()].map(viewOf);
-  }
-
-  has(id: string): boolean {
-    return this.#jobs.has(id);
   }
 
   /** @throws ShoalError `usage` where it is over */
@@ -180,7 +180,7 @@ export class Transfers {
 
   #newId(): string {
     for (;;) {
-      const id = `t${String(randomInt(10_000)).padStart(4, '0')}`;
+      const id = `t${randomInt(1000, 1_000_000)}`;
       if (!this.#jobs.has(id)) return id;
     }
   }
@@ -224,10 +224,11 @@ export class Transfers {
     if (job.stop !== stop || job.state !== 'running') return;
     if ('fetched' in ending) {
       const { path, manifest, sizeBytes } = ending.fetched;
-      Object.assign(job, { state: 'done', path, name: manifest.name, doneBytes: sizeBytes, detail: undefined });
+      const done = { state: 'done', path, name: manifest.name, totalBytes: sizeBytes, doneBytes: sizeBytes } as const;
+      Object.assign(job, { ...done, peers: 0, detail: undefined });
       if (keep && attached === undefined) this.#node.serveAs(link.id, { serveAlways: true });
     } else {
-      Object.assign(job, { state: 'failed', detail: sentenceOf(ending.error) });
+      Object.assign(job, { state: 'failed', peers: 0, detail: sentenceOf(ending.error) });
     }
     this.#keep(job);
     this.#tell(job);

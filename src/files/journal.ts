@@ -9,8 +9,9 @@ import type { Directory, OpenFile } from '../ports.ts';
 /** The name inside the part folder. */
 const JOURNAL = 'journal';
 const RECORD_BYTES = 4;
-/** Records held back at most: a kill loses no more than these, and they are only fetched again. */
+/** Records held back at most, and for how long: a kill loses no more than these, and they are only fetched again. */
 const RECORDS_PER_APPEND = 16;
+const HELD_BACK_MS = 1000;
 const READ_BYTES = 64 * 1024;
 /** Room is taken in such steps, whenever there is no more than AHEAD_BYTES left. */
 const STEP_BYTES = 4096;
@@ -47,6 +48,7 @@ export class Journal {
   #end = 0;
   #reserved = 0;
   #appending: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(file: OpenFile, count: number) {
     this.#file = file;
@@ -66,10 +68,14 @@ export class Journal {
     this.#known[index] = 1;
     this.#due.push(index);
     if (this.#due.length >= RECORDS_PER_APPEND) await this.flush();
+    // What can't be written now is tried again with the next ones.
+    else this.#timer ??= setTimeout(() => void this.flush().catch(() => undefined), HELD_BACK_MS);
   }
 
   /** Writes what was held back. */
   async flush(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     const append = this.#appending.then(() => this.#append());
     this.#appending = append.catch(() => {});
     await append;

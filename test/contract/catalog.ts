@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import { idOf } from '../../src/format/ids.ts';
 import type { BlockId } from '../../src/format/ids.ts';
-import type { Catalog, NewShareRecord } from '../../src/ports.ts';
+import type { Catalog, NewShareRecord, TransferRecord } from '../../src/ports.ts';
 
 /** An id of nothing. */
 export function someId(): BlockId {
@@ -32,6 +32,14 @@ export function someRecord(changes: Partial<NewShareRecord> = {}): NewShareRecor
 /** What a record reads as when it was just added. */
 const fresh = { state: 'ready', hasKey: false, bytesUp: 0, peersServed: 0 } as const;
 
+const LINK = 'shoal:a-link-with-its-key';
+
+/** A transfer that has just begun. */
+function someTransfer(id: string): TransferRecord {
+  const wanted = { output: '/home/someone/to', only: ['*.txt'], force: true, keep: false };
+  return { id, share: someId(), ...wanted, state: 'wanted', createdAt: 1_800_000_000 };
+}
+
 /** Runs the suite. `make` opens an empty catalog; `reopen` closes one and opens it again, as a later process would. */
 export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: Catalog) => Promise<Catalog>): void {
   let catalog: Catalog;
@@ -46,6 +54,42 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
     expect(catalog.keyOf(someId())).to.equal(undefined);
     expect(catalog.ownerSeedOf(someId())).to.equal(undefined);
     expect(catalog.findByRoot('/')).to.deep.equal([]);
+  });
+
+  it('knows how a share is to be served, also when opened again', async () => {
+    const record = someRecord({ serveAlways: false });
+    catalog.add(record, {});
+    catalog.serveAs(record.id, { serveAlways: true, downloadsLeft: 3 });
+    catalog = await reopen(catalog);
+    expect(catalog.get(record.id)).to.deep.equal({ ...record, ...fresh, serveAlways: true, downloadsLeft: 3 });
+    catalog.serveAs(record.id, { serveAlways: false });
+    expect(catalog.get(record.id)).to.deep.equal({ ...record, ...fresh });
+  });
+
+  it('knows transfers and their links, in the order in which they were added, also when opened again', async () => {
+    const [first, second] = [someTransfer('t2'), someTransfer('t1')];
+    catalog.transfers.add(first, LINK);
+    catalog.transfers.add(second, 'another');
+    catalog = await reopen(catalog);
+    expect(catalog.transfers.list()).to.deep.equal([first, second]);
+    expect(catalog.transfers.get('t1')).to.deep.equal(second);
+    expect(catalog.transfers.linkOf('t2')).to.equal(LINK);
+    expect(catalog.transfers.linkOf('t3')).to.equal(undefined);
+  });
+
+  it('knows how a transfer went, and forgets it', async () => {
+    const record = someTransfer('t1');
+    catalog.transfers.add(record, LINK);
+    const failed = { ...record, state: 'failed', detail: 'the disk is full', name: 'trip', sizeBytes: 12 } as const;
+    catalog.transfers.update(failed);
+    const done = { ...record, state: 'done', name: 'trip', sizeBytes: 12, path: '/home/someone/to/trip' } as const;
+    expect(catalog.transfers.list()).to.deep.equal([failed]);
+    catalog.transfers.update(done);
+    catalog = await reopen(catalog);
+    expect(catalog.transfers.list()).to.deep.equal([done]);
+    catalog.transfers.remove('t1');
+    expect(catalog.transfers.list()).to.deep.equal([]);
+    expect(catalog.transfers.linkOf('t1')).to.equal(undefined);
   });
 
   it('knows what was added, also when opened again', async () => {

@@ -5,7 +5,7 @@
 import { expect } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { chown, glob, mkdir, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,6 +40,13 @@ export interface Told {
   readonly complete?: boolean;
   readonly sources?: readonly { readonly via: string; readonly bytes: number }[];
   readonly shares?: readonly Told[];
+  readonly transfers?: readonly Told[];
+  readonly attached?: boolean;
+  readonly detail?: string;
+  readonly downloadsLeft?: number;
+  readonly pid?: number;
+  readonly log?: string;
+  readonly daemon?: { readonly pid: number };
   readonly entries?: readonly { readonly path: string; readonly size: number }[];
 }
 
@@ -236,6 +243,13 @@ export class Sandbox {
     return { command, shared, id: shared.id ?? '', link: shared.link ?? '' };
   }
 
+  /** Starts a daemon, and waits until it is ready. */
+  async daemon(home: string, args: readonly string[] = [], options: StartOptions = {}): Promise<Command> {
+    const command = this.start(home, ['daemon', ...args], options);
+    await command.says(/the daemon of shoal \S+ is ready/);
+    return command;
+  }
+
   /** Fetches to `output` with a home of its own, to its end. */
   async fetch(link: string, output: string, args: readonly string[] = [], options: StartOptions = {}): Promise<Ended> {
     return await this.run('fetcher', ['fetch', link, '-o', output, '--json', '--timeout', '20s', ...args], options);
@@ -244,9 +258,19 @@ export class Sandbox {
   /** Ends all that was started and removes all that was made. No command may have printed a key where it does not belong. */
   async close(hasFailed: boolean): Promise<void> {
     await Promise.all(this.#commands.map(command => command.destroy()));
+    await this.#endDaemons();
     if (hasFailed) console.error(this.#commands.map(command => command.report()).join('\n'));
     await rm(this.folder, { recursive: true, force: true });
     expectNoLeaks(this.#commands);
+  }
+
+  /** Daemons in the background are no children of ours: what a failed test has left of them is found by what they noted. */
+  async #endDaemons(): Promise<void> {
+    for await (const note of glob(this.path('run', '*', '*.pid'))) {
+      const pid = Number(await readFile(note, 'utf8'));
+      const title = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+      if (pid > 1 && title.trim() === 'shoal') process.kill(pid, 'SIGKILL');
+    }
   }
 
   #env(home: string): Record<string, string> {

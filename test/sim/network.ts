@@ -8,7 +8,16 @@ import type { Hint } from '../../src/format/hint.ts';
 import type { BlockId } from '../../src/format/ids.ts';
 import { MAX_BLOCK_BYTES, MAX_HEADER_BYTES } from '../../src/limits.ts';
 import { Inbox } from '../../src/net/inbox.ts';
-import type { Candidate, Channel, ConnectedPeer, Clock, Frame, FoundVia, Network, NetworkStatus } from '../../src/ports.ts';
+import type {
+  Candidate,
+  Channel,
+  ConnectedPeer,
+  Clock,
+  Frame,
+  FoundVia,
+  Network,
+  NetworkStatus,
+} from '../../src/ports.ts';
 
 /** What goes wrong on the way from one node to another. Messages are counted per channel and direction, from 0. */
 export interface Faults {
