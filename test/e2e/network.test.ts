@@ -1,62 +1,8 @@
 /** Machines on a network, each a network namespace: they find each other as they do where people use them. */
 import { expect } from 'chai';
-import { execFileSync } from 'node:child_process';
 import { expectDone, expectFailed, TEST_TIMEOUT_MS, useSandbox, type StartOptions } from './harness.ts';
+import { ip, Lan, obstacle } from './lan.ts';
 import { makeFile, makePlainTree, noise, treeAt } from './tree.ts';
-
-/** Why there can be no namespaces here, or undefined. */
-function obstacle(): string | undefined {
-  if (process.platform !== 'linux') return 'network namespaces are Linux only';
-  if (process.geteuid?.() !== 0) return 'making network namespaces needs root';
-  const name = `shoal-${process.pid}-try`;
-  try {
-    ip('netns', 'add', name);
-    ip('netns', 'del', name);
-    return undefined;
-  } catch (error) {
-    return `iproute2 can not make a network namespace: ${(error as Error).message}`;
-  }
-}
-
-function ip(...args: string[]): void {
-  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
-}
-
-/** Some machines on one switch, 10.77.0.1 and so on. Nothing of it shows outside of the namespaces. */
-class Lan {
-  readonly machines: readonly string[];
-  readonly #switch = `shoal-${process.pid}-switch`;
-  readonly #onExit = (): void => this.close();
-
-  constructor(count: number) {
-    this.machines = Array.from({ length: count }, (_, n) => `shoal-${process.pid}-${n + 1}`);
-    process.once('exit', this.#onExit);
-    ip('netns', 'add', this.#switch);
-    ip('-n', this.#switch, 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0');
-    ip('-n', this.#switch, 'link', 'set', 'br0', 'up');
-    for (const [n, machine] of this.machines.entries()) {
-      const [port, address] = [`port${n + 1}`, `10.77.0.${n + 1}/24`];
-      ip('netns', 'add', machine);
-      ip('-n', this.#switch, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', machine);
-      ip('-n', this.#switch, 'link', 'set', port, 'master', 'br0', 'up');
-      ip('-n', machine, 'link', 'set', 'lo', 'up');
-      ip('-n', machine, 'addr', 'add', address, 'dev', 'eth0');
-      ip('-n', machine, 'link', 'set', 'eth0', 'up');
-      ip('-n', machine, 'route', 'add', '224.0.0.0/4', 'dev', 'eth0');
-    }
-  }
-
-  close(): void {
-    process.off('exit', this.#onExit);
-    for (const name of [this.#switch, ...this.machines]) {
-      try {
-        ip('netns', 'del', name);
-      } catch {
-        // It was not made.
-      }
-    }
-  }
-}
 
 /** As for people who have configured nothing. */
 const UNCONFIGURED = { SHOAL_LISTEN: '', SHOAL_BOOTSTRAP: '', SHOAL_MDNS: '', SHOAL_DHT: '' };
@@ -131,4 +77,80 @@ describe('machines on a network', function () {
     const alone = ['fetch', link, '-o', box.path('nothing'), '--json', '--timeout', '3s'];
     expectFailed(await box.run('dan', alone, on(2, quiet)), 3, 'not-found');
   });
+
+  it('go on with a fetch when one of them got another address meanwhile', async () => {
+    const box = sandbox();
+    const [first = ''] = lan.machines;
+    const off = { SHOAL_DHT: 'off' };
+    const tree = await makePlainTree(box.path('from'), 40_000_000, 'moving');
+    await box.daemon('ann', [], on(1, off));
+    const { link = '' } = (await box.run('ann', ['share', tree, '--json'], on(1, off))).last('shared');
+    slow(first, '40mbit');
+    try {
+      const fetching = box.start(
+        'bob',
+        ['fetch', link, '-o', box.path('to'), '--json', '--timeout', '90s'],
+        on(2, off),
+      );
+      await fetching.event('progress', ({ doneBytes = 0 }) => doneBytes > 4_000_000);
+      ip('-n', first, 'addr', 'del', '10.77.0.1/24', 'dev', 'eth0');
+      ip('-n', first, 'addr', 'add', '10.77.0.11/24', 'dev', 'eth0');
+      ip('-n', first, 'route', 'replace', '224.0.0.0/4', 'dev', 'eth0');
+      expectDone(await fetching.ended);
+    } finally {
+      unslow(first);
+    }
+    expect(await treeAt(box.path('to'))).to.deep.equal(await treeAt(tree));
+  });
+
+  it('go on with a fetch when one of them slept for a while', async () => {
+    const box = sandbox();
+    const [first = ''] = lan.machines;
+    const off = { SHOAL_DHT: 'off' };
+    const tree = await makePlainTree(box.path('from'), 40_000_000, 'sleeping');
+    const daemon = await box.daemon('ann', [], on(1, off));
+    const { link = '' } = (await box.run('ann', ['share', tree, '--json'], on(1, off))).last('shared');
+    slow(first, '40mbit');
+    try {
+      const fetching = box.start(
+        'bob',
+        ['fetch', link, '-o', box.path('to'), '--json', '--timeout', '90s'],
+        on(2, off),
+      );
+      await fetching.event('progress', ({ doneBytes = 0 }) => doneBytes > 4_000_000);
+      daemon.kill('SIGSTOP');
+      await fetching.event('waiting');
+      daemon.kill('SIGCONT');
+      expectDone(await fetching.ended);
+    } finally {
+      unslow(first);
+    }
+    expect(await treeAt(box.path('to'))).to.deep.equal(await treeAt(tree));
+  });
 });
+
+/** What a machine sends goes no faster than this. */
+function slow(machine: string, rate: string): void {
+  ip(
+    'netns',
+    'exec',
+    machine,
+    'tc',
+    'qdisc',
+    'add',
+    'dev',
+    'eth0',
+    'root',
+    'tbf',
+    'rate',
+    rate,
+    'burst',
+    '64kb',
+    'latency',
+    '50ms',
+  );
+}
+
+function unslow(machine: string): void {
+  ip('netns', 'exec', machine, 'tc', 'qdisc', 'del', 'dev', 'eth0', 'root');
+}
