@@ -249,6 +249,18 @@ function addDaemon(program: Command, contextOf: ContextFor): void {
       await peers(context);
     });
 
+  program
+    .command('relays')
+    .description('relays that keep and pass on what is shared')
+    .command('list')
+    .description('the relays of this home')
+    .action(async (_flags: unknown, command: Command) => {
+      const { terminal } = await contextOf(command);
+      // There are none before relays can be added.
+      if (terminal.isJson) terminal.json({ relays: [] });
+      else terminal.say('no relays are known to this home');
+    });
+
   const transfers = program
     .command('transfers')
     .description('what is being fetched in this home')

@@ -98,7 +98,10 @@ class ShareView {
   }
 
   #until({ id, always, downloadsLeft }: Results['share']): string {
-    const times = downloadsLeft === undefined ? '' : ` until ${count(downloadsLeft, 'peer')} got it all`;
+    const times =
+      downloadsLeft === undefined
+        ? ''
+        : ` until ${count(downloadsLeft, 'peer')} ${downloadsLeft === 1 ? 'has' : 'have'} got it all`;
     if (!always) return `serving${times || ' until Ctrl-C'}`;
     this.#isHandedOver = true;
     return `the daemon serves it${times}; to stop that: shoal forget ${id.slice(0, SHORT_ID_CHARS)}`;

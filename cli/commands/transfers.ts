@@ -29,7 +29,7 @@ export async function list({ terminal, performer, signal }: Context): Promise<vo
   }
   terminal.result(...table(HEADS, result.transfers.map(rowOf), terminal.columns));
   for (const { id, state, detail, path } of result.transfers) {
-    if (detail !== undefined) terminal.say(`${id} ${state === 'running' ? 'waits' : `is ${state}`}: ${detail}`);
+    if (detail !== undefined) terminal.say(`${id} ${state === 'running' ? 'waits' : state}: ${detail}`);
     else if (path !== undefined) terminal.say(`${id} is in ${path}`);
   }
 }
