@@ -32,12 +32,12 @@ function clockTime(time: Date): string {
 }
 
 /** A terminal whose talk goes to a file: when that is full it gets the suffix `.1`, and a new one is begun. */
-export function fileTerminal(path: string): Terminal {
+export function fileTerminal(path: string, maxBytes = MAX_LOG_BYTES): Terminal {
   const file: Output = {
     write: text => {
       try {
         appendFileSync(path, text, { mode: 0o600 });
-        if (statSync(path).size > MAX_LOG_BYTES) renameSync(path, `${path}.1`);
+        if (statSync(path).size > maxBytes) renameSync(path, `${path}.1`);
       } catch {
         // A daemon goes on without its log: the disk may be full, and there is nobody to tell.
       }

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { fileTerminal, logOf } from '../../cli/log.ts';
 import { Terminal } from '../../cli/terminal.ts';
 import type { Results } from '../../src/daemon/actions.ts';
-import { MAX_LOG_BYTES } from '../../src/limits.ts';
 import { runWith, Screen, SHARE_ID, shareView, untilAborted } from './world.ts';
 
 const PEER = '12D3KooWEk6UW6kS4Up4K1hr9SAgMv9NDj2BSc3dkRB1essCYP2y';
@@ -208,10 +207,9 @@ describe('The log of a daemon', () => {
     const folder = await mkdtemp(join(tmpdir(), 'shoal-log-'));
     try {
       const path = join(folder, 'daemon.log');
-      const log = logOf(fileTerminal(path), 'info');
-      const text = 'x'.repeat(MAX_LOG_BYTES / 4);
-      for (let n = 0; n < 10; n++) log('info', `${n} ${text}`);
-      expect((await stat(path)).size + (await stat(`${path}.1`)).size).to.be.lessThan(2.6 * MAX_LOG_BYTES);
+      const log = logOf(fileTerminal(path, 1000), 'info');
+      for (let n = 0; n < 10; n++) log('info', `${n} ${'x'.repeat(200)}`);
+      expect((await stat(path)).size + (await stat(`${path}.1`)).size).to.be.within(1000, 2600);
       expect((await stat(path)).mode & 0o077).to.equal(0);
       expect((await readFile(`${path}.1`, 'utf8')) + (await readFile(path, 'utf8'))).to.include('"message":"9 x');
     } finally {
