@@ -189,6 +189,8 @@ export const REANNOUNCE_MS = 6 * 3600_000;
 export const LOOKUP_INTERVAL_MS = 10_000;
 /** One look-up or announcement of one key takes no longer. */
 export const DHT_QUERY_TIMEOUT_MS = 60_000;
+/** Where nobody is known to announce to, that is looked for again after this time at most; it costs nothing. */
+export const MAX_ALONE_CHECK_MS = 4_000;
 /** Announcements under way at once. */
 export const MAX_PARALLEL_ANNOUNCEMENTS = 4;
 /** How often a node looks whether its addresses or the clock have jumped, and then announces again. */

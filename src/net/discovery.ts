@@ -1,6 +1,5 @@
 /** Finding who has a share, and being found: link hints, the local network and the DHT, all at once (docs/protocol.md). */
 import type { PeerInfo } from '@libp2p/interface';
-import type { KadDHT } from '@libp2p/kad-dht';
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
 import { dayOf, rendezvous, type BlockId } from '../format/ids.ts';
 import type { Hint } from '../format/hint.ts';
@@ -9,21 +8,14 @@ import {
   LOOKUP_INTERVAL_MS,
   MAX_CANDIDATES,
   MAX_CLOCK_DRIFT_MS,
-  MAX_PARALLEL_ANNOUNCEMENTS,
-  MAX_RETRY_MS,
   MIN_RETRY_MS,
   NETWORK_CHECK_MS,
-  REANNOUNCE_MS,
 } from '../limits.ts';
 import type { Candidate, Clock, Log } from '../ports.ts';
+import { Announcer } from './announcing.ts';
+import type { Dht } from './dht.ts';
 import type { Gater } from './gater.ts';
 import type { Lan } from './lan.ts';
-
-/** What is used of kad-dht. */
-export type Dht = Pick<KadDHT, 'findProviders' | 'provide' | 'cancelReprovide' | 'getMode'> & {
-  /** In every instance, though not in kad-dht's own type. */
-  readonly routingTable?: { readonly size: number };
-};
 
 /** What discovery works with; without `dht` or `lan` those ways are not taken. */
 export interface Surroundings {
@@ -41,11 +33,8 @@ export interface Surroundings {
 export class Discovery {
   readonly #around: Surroundings;
   readonly #stopped = new AbortController();
-  readonly #announced = new Map<BlockId, AbortController>();
-  /** Naps that a change of the network ends. */
-  readonly #naps = new Set<AbortController>();
+  #announcer: Announcer | undefined;
   readonly #running = new Set<Promise<void>>();
-  readonly #turns: Turns = new Turns(MAX_PARALLEL_ANNOUNCEMENTS);
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -74,17 +63,18 @@ export class Discovery {
   }
 
   announce(id: BlockId): void {
-    if (this.#announced.has(id) || this.#around.dht === undefined) return;
-    const ended = new AbortController();
-    this.#announced.set(id, ended);
-    const { dht } = this.#around;
-    const until = AbortSignal.any([ended.signal, this.#stopped.signal]);
-    this.#run(until, () => this.#keepAnnounced(dht, id, until));
+    const { dht, clock, log } = this.#around;
+    if (dht === undefined) return;
+    if (this.#announcer === undefined) {
+      const announcer = new Announcer(dht, clock, log);
+      this.#announcer = announcer;
+      this.#run(this.#stopped.signal, () => announcer.run(this.#stopped.signal));
+    }
+    this.#announcer.announce(id);
   }
 
   unannounce(id: BlockId): void {
-    this.#announced.get(id)?.abort();
-    this.#announced.delete(id);
+    this.#run(this.#stopped.signal, async () => this.#announcer?.unannounce(id));
   }
 
   #fromHints(hints: readonly Hint[], found: Found): void {
@@ -139,59 +129,6 @@ export class Discovery {
     found.add({ peer, addresses: usable.map(address => withPeer(address, peer)), via: 'dht' });
   }
 
-  async #keepAnnounced(dht: Dht, id: BlockId, signal: AbortSignal): Promise<void> {
-    let days: number[] = [];
-    try {
-      for (let retryMs = MIN_RETRY_MS; ;) {
-        const today = dayOf(this.#around.clock.now() / 1000);
-        const wanted = [today, today + 1];
-        await this.#withdraw(
-          dht,
-          id,
-          days.filter(day => !wanted.includes(day)),
-        );
-        days = wanted;
-        const told = await Promise.all(days.map(day => this.#turns.take(() => this.#provide(dht, id, day, signal))));
-        const done = told.every(peers => peers > 0);
-        this.#around.log('debug', done ? 'announced a share' : 'nobody took an announcement yet', {
-          peers: Math.min(...told),
-        });
-        await this.#nap(done ? this.#untilAnnouncedAgain() : retryMs, signal);
-        retryMs = done ? MIN_RETRY_MS : Math.min(2 * retryMs, MAX_RETRY_MS);
-      }
-    } finally {
-      // kad-dht would go on announcing what it once was told to.
-      if (!this.#stopped.signal.aborted) await this.#withdraw(dht, id, days);
-    }
-  }
-
-  #untilAnnouncedAgain(): number {
-    const now = this.#around.clock.now();
-    const nextDay = (dayOf(now / 1000) + 1) * 86_400_000;
-    return Math.min(REANNOUNCE_MS, nextDay - now);
-  }
-
-  /** Announces under the key of one day; returns how many peers took it. With nobody to tell a client does not even try. */
-  async #provide(dht: Dht, id: BlockId, day: number, signal: AbortSignal): Promise<number> {
-    signal.throwIfAborted();
-    if (dht.getMode() === 'client' && routingTableSize(dht) === 0) return 0;
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(DHT_QUERY_TIMEOUT_MS)]);
-    let peers = 0;
-    try {
-      for await (const event of dht.provide(rendezvous(id, day), { signal: limited })) {
-        if (event.name === 'PEER_RESPONSE' && event.messageName === 'ADD_PROVIDER') peers++;
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      this.#around.log('debug', 'an announcement failed', { reason: (error as Error).message });
-    }
-    return peers;
-  }
-
-  async #withdraw(dht: Dht, id: BlockId, days: readonly number[]): Promise<void> {
-    await Promise.all(days.map(day => dht.cancelReprovide(rendezvous(id, day))));
-  }
-
   /** After a change of addresses, or when the machine slept, everything is announced again at once. */
   async #noticeChanges(): Promise<void> {
     const { clock } = this.#around;
@@ -200,22 +137,8 @@ export class Discovery {
       await clock.sleep(NETWORK_CHECK_MS, this.#stopped.signal);
       const now = look();
       const moved = now.addresses !== before.addresses || Math.abs(now.driftMs - before.driftMs) > MAX_CLOCK_DRIFT_MS;
-      if (moved) this.#naps.forEach(nap => nap.abort());
+      if (moved) this.#announcer?.again();
       before = now;
-    }
-  }
-
-  /** Sleeps until the time is over or the network changed. */
-  async #nap(ms: number, signal: AbortSignal): Promise<void> {
-    const nap = new AbortController();
-    this.#naps.add(nap);
-    try {
-      await this.#around.clock.sleep(ms, AbortSignal.any([signal, nap.signal]));
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!nap.signal.aborted) throw error;
-    } finally {
-      this.#naps.delete(nap);
     }
   }
 
@@ -233,11 +156,6 @@ export class Discovery {
 function withPeer(address: Multiaddr, peer: string): string {
   const text = address.toString();
   return text.endsWith(`/p2p/${peer}`) ? text : `${text}/p2p/${peer}`;
-}
-
-/** How many DHT servers this node knows. */
-export function routingTableSize(dht: Dht): number {
-  return dht.routingTable?.size ?? 0;
 }
 
 /** Candidates on their way from all the ways of finding to who asked, until the signal; those it can't take in time are dropped. */
@@ -267,28 +185,6 @@ class Found {
       }
     } finally {
       this.#signal.removeEventListener('abort', wake);
-    }
-  }
-}
-
-/** At most so many of the given pieces of work run at once; the others wait for their turn. */
-class Turns {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(atOnce: number) {
-    this.#free = atOnce;
-  }
-
-  async take<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>(resolve => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
     }
   }
 }

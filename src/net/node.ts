@@ -31,7 +31,8 @@ import {
 } from '../limits.ts';
 import type { Candidate, Channel, Clock, ConnectedPeer, Log, Network, NetworkStatus } from '../ports.ts';
 import { Crowd } from './crowd.ts';
-import { Discovery, routingTableSize } from './discovery.ts';
+import { Discovery } from './discovery.ts';
+import { routingTableSize } from './dht.ts';
 import { connectionGater, Gater, placeOf } from './gater.ts';
 import { Lan } from './lan.ts';
 import { lazyTls, lazyWebSockets } from './lazy.ts';

@@ -7,7 +7,8 @@ import type { CID } from 'multiformats/cid';
 import { parseHint } from '../../src/format/hint.ts';
 import { dayOf, idOf, rendezvous } from '../../src/format/ids.ts';
 import { LOOKUP_INTERVAL_MS, MIN_RETRY_MS, NETWORK_CHECK_MS, REANNOUNCE_MS } from '../../src/limits.ts';
-import { Discovery, type Dht } from '../../src/net/discovery.ts';
+import type { Dht } from '../../src/net/dht.ts';
+import { Discovery } from '../../src/net/discovery.ts';
 import { Gater } from '../../src/net/gater.ts';
 import type { Candidate } from '../../src/ports.ts';
 import { ManualClock } from './harness.ts';
@@ -124,13 +125,17 @@ describe('Discovery', () => {
       await dht.until(dht.provided, 2);
     });
 
-    it('as a server keeps its own announcement even when it knows nobody, and does not take it for told', async () => {
+    it('as a server keeps its own announcement where it knows nobody, and announces again once it knows somebody', async () => {
       dht.mode = 'server';
       dht.routingTable.size = 0;
       discovery.announce(ID);
       await asleep(1);
       expect(dht.provided.length).to.equal(2);
       clock.advance(MIN_RETRY_MS);
+      await asleep(1);
+      expect(dht.provided.length).to.equal(2);
+      dht.routingTable.size = 1;
+      clock.advance(2 * MIN_RETRY_MS);
       await dht.until(dht.provided, 4);
     });
 
