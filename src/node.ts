@@ -167,8 +167,10 @@ export class ShoalNode {
 
   /** Says whether a share is served whenever there is a daemon, and how often it is to be delivered. */
   serveAs(id: BlockId, how: Pick<ShareRecord, 'serveAlways' | 'downloadsLeft'>): void {
-    this.#needHome().catalog.serveAs(id, how);
-    this.#followDaemon(id);
+    const { catalog } = this.#needHome();
+    catalog.serveAs(id, how);
+    const record = catalog.get(id);
+    if (record !== undefined) this.#followDaemon(record);
   }
 
   /**
@@ -177,18 +179,17 @@ export class ShoalNode {
    */
   serveAlways(): () => void {
     this.#always ??= new Map();
-    for (const { id } of this.#needHome().catalog.list()) this.#followDaemon(id);
+    for (const record of this.#needHome().catalog.list()) this.#followDaemon(record);
     return () => {
       for (const stop of this.#always?.values() ?? []) stop();
       this.#always = undefined;
     };
   }
 
-  #followDaemon(id: BlockId): void {
+  #followDaemon({ id, serveAlways, state, downloadsLeft }: ShareRecord): void {
     const always = this.#always;
     if (always === undefined) return;
-    const record = this.#needHome().catalog.get(id);
-    const isWanted = record?.serveAlways === true && record.state === 'ready' && record.downloadsLeft !== 0;
+    const isWanted = serveAlways && state === 'ready' && downloadsLeft !== 0;
     if (isWanted && !always.has(id)) always.set(id, this.serve(id));
     if (isWanted) return;
     always.get(id)?.();
@@ -200,8 +201,9 @@ export class ShoalNode {
     return this.#server !== undefined;
   }
 
-  isServed(id: BlockId): boolean {
-    return this.#server?.has(id) === true;
+  /** How many shares are served now. */
+  get served(): number {
+    return this.#wanted.size;
   }
 
   /** What a peer that is being served gets of this home, and has been sent since it came. */

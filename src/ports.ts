@@ -345,6 +345,8 @@ export interface Catalog {
   get(id: BlockId): ShareRecord | undefined;
   /** In the order in which they were created. Leaves out what is damaged. */
   list(): ShareRecord[];
+  /** How many shares there are. */
+  count(): number;
   /** Shares of the file or folder at exactly this path, in the order in which they were created. */
   findByRoot(root: string): ShareRecord[];
   /** The bytes of the file key, where the home has it. */

@@ -144,7 +144,6 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async status({ node, network, transfers, since, daemon }) {
     const meeting = node.network?.status() ?? { connections: 0, lanPeers: 0, dhtPeers: 0 };
-    const records = node.home?.catalog.list() ?? [];
     const all = transfers.list();
     return Promise.resolve({
       version: VERSION,
@@ -157,7 +156,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       ...(daemon === undefined ? {} : { daemon: { pid: daemon.pid } }),
       since,
       ...meeting,
-      shares: { total: records.length, serving: records.filter(({ id }) => node.isServed(id)).length },
+      shares: { total: node.home?.catalog.count() ?? 0, serving: node.served },
       transfers: { total: all.length, running: all.filter(({ state }) => state === 'running').length },
     });
   },
@@ -206,8 +205,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     const { node, transfers } = on;
     const ends = [watch(on, emit), node.serveAlways(), transfers.carryOut()];
     try {
-      const shares = node.home?.catalog.list().filter(({ id }) => node.isServed(id)).length ?? 0;
-      emit({ event: 'ready', addresses: node.network?.addresses() ?? [], shares });
+      emit({ event: 'ready', addresses: node.network?.addresses() ?? [], shares: node.served });
       await aborted(AbortSignal.any([signal, stop.signal]));
       signal.throwIfAborted();
       return {};

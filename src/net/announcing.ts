@@ -19,9 +19,8 @@ interface Announced {
   /** When it is to be announced the next time, by the monotonic clock. */
   dueMs: number;
   retryMs: number;
-  /** Ended when it is not to be announced any more. */
-  readonly ended: AbortController;
-  isBusy: boolean;
+  /** While it is being announced: ends that. */
+  busy: AbortController | undefined;
 }
 
 /** One loop for all shares: a node of a thousand does nothing as long as none is due, or as there is nobody to tell. */
@@ -42,8 +41,7 @@ export class Announcer {
 
   announce(id: BlockId): void {
     if (this.#shares.has(id)) return;
-    const announced = { days: [], dueMs: 0, retryMs: MIN_RETRY_MS, isBusy: false };
-    this.#shares.set(id, { ...announced, ended: new AbortController() });
+    this.#shares.set(id, { days: [], dueMs: 0, retryMs: MIN_RETRY_MS, busy: undefined });
     this.#nap.abort();
   }
 
@@ -51,9 +49,9 @@ export class Announcer {
   async unannounce(id: BlockId): Promise<void> {
     const announced = this.#shares.get(id);
     this.#shares.delete(id);
-    announced?.ended.abort();
     // What is on the way is withdrawn when it ends.
-    if (announced !== undefined && !announced.isBusy) await this.#withdraw(id, announced.days);
+    if (announced?.busy !== undefined) announced.busy.abort();
+    else if (announced !== undefined) await this.#withdraw(id, announced.days);
   }
 
   /** Announces everything again at once: addresses have changed, or the machine slept. */
@@ -91,8 +89,9 @@ export class Announcer {
   async #tell(id: BlockId, stop: AbortSignal): Promise<void> {
     const announced = this.#shares.get(id);
     if (announced === undefined) return;
-    const signal = AbortSignal.any([stop, announced.ended.signal]);
-    announced.isBusy = true;
+    const busy = new AbortController();
+    const signal = AbortSignal.any([stop, busy.signal]);
+    announced.busy = busy;
     try {
       const today = this.#today();
       const wanted = [today, today + 1];
@@ -108,10 +107,10 @@ export class Announcer {
       announced.retryMs = isTold ? MIN_RETRY_MS : Math.min(2 * announced.retryMs, MAX_RETRY_MS);
     } catch (error) {
       stop.throwIfAborted();
-      if (!announced.ended.signal.aborted) throw error;
+      if (!busy.signal.aborted) throw error;
     } finally {
-      announced.isBusy = false;
-      if (announced.ended.signal.aborted && !stop.aborted) await this.#withdraw(id, announced.days);
+      announced.busy = undefined;
+      if (busy.signal.aborted && !stop.aborted) await this.#withdraw(id, announced.days);
     }
   }
 

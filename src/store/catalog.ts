@@ -229,6 +229,10 @@ class SqliteCatalog implements Catalog {
     return this.#all(`SELECT ${COLUMNS} FROM shares ORDER BY created_at, id`).flatMap(row => recordOf(row) ?? []);
   }
 
+  count(): number {
+    return Number(this.#all('SELECT count(*) AS shares FROM shares')[0]?.['shares']);
+  }
+
   findByRoot(root: string): ShareRecord[] {
     const rows = this.#all(`SELECT ${COLUMNS} FROM shares WHERE root = ? ORDER BY created_at, id`, root);
     return rows.flatMap(row => recordOf(row) ?? []);

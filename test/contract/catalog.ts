@@ -50,6 +50,7 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
 
   it('is empty at first', () => {
     expect(catalog.list()).to.deep.equal([]);
+    expect(catalog.count()).to.equal(0);
     expect(catalog.get(someId())).to.equal(undefined);
     expect(catalog.keyOf(someId())).to.equal(undefined);
     expect(catalog.ownerSeedOf(someId())).to.equal(undefined);
