@@ -204,6 +204,8 @@ export const MAX_CLOCK_DRIFT_MS = 60_000;
 export const LAN_QUERY_MS = 2_000;
 export const LAN_EAGER_MS = 10_000;
 export const MAX_LAN_QUERY_MS = 60_000;
+/** Who looks around waits so long for others to answer. */
+export const SURVEY_MS = 3_000;
 /** Peers of the local network that are remembered. */
 export const MAX_LAN_PEERS = 256;
 /** Addresses told by the local network that may be dialled. */

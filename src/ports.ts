@@ -152,6 +152,12 @@ export interface ConnectedPeer {
   readonly since: number;
 }
 
+/** What a look around has found. */
+export interface Survey extends NetworkStatus {
+  /** Whether what this node says to the whole local network comes back to it; `off` where it says nothing there. */
+  readonly multicast: 'heard' | 'unheard' | 'off';
+}
+
 /** Peers, how they are found, and channels to them. */
 export interface Network {
   /** This node's peer id, as text. */
@@ -160,6 +166,8 @@ export interface Network {
   addresses(): string[];
   status(): NetworkStatus;
   peers(): ConnectedPeer[];
+  /** Looks for peers in every way, for as long as it takes who is there to answer. @throws the signal's reason */
+  survey(signal: AbortSignal): Promise<Survey>;
   /** @throws ShoalError `not-found` when the peer can not be reached, `protocol` when it does not speak `protocol`. */
   connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel>;
   /** Answers channels of `protocol`. The handler owns the channel; when it throws, the channel is aborted. */

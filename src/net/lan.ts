@@ -1,4 +1,5 @@
 /** Peers on the local network: libp2p's mDNS, asked more often while something is being looked for. */
+import { randomUUID } from 'node:crypto';
 import type { PeerDiscovery, PeerInfo } from '@libp2p/interface';
 import { mdns, type MulticastDNSComponents } from '@libp2p/mdns';
 import type { Multiaddr } from '@multiformats/multiaddr';
@@ -11,6 +12,8 @@ export interface Neighbour {
   readonly addresses: readonly Multiaddr[];
 }
 
+/** A question that does not come back within this time is not heard. */
+const ECHO_MS = 1_000;
 /** Nodes that are not ours answer to other names. */
 const SERVICE = '_shoal._udp.local';
 
@@ -53,6 +56,24 @@ export class Lan {
     }
   }
 
+  /** Whether a question to the local network is heard by who asked it; firewalls often let nothing of the kind pass. */
+  async hearsItself(signal: AbortSignal): Promise<boolean> {
+    const asked = `${randomUUID()}.${SERVICE}`;
+    const heard = Promise.withResolvers<boolean>();
+    const listener = ({ questions = [] }: MulticastQuery): void => {
+      if (questions.some(({ name }) => name === asked)) heard.resolve(true);
+    };
+    if (!isQueryable(this.#discovery)) return false;
+    const { mdns } = this.#discovery;
+    mdns?.on('query', listener);
+    mdns?.query({ questions: [{ name: asked, type: 'PTR' }] });
+    try {
+      return await Promise.race([heard.promise, this.#clock.sleep(ECHO_MS, signal).then(() => false)]);
+    } finally {
+      mdns?.off('query', listener);
+    }
+  }
+
   /** Several searches at once ask together no more often than one. */
   #ask(): void {
     const now = this.#clock.monotonic();
@@ -74,7 +95,15 @@ export class Lan {
 
 /** libp2p's mDNS has its socket in a public property that its type does not show. */
 interface Queryable {
-  mdns?: { query(query: { questions: { name: string; type: string }[] }): void };
+  mdns?: {
+    query(query: MulticastQuery): void;
+    on(event: 'query', listener: (query: MulticastQuery) => void): void;
+    off(event: 'query', listener: (query: MulticastQuery) => void): void;
+  };
+}
+
+interface MulticastQuery {
+  readonly questions?: readonly { readonly name: string; readonly type: string }[];
 }
 
 function isQueryable(discovery: PeerDiscovery | undefined): discovery is PeerDiscovery & Queryable {

@@ -28,8 +28,9 @@ import {
   MAX_RETRY_MS,
   MAX_STREAM_WINDOW_BYTES,
   MIN_RETRY_MS,
+  SURVEY_MS,
 } from '../limits.ts';
-import type { Candidate, Channel, Clock, ConnectedPeer, Log, Network, NetworkStatus } from '../ports.ts';
+import type { Candidate, Channel, Clock, ConnectedPeer, Log, Network, NetworkStatus, Survey } from '../ports.ts';
 import { Crowd } from './crowd.ts';
 import { Discovery } from './discovery.ts';
 import { routingTableSize } from './dht.ts';
@@ -230,6 +231,18 @@ class Libp2pNetwork implements Network {
       direction: direction === 'inbound' ? 'in' : 'out',
       since: Math.floor(timeline.open / 1000),
     }));
+  }
+
+  async survey(signal: AbortSignal): Promise<Survey> {
+    const ended = AbortSignal.any([signal, AbortSignal.timeout(SURVEY_MS)]);
+    const lan = this.#lan;
+    const [hears] = await Promise.all([
+      lan?.hearsItself(signal),
+      lan?.search(() => undefined, ended).catch(() => undefined) ?? this.#clock.sleep(SURVEY_MS, signal),
+    ]);
+    signal.throwIfAborted();
+    const multicast = hears === undefined ? 'off' : hears ? 'heard' : 'unheard';
+    return { ...this.status(), multicast };
   }
 
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {

@@ -17,6 +17,7 @@ import type {
   FoundVia,
   Network,
   NetworkStatus,
+  Survey,
 } from '../../src/ports.ts';
 
 /** What goes wrong on the way from one node to another. Messages are counted per channel and direction, from 0. */
@@ -123,6 +124,11 @@ class Node implements SimNode {
 
   peers(): ConnectedPeer[] {
     return [...this.open].map(({ peer, address }) => ({ peer, address, direction: 'out', since: 0 }));
+  }
+
+  async survey(): Promise<Survey> {
+    await turn();
+    return { ...this.status(), multicast: this.#world.isLan() ? 'heard' : 'off' };
   }
 
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {
