@@ -16,9 +16,9 @@ export interface Performer extends Actor {
   ): Promise<Results['fetch']>;
 }
 
-export interface Context {
+/** What there is before any setting is read. */
+export interface Surroundings {
   readonly terminal: Terminal;
-  readonly performer: Performer;
   readonly signal: AbortSignal;
   /** What relative paths are relative to. */
   readonly cwd: string;
@@ -26,6 +26,10 @@ export interface Context {
   readonly stdin: Readable;
   /** For the content of a file; all else goes through the terminal. */
   readonly stdout: NodeJS.WritableStream;
+}
+
+export interface Context extends Surroundings {
+  readonly performer: Performer;
 }
 
 /**

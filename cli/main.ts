@@ -4,8 +4,9 @@ import type { Readable } from 'node:stream';
 import { CommanderError } from 'commander';
 import { exitCodeOf, fileError, isShoalError, ShoalError } from '../src/errors.ts';
 import { VERSION } from '../src/version.ts';
+import { loadSettings } from './config-place.ts';
 import type { Performer } from './context.ts';
-import { programOf } from './program.ts';
+import { programOf, type MakeContext } from './program.ts';
 import { holdsKey } from './secrets.ts';
 import { askedOf, networkOf, type GlobalOptions } from './settings.ts';
 import { standardOutput } from './stdout.ts';
@@ -29,10 +30,12 @@ export interface World {
 export async function run(world: World): Promise<number> {
   const { args, terminal, signal, performerOf, ...others } = world;
   const print = (text: string): void => terminal.result(...text.trimEnd().split('\n'));
-  const program = programOf(VERSION, print, async options => {
+  const surroundings = { ...others, terminal, signal };
+  const contextOf: MakeContext = async options => {
     if (isRunByNpm(others.env) && args.some(holdsKey)) terminal.say(SHOWN_BY_NPM);
-    return { ...others, terminal, signal, performer: await performerOf(options, terminal) };
-  });
+    return { ...surroundings, performer: await performerOf(options, terminal) };
+  };
+  const program = programOf(VERSION, print, contextOf, surroundings);
   try {
     if (args.length === 0) throw new ShoalError('usage', 'no command is given; "shoal --help" lists them');
     await program.parseAsync(args, { from: 'user' });
@@ -158,12 +161,12 @@ function stopOnSignals(stop: AbortController): void {
 }
 
 async function sessionPerformer(options: GlobalOptions, terminal: Terminal): Promise<Performer> {
-  const network = networkOf(options, process.env);
+  const settings = await loadSettings(options, process.env, process.cwd());
   const { fetchTo, homeFolder, perform } = await import('../src/daemon/session.ts');
   const session = {
     home: homeFolder(process.env),
-    network,
-    asked: askedOf(options, process.env),
+    network: networkOf(settings),
+    asked: askedOf(settings),
     log: (level: string, message: string, fields?: Readonly<Record<string, unknown>>): void => {
       if (options.debug === true)
         terminal.warn(`${level}: ${message}${fields === undefined ? '' : ` ${format('%j', fields)}`}`);

@@ -219,3 +219,14 @@ export const HOLDER_RETRY_MS = 100;
 export const PART_PATIENCE_MS = 3_000;
 /** Another import or fetch of the same share into the same home that is just ending is waited for. */
 export const SHARE_PATIENCE_MS = 3_000;
+
+// Configuration.
+
+/** A configuration file, of which the template takes a tenth: its parser needs a multiple of that in memory and time. */
+export const MAX_CONFIG_BYTES = 64 * KiB;
+/** Sections within sections that are looked into; a program has one level. */
+export const MAX_CONFIG_DEPTH = 4;
+/** Problems of one file that are told; with more, all of it is wrong. */
+export const MAX_CONFIG_PROBLEMS = 20;
+/** The most connections that can be asked for: the ports of one address. */
+export const MAX_CHOSEN_CONNECTIONS = 65_535;
