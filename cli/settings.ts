@@ -218,7 +218,7 @@ export type GlobalOptions = {
   readonly debug?: true;
   /** The configuration file. */
   readonly config?: string;
-} & { readonly [S in SettingName]?: string | readonly string[] | boolean };
+} & Readonly<Partial<Record<SettingName, string | readonly string[] | boolean>>>;
 
 /** Where a value comes from: weakest first. */
 const STRENGTH = ['default', 'file', 'environment', 'option'] as const;

@@ -89,7 +89,7 @@ function rateHint(text: string): string {
   const bits = `"${formatRate(bytesPerSecond / 8)}"`;
   if (/^bit/i.test(unit) || (unit === 'b' && /[KMG]/.test(prefix))) return `it is given in bytes; that is ${bits}`;
   if (unit === '' && prefix === '') return `it has no unit; is it "${value} kB/s" or "${value} MB/s"?`;
-  if (/^b/.test(unit) && !/^bytes?$/.test(unit)) return `write ${bytes}, or ${bits} where bits are meant`;
+  if (unit.startsWith('b') && !/^bytes?$/.test(unit)) return `write ${bytes}, or ${bits} where bits are meant`;
   return `write ${bytes}`;
 }
 

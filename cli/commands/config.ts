@@ -29,7 +29,7 @@ export async function config({ terminal, options, env, cwd }: ConfigContext): Pr
   const place = await configPlace(options, env, cwd);
   const settings = await loadSettings(options, env, cwd);
   const exists = await isThere(place);
-  const rows = settingList().map(({ name, setting: { key } }) => ({ key, chosen: settings[name] as Chosen<unknown> }));
+  const rows = settingList().map(({ name, setting: { key } }) => ({ key, chosen: settings[name] }));
   if (terminal.isJson) {
     terminal.json({ path: place.path, exists, settings: rows.map(({ key, chosen }) => viewOf(key, chosen)) });
     return;
@@ -167,7 +167,7 @@ async function runEditor({ env, signal }: ConfigContext, path: string): Promise<
   const ignore = (): void => undefined;
   process.removeAllListeners('SIGINT').on('SIGINT', ignore);
   try {
-    const child = spawn(file, args, { stdio: 'inherit', env: env as NodeJS.ProcessEnv, shell, signal });
+    const child = spawn(file, args, { stdio: 'inherit', env, shell, signal });
     const [code] = (await once(child, 'close')) as [number | null];
     if (code === 0) return;
     const name = `the editor "${editor}"`;
