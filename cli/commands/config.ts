@@ -157,11 +157,11 @@ function viewOf(key: string, { given, source }: Chosen<unknown>): object {
 /** @throws ShoalError `usage` where there is no such editor, `io` where it fails, `interrupted` */
 async function runEditor({ env, signal }: ConfigContext, path: string): Promise<void> {
   const editor = env['VISUAL'] || env['EDITOR'] || 'vi';
-  // An editor may be given with options of its own, as in "code --wait".
+  // An editor may be given with options or variables of its own, as in "code --wait". No shell stays between it and this process.
   const [file, args, shell] =
     process.platform === 'win32'
       ? [`${editor} "${path}"`, [], true]
-      : ['/bin/sh', ['-c', `${editor} "$@"`, editor, path], false];
+      : ['/bin/sh', ['-c', `exec env ${editor} "$@"`, editor, path], false];
   // Ctrl-C is for the editor, and comes here too.
   const listeners = process.listeners('SIGINT');
   const ignore = (): void => undefined;
@@ -172,7 +172,7 @@ async function runEditor({ env, signal }: ConfigContext, path: string): Promise<
     if (code === 0) return;
     const name = `the editor "${editor}"`;
     if (code === 127) throw new ShoalError('usage', `cannot run ${name}: it is not found; set VISUAL or EDITOR`);
-    const left = 'the file stays as it is, and the next edit goes on with what was typed';
+    const left = 'the file stays as it is, and what was typed is kept for the next edit';
     throw new ShoalError('io', `${name} ended with ${code ?? 'a signal'}; ${left}`);
   } catch (error) {
     signal.throwIfAborted();
