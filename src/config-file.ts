@@ -199,12 +199,16 @@ async function readText(
   try {
     file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const found = await file.stat();
-    if (!found.isFile()) throw new ShoalError('usage', `cannot use ${named(path)}: it is not a file`);
+    if (!found.isFile())
+      throw new ShoalError('usage', `cannot use ${named(path)}: it is not a file; replace or remove it`);
     checkMode(found.mode);
     const bytes = Buffer.alloc(MAX_CONFIG_BYTES + 1);
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
     if (bytesRead > MAX_CONFIG_BYTES)
-      throw new ShoalError('usage', `cannot use ${named(path)}: it is longer than ${MAX_CONFIG_BYTES} bytes`);
+      throw new ShoalError(
+        'usage',
+        `cannot use ${named(path)}: it is longer than ${MAX_CONFIG_BYTES} bytes; replace or remove it`,
+      );
     return decoded(bytes.subarray(0, bytesRead), path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -218,7 +222,9 @@ function decoded(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
-    throw new ShoalError('usage', `cannot use ${named(path)}: it is not text in UTF-8`, { cause: error });
+    throw new ShoalError('usage', `cannot use ${named(path)}: it is not text in UTF-8; replace or remove it`, {
+      cause: error,
+    });
   }
 }
 
