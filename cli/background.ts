@@ -28,13 +28,13 @@ export async function needDaemon(context: Context): Promise<boolean> {
  * @throws ShoalError as the daemon does; `io` when it ends without a word
  */
 export async function startDaemon(
-  { env, networkArgs, signal }: Context,
+  { env, argsForOthers, signal }: Context,
   args: readonly string[],
 ): Promise<{ readonly pid: number; readonly log: string }> {
   const home = homeFolder(env);
   await makeHomeFolder(home);
   const log = join(home, 'daemon.log');
-  const child = spawnDaemon(['daemon', '--log-file', log, ...networkArgs, ...args], log, env);
+  const child = spawnDaemon(['daemon', '--log-file', log, ...argsForOthers, ...args], log, env);
   const stop = (): unknown => child.kill('SIGTERM');
   signal.addEventListener('abort', stop, { once: true });
   try {

@@ -4,6 +4,7 @@ import type { ActionEvent, Actor, Results } from '../src/daemon/actions.ts';
 import { ShoalError } from '../src/errors.ts';
 import { DEFAULT_TIMEOUT_MS, MAX_LINK_CHARS } from '../src/limits.ts';
 import type { Log } from '../src/ports.ts';
+import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Who carries out what a command asks for: this process, or the one that holds the home. */
@@ -17,13 +18,9 @@ export interface Performer extends Actor {
   ): Promise<Results['fetch']>;
 }
 
-export interface Context {
+/** What there is before any setting is read. */
+export interface Surroundings {
   readonly terminal: Terminal;
-  readonly performer: Performer;
-  /** One that has this log. */
-  performerWith(log: Log): Promise<Performer>;
-  /** The options of the network that were given, as they are typed. */
-  readonly networkArgs: readonly string[];
   readonly signal: AbortSignal;
   /** What relative paths are relative to. */
   readonly cwd: string;
@@ -31,6 +28,15 @@ export interface Context {
   readonly stdin: Readable;
   /** For the content of a file; all else goes through the terminal. */
   readonly stdout: NodeJS.WritableStream;
+}
+
+export interface Context extends Surroundings {
+  readonly performer: Performer;
+  /** One that has this log. */
+  performerWith(log: Log): Promise<Performer>;
+  readonly settings: Settings;
+  /** The options that were given and that another process of this program needs to do the same, as they are typed. */
+  readonly argsForOthers: readonly string[];
 }
 
 /**

@@ -1,16 +1,25 @@
 /** The command line: from arguments to an exit code. */
+import { resolve } from 'node:path';
 import { format } from 'node:util';
 import type { Readable } from 'node:stream';
 import { CommanderError } from 'commander';
 import { exitCodeOf, fileError, isShoalError, ShoalError } from '../src/errors.ts';
 import type { Log } from '../src/ports.ts';
 import { VERSION } from '../src/version.ts';
+import { loadSettings } from './config-place.ts';
 import type { Performer } from './context.ts';
-import { programOf } from './program.ts';
+import { programOf, type MakeContext } from './program.ts';
 import { holdsKey } from './secrets.ts';
-import { askedOf, networkArgs, networkOf, type GlobalOptions } from './settings.ts';
+import { askedOf, networkArgs, networkOf, type Settings } from './settings.ts';
 import { standardOutput } from './stdout.ts';
 import { Terminal, type Output } from './terminal.ts';
+
+/** What a performer is made for. */
+export interface Asked {
+  readonly settings: Settings;
+  /** Tell what goes on inside. */
+  readonly debug: boolean;
+}
 
 /** What a run of the program meets. */
 export interface World {
@@ -23,24 +32,29 @@ export interface World {
   readonly terminal: Terminal;
   /** Aborted with a ShoalError that says why. */
   readonly signal: AbortSignal;
-  readonly performerOf: (options: GlobalOptions, terminal: Terminal, log?: Log) => Promise<Performer>;
+  readonly performerOf: (asked: Asked, terminal: Terminal, log?: Log) => Promise<Performer>;
 }
 
 /** Runs one command. Whatever goes wrong is printed; the exit code says what it was. */
 export async function run(world: World): Promise<number> {
   const { args, terminal, signal, performerOf, ...others } = world;
   const print = (text: string): void => terminal.result(...text.trimEnd().split('\n'));
-  const program = programOf(VERSION, print, async options => {
+  const surroundings = { ...others, terminal, signal };
+  const contextOf: MakeContext = async options => {
     if (isRunByNpm(others.env) && args.some(holdsKey)) terminal.say(SHOWN_BY_NPM);
+    const settings = await loadSettings(options, others.env, others.cwd);
+    const perform = (log?: Log): Promise<Performer> =>
+      performerOf({ settings, debug: options.debug === true }, terminal, log);
+    const config = options.config === undefined ? [] : ['--config', resolve(others.cwd, options.config)];
     return {
-      ...others,
-      terminal,
-      signal,
-      performer: await performerOf(options, terminal),
-      performerWith: log => performerOf(options, terminal, log),
-      networkArgs: networkArgs(options),
+      ...surroundings,
+      settings,
+      performer: await perform(),
+      performerWith: perform,
+      argsForOthers: [...config, ...networkArgs(options)],
     };
-  });
+  };
+  const program = programOf(VERSION, print, contextOf, surroundings);
   try {
     if (args.length === 0) throw new ShoalError('usage', 'no command is given; "shoal --help" lists them');
     await program.parseAsync(args, { from: 'user' });
@@ -173,14 +187,13 @@ function talkingLog(terminal: Terminal, debug: boolean): Log {
   };
 }
 
-async function sessionPerformer(options: GlobalOptions, terminal: Terminal, log?: Log): Promise<Performer> {
-  const network = networkOf(options, process.env);
+async function sessionPerformer({ settings, debug }: Asked, terminal: Terminal, log?: Log): Promise<Performer> {
   const { fetchTo, homeFolder, perform } = await import('../src/daemon/session.ts');
   const session = {
     home: homeFolder(process.env),
-    network,
-    asked: askedOf(options, process.env),
-    log: log ?? talkingLog(terminal, options.debug === true),
+    network: networkOf(settings),
+    asked: askedOf(settings),
+    log: log ?? talkingLog(terminal, debug),
     onNotice: (text: string): void => terminal.say(text),
   };
   return {

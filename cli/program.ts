@@ -1,10 +1,11 @@
 /** What can be typed: commands, options, and the help. What a command does is loaded when it is called. */
 import { Command, Option } from 'commander';
 import { ShoalError } from '../src/errors.ts';
-import type { Context } from './context.ts';
+import type { ConfigContext } from './commands/config.ts';
+import type { Context, Surroundings } from './context.ts';
 import { holdsKey } from './secrets.ts';
-import { DHT_MODES, type GlobalOptions } from './settings.ts';
-import { parseCount, parseDuration } from './units.ts';
+import { settingList, type GlobalOptions, type Setting } from './settings.ts';
+import { parseCount, parseDuration, parseLocalPort } from './units.ts';
 
 /** Makes what a command needs, when it is called. */
 export type MakeContext = (options: GlobalOptions) => Promise<Context>;
@@ -23,7 +24,9 @@ Exit codes:
 Environment:
   SHOAL_HOME       the folder of this node's identity and shares
   SHOAL_LINK       the link, where a command is given none
-  SHOAL_LISTEN, SHOAL_BOOTSTRAP (separated by commas), SHOAL_MDNS (on, off), SHOAL_DHT
+  SHOAL_CONFIG     the configuration file (default: config.toml in SHOAL_HOME where that is set, else in
+                   the user's folder for configurations); options and variables win over what it says
+${variablesHelp()}
                    as the options of these names, which win
   NO_COLOR         no control codes; without a terminal there are none anyway
 
@@ -31,8 +34,30 @@ A link on the command line ends up in the shell's history, and with npx in lists
 stdin to keep it out of there.
 `;
 
-/** @param version of the package  @param print takes help and version; usage errors are thrown as commander's own. */
-export function programOf(version: string, print: (text: string) => void, contextOf: MakeContext): Command {
+/** The variables of settings, in lines of the help. */
+function variablesHelp(): string {
+  const lines = [''];
+  for (const { setting } of settingList()) {
+    if (setting.variable === undefined) continue;
+    const name = setting.kind.type === 'switch' ? `${setting.variable} (on, off)` : setting.variable;
+    const line = lines.at(-1) ?? '';
+    if (line !== '' && line.length + name.length > 96) lines.push(name);
+    else lines[lines.length - 1] = line === '' ? name : `${line}, ${name}`;
+  }
+  return lines.map(line => `  ${line}`).join('\n');
+}
+
+/**
+ * @param version of the package
+ * @param print takes help and version; usage errors are thrown as commander's own
+ * @param surroundings for commands that need no settings
+ */
+export function programOf(
+  version: string,
+  print: (text: string) => void,
+  contextOf: MakeContext,
+  surroundings: Surroundings,
+): Command {
   const program = new Command('shoal')
     .description(
       'Share files privately: encrypted on your machine, carried by peers, readable by whom you gave the link.',
@@ -45,23 +70,26 @@ export function programOf(version: string, print: (text: string) => void, contex
     .option('--json', 'print JSON: one object, or an event per line for work that takes long')
     .option('-q, --quiet', 'print results and errors only')
     .option('--debug', 'print what goes on inside, and traces of errors')
-    .addOption(repeatable('--listen <addr>', 'listen on this multiaddr (default: all interfaces, any port)'))
-    .addOption(repeatable('--bootstrap <addr>', 'begin at this peer, a multiaddr with /p2p/'))
-    .option('--no-mdns', 'do not look for peers on the local network')
-    .addOption(new Option('--dht <mode>', 'part taken in the DHT (default: auto)').choices(DHT_MODES))
+    .option('--config <file>', 'the configuration file (default: config.toml, see below)')
     .addHelpText('after', EPILOGUE);
 
-  const context = (command: Command): Promise<Context> => {
-    const { mdns, ...options } = command.optsWithGlobals<GlobalOptions>();
-    // Commander says true where it was not given; then the environment is to be asked.
-    return contextOf(
-      program.getOptionValueSource('mdns') === 'cli' && mdns !== undefined ? { ...options, mdns } : options,
-    );
+  for (const { setting } of settingList()) if (setting.option !== undefined) program.addOption(optionOf(setting));
+
+  const optionsOf = (command: Command): GlobalOptions => {
+    const options = Object.entries(command.optsWithGlobals<GlobalOptions>());
+    // Commander says true of "--no-…" where it was not given; then the environment and the file are to be asked.
+    const absent = settingList().filter(({ name }) => program.getOptionValueSource(name) !== 'cli');
+    return Object.fromEntries(options.filter(([option]) => !absent.some(({ name }) => name === option)));
   };
+  const context = (command: Command): Promise<Context> => contextOf(optionsOf(command));
   addSharing(program, context);
   addFetching(program, context);
   addHome(program, context);
   addDaemon(program, context);
+  addConfig(program, command => {
+    const options = optionsOf(command);
+    return { ...surroundings, options, contextOf: () => contextOf(options) };
+  });
   return program;
 }
 
@@ -199,7 +227,7 @@ function addHome(program: Command, contextOf: ContextFor): void {
 interface DaemonFlags {
   readonly detach?: true;
   readonly stop?: true;
-  readonly apiListen?: string;
+  readonly apiListen?: ReturnType<typeof parseLocalPort>;
   readonly logFile?: string;
   readonly logLevel?: (typeof LOG_LEVELS)[number];
 }
@@ -212,13 +240,16 @@ function addDaemon(program: Command, contextOf: ContextFor): void {
     .description('serve what is to be served always, and carry out transfers, until it is stopped')
     .option('--detach', 'start it in the background, and wait until it is ready')
     .option('--stop', 'stop the one that runs')
-    .option('--api-listen <host:port>', 'open the API on this address of this machine too; the token is in the home')
+    .addOption(
+      new Option(
+        '--api-listen <host:port>',
+        'open the API on this address of this machine too; the token is in the home',
+      ).argParser(parseLocalPort),
+    )
     .option('--log-file <file>', 'write the log there, and no more than 10 MB')
     .addOption(new Option('--log-level <level>', 'what is logged (default: info)').choices(LOG_LEVELS))
     .action(async ({ detach, stop, ...flags }: DaemonFlags, command: Command) => {
       if (stop === true && detach === true) throw new ShoalError('usage', '--stop and --detach do not go together');
-      const { quiet, debug } = command.optsWithGlobals<GlobalOptions>();
-      const level = flags.logLevel ?? (debug === true ? 'debug' : quiet === true ? 'warn' : 'info');
       if (detach === true && flags.logFile !== undefined)
         throw new ShoalError(
           'usage',
@@ -227,8 +258,8 @@ function addDaemon(program: Command, contextOf: ContextFor): void {
       const context = await contextOf(command);
       const commands = await import('./commands/daemon.ts');
       if (stop === true) await commands.stop(context);
-      else if (detach === true) await commands.detach(context, { ...flags, level });
-      else await commands.daemon(context, { ...flags, level });
+      else if (detach === true) await commands.detach(context, flags);
+      else await commands.daemon(context, flags);
     });
 
   program
@@ -285,6 +316,60 @@ function addDaemon(program: Command, contextOf: ContextFor): void {
         await commands[name](context, id);
       });
   }
+}
+
+function addConfig(program: Command, contextOf: (command: Command) => ConfigContext): void {
+  const load = () => import('./commands/config.ts');
+  const config = program
+    .command('config')
+    .description('the settings that hold, and where each comes from')
+    .action(async (_flags: unknown, command: Command) => (await load()).config(contextOf(command)));
+
+  config
+    .command('get')
+    .description('print the value that holds')
+    .argument('<key>', 'section and key, as in network.port')
+    .action(async (key: string, _flags: unknown, command: Command) =>
+      (await load()).getConfig(contextOf(command), key),
+    );
+
+  config
+    .command('set')
+    .description('set a key in the configuration file, and keep all else in it')
+    .argument('<key>', 'section and key, as in network.port')
+    .argument('<value...>', 'its value; several for a list')
+    .action(async (key: string, values: string[], _flags: unknown, command: Command) =>
+      (await load()).setConfig(contextOf(command), key, values),
+    );
+
+  config
+    .command('unset')
+    .description('take a key out of the configuration file')
+    .argument('<key>', 'section and key, as in network.port')
+    .action(async (key: string, _flags: unknown, command: Command) =>
+      (await load()).unsetConfig(contextOf(command), key),
+    );
+
+  config
+    .command('edit')
+    .description('edit the configuration file with VISUAL, EDITOR or vi; it is changed when the text is right')
+    .option('--anew', 'drop what an earlier edit has left')
+    .action(async (flags: { readonly anew?: true }, command: Command) =>
+      (await load()).editConfig(contextOf(command), { anew: flags.anew ?? false }),
+    );
+
+  config
+    .command('path')
+    .description('print where the configuration file is, or would be')
+    .action(async (_flags: unknown, command: Command) => (await load()).configPath(contextOf(command)));
+}
+
+/** A setting as an option of all commands. */
+function optionOf({ option, kind }: Setting): Option {
+  const { flags = '', description = '' } = option ?? {};
+  if (kind.type === 'list') return repeatable(flags, description);
+  const made = new Option(flags, description);
+  return kind.choices === undefined ? made : made.choices(kind.choices);
 }
 
 function repeatable(flags: string, description: string): Option {

@@ -1,94 +1,365 @@
-/** Options that all commands have: how to print, and how this node meets others. */
-import { ShoalError } from '../src/errors.ts';
-import { quoted } from '../src/format/quoted.ts';
-
-/** How a node meets others. */
-export interface NetworkChoice {
-  /** Multiaddrs; all interfaces where there are none. */
-  readonly listen: string[];
-  readonly bootstrap: string[];
-  readonly mdns: boolean;
-  readonly dht: (typeof DHT_MODES)[number];
-}
-
-export const DHT_MODES = ['auto', 'client', 'server', 'off'] as const;
-
-/** As commander gives them; absent where they were not on the command line. */
-export interface GlobalOptions {
-  readonly json?: true;
-  readonly quiet?: true;
-  readonly debug?: true;
-  readonly listen?: readonly string[];
-  readonly bootstrap?: readonly string[];
-  readonly mdns?: boolean;
-  readonly dht?: string;
-}
-
-/** The options of the network, as they are typed. */
-export function networkArgs({ listen = [], bootstrap = [], mdns, dht }: GlobalOptions): string[] {
-  return [
-    ...listen.flatMap(address => ['--listen', address]),
-    ...bootstrap.flatMap(address => ['--bootstrap', address]),
-    ...(mdns === false ? ['--no-mdns'] : []),
-    ...(dht === undefined ? [] : ['--dht', dht]),
-  ];
-}
-
 /**
- * The command line first, then the environment.
- * @throws ShoalError `usage`
+ * The settings of this program: one table, from which the options, the variables, the configuration file and what is said of
+ * it are made. A further setting is one more entry.
  */
-export function networkOf(options: GlobalOptions, env: Readonly<Record<string, string | undefined>>): NetworkChoice {
+import { isShoalError, ShoalError } from '../src/errors.ts';
+import { quoted } from '../src/format/quoted.ts';
+import { MAX_CHOSEN_CONNECTIONS, MAX_CONNECTIONS } from '../src/limits.ts';
+import { parseLocalPort, parseRate } from './units.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** A value as it stands in the file. */
+type Given = string | number | boolean | readonly string[];
+
+/** What a setting may be. */
+interface Kind<T> {
+  readonly type: 'text' | 'number' | 'switch' | 'list';
+  /** Completes "it is not …". */
+  readonly expects: string;
+  readonly example?: Given;
+  /** All that it may be, where that is little. */
+  readonly choices?: readonly string[];
+  /** @param given of the type @throws ShoalError `usage`, without what it is a value of */
+  readonly read: (given: Given) => T;
+}
+
+export interface Setting {
+  /** Section and key in the file. */
+  readonly key: string;
+  readonly description: string;
+  readonly kind: Kind<unknown>;
+  /** What holds where none is given. */
+  readonly fallback: Given | undefined;
+  /** Where the fallback does not show what can be written. */
+  readonly example?: Given;
+  readonly option?: { readonly flags: string; readonly description: string };
+  readonly variable?: string;
+  /** Is for the node: how it meets others. */
+  readonly network?: true;
+  /** Says the same in another way. The one of two that comes from a stronger source holds; from one source there may be one only. */
+  readonly excludes?: string;
+}
+
+const LISTEN_ADDRESSES: Kind<readonly string[]> = addresses('/ip4/192.0.2.1/tcp/4001');
+
+const SWITCH: Kind<boolean> = { type: 'switch', expects: 'true or false', read: given => given === true };
+
+const RATE: Kind<number> = {
+  type: 'text',
+  expects: 'a rate in bytes per second',
+  example: '5 MB/s',
+  read: given => parseRate(String(given)),
+};
+
+const LOCAL_PORT: Kind<{ readonly host: string; readonly port: number }> = {
+  type: 'text',
+  expects: 'an address of this machine and a port',
+  read: given => parseLocalPort(String(given)),
+};
+
+function addresses(example: string): Kind<readonly string[]> {
   return {
-    listen: addresses('--listen', options.listen, 'SHOAL_LISTEN', env),
-    bootstrap: addresses('--bootstrap', options.bootstrap, 'SHOAL_BOOTSTRAP', env),
-    mdns: options.mdns ?? onOrOff('SHOAL_MDNS', env),
-    dht: mode(options.dht, env),
+    type: 'list',
+    expects: 'a list of multiaddrs',
+    read: given => {
+      const texts = given as readonly string[];
+      const bad = texts.find(text => !text.startsWith('/'));
+      if (bad === undefined) return [...texts];
+      throw wrong(bad, `is not a multiaddr like ${example}`);
+    },
   };
 }
 
-/** Of the settings that were asked for, the option or the variable that did, in the words of the user. */
-export function askedOf(
+function choice<const C extends string>(...choices: readonly C[]): Kind<C> {
+  return {
+    type: 'text',
+    expects: `one of ${choices.map(quoted).join(', ')}`,
+    choices,
+    read: given => {
+      const found = choices.find(one => one === given);
+      if (found === undefined) throw wrong(given, `is none of ${choices.join(', ')}`);
+      return found;
+    },
+  };
+}
+
+function wholeNumber(least: number, most: number): Kind<number> {
+  const expects = `a whole number from ${least} to ${most}`;
+  return {
+    type: 'number',
+    expects,
+    read: given => {
+      if (typeof given === 'number' && Number.isInteger(given) && given >= least && given <= most) return given;
+      throw wrong(given, `is not ${expects}`);
+    },
+  };
+}
+
+function wrong(given: Given, why: string): ShoalError {
+  return new ShoalError('usage', `${typeof given === 'number' ? given : quoted(String(given))} ${why}`);
+}
+
+/** What the sections of the file are about. */
+export const SECTIONS: Readonly<Record<string, string>> = {
+  network: 'How this node meets others.',
+  rate: 'How fast it may be, in bytes per second: "500 kB/s", "5 MB/s", "2 MiB/s", or "unlimited".',
+  daemon: 'The process that holds the home.',
+};
+
+/** By the names under which commander gives the options. */
+export const SETTINGS = {
+  listen: {
+    key: 'network.listen',
+    description: 'Multiaddrs to listen on, in the place of all interfaces and any port. Not together with port.',
+    kind: LISTEN_ADDRESSES,
+    fallback: [],
+    example: ['/ip4/192.0.2.1/tcp/4001'],
+    option: { flags: '--listen <addr>', description: 'listen on this multiaddr (default: all interfaces, any port)' },
+    variable: 'SHOAL_LISTEN',
+    network: true,
+  },
+  port: {
+    key: 'network.port',
+    description:
+      'The TCP port to listen on, on all interfaces. Without it a free one is taken, and taken again the next time where that is free.',
+    kind: wholeNumber(1, 65_535),
+    fallback: undefined,
+    example: 4001,
+    option: { flags: '--port <number>', description: 'listen on this TCP port of all interfaces while sharing' },
+    variable: 'SHOAL_PORT',
+    network: true,
+    excludes: 'listen',
+  },
+  bootstrap: {
+    key: 'network.bootstrap',
+    description: 'Peers to begin at, none by default: multiaddrs with /p2p/ and a peer id.',
+    kind: addresses('/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…'),
+    fallback: [],
+    example: ['/dns4/peer.example/tcp/4001/p2p/12D3KooWEk6UN2f8gWbJy9dEqzhDFoAZV4W2gAVmdMdyyLwQqY6w'],
+    option: { flags: '--bootstrap <addr>', description: 'begin at this peer, a multiaddr with /p2p/' },
+    variable: 'SHOAL_BOOTSTRAP',
+    network: true,
+  },
+  mdns: {
+    key: 'network.mdns',
+    description: 'Whether to look for peers on the local network, and be found there.',
+    kind: SWITCH,
+    fallback: true,
+    option: { flags: '--no-mdns', description: 'do not look for peers on the local network' },
+    variable: 'SHOAL_MDNS',
+    network: true,
+  },
+  dht: {
+    key: 'network.dht',
+    description: 'The part taken in the DHT: "auto", "client", "server" or "off".',
+    kind: choice('auto', 'client', 'server', 'off'),
+    fallback: 'auto',
+    option: { flags: '--dht <mode>', description: 'part taken in the DHT (default: auto)' },
+    variable: 'SHOAL_DHT',
+    network: true,
+  },
+  maxConnections: {
+    key: 'network.max-connections',
+    description: 'Connections at most, to others and from them.',
+    kind: wholeNumber(1, MAX_CHOSEN_CONNECTIONS),
+    fallback: MAX_CONNECTIONS,
+  },
+  portMapping: {
+    key: 'network.port-mapping',
+    description: 'Whether to ask the router to let others in (UPnP, NAT-PMP).',
+    kind: SWITCH,
+    fallback: true,
+  },
+  maxUp: {
+    key: 'rate.up',
+    description: 'What is sent at most, of all shares together.',
+    kind: RATE,
+    fallback: 'unlimited',
+  },
+  maxDown: {
+    key: 'rate.down',
+    description: 'What is received at most, of all shares together.',
+    kind: RATE,
+    fallback: 'unlimited',
+  },
+  apiListen: {
+    key: 'daemon.api-listen',
+    description: 'Where programs of this machine find the API, besides its socket. By default nowhere.',
+    kind: LOCAL_PORT,
+    fallback: undefined,
+    example: '127.0.0.1:4700',
+  },
+  logLevel: {
+    key: 'daemon.log-level',
+    description: 'How much the daemon tells: "debug", "info", "warn" or "error".',
+    kind: choice('debug', 'info', 'warn', 'error'),
+    fallback: 'info',
+  },
+} as const satisfies Readonly<Record<string, Setting>>;
+
+type Table = typeof SETTINGS;
+export type SettingName = keyof Table;
+
+type ValueOf<S> = S extends { readonly kind: Kind<infer T>; readonly fallback: infer F }
+  ? F extends undefined
+    ? T | undefined
+    : T
+  : never;
+
+/** As commander gives them; absent where they were not on the command line. */
+export type GlobalOptions = {
+  readonly json?: true;
+  readonly quiet?: true;
+  readonly debug?: true;
+  /** The configuration file. */
+  readonly config?: string;
+} & Readonly<Partial<Record<SettingName, string | readonly string[] | boolean>>>;
+
+/** Where a value comes from: weakest first. */
+const STRENGTH = ['default', 'file', 'environment', 'option'] as const;
+export type Source =
+  | { readonly from: 'default' }
+  | { readonly from: 'file'; readonly line: number }
+  /** `name` of the variable, or of the option. */
+  | { readonly from: 'environment' | 'option'; readonly name: string };
+
+export interface Chosen<T> {
+  /** As it is given, in the words of the file. */
+  readonly given: Given | undefined;
+  readonly value: T;
+  readonly source: Source;
+}
+
+export type Settings = { readonly [S in SettingName]: Chosen<ValueOf<Table[S]>> };
+
+/** What stands in the file, by its key. */
+export type FileValues = ReadonlyMap<string, { readonly given: Given; readonly line: number }>;
+
+/**
+ * Each setting by its strongest source: the command line, then the environment, then the file.
+ * @throws ShoalError `usage`
+ */
+export function settingsOf(options: GlobalOptions, env: Env, file: FileValues = new Map()): Settings {
+  const chosen = new Map(settingList().map(one => [one.name, choose(one, options, env, file)]));
+  for (const { name, setting } of settingList()) {
+    const other = settingList().find(one => one.name === setting.excludes)?.name;
+    const [mine, theirs] = [chosen.get(name), other === undefined ? undefined : chosen.get(other)];
+    if (other === undefined || mine === undefined || theirs === undefined) continue;
+    if (isSet(mine) && isSet(theirs) && mine.source.from === theirs.source.from) {
+      throw new ShoalError('usage', `${nameOf(mine, name)} and ${nameOf(theirs, other)} do not go together`);
+    }
+    const weaker = strengthOf(mine) < strengthOf(theirs) ? name : other;
+    chosen.set(weaker, choose({ name: weaker, setting: SETTINGS[weaker] }, {}, {}, new Map()));
+  }
+  return Object.fromEntries(chosen) as unknown as Settings;
+}
+
+/** All settings, in the order of the table. */
+export function settingList(): { readonly name: SettingName; readonly setting: Setting }[] {
+  return Object.entries(SETTINGS).map(([name, setting]) => ({ name: name as SettingName, setting }));
+}
+
+function choose(
+  { name, setting }: { readonly name: SettingName; readonly setting: Setting },
   options: GlobalOptions,
-  env: Readonly<Record<string, string | undefined>>,
-): { readonly [S in keyof NetworkChoice]?: string } {
-  const names = [
-    ['listen', '--listen', 'SHOAL_LISTEN'],
-    ['bootstrap', '--bootstrap', 'SHOAL_BOOTSTRAP'],
-    ['mdns', '--no-mdns', 'SHOAL_MDNS'],
-    ['dht', '--dht', 'SHOAL_DHT'],
-  ] as const;
-  const asked = names.map(([setting, option, variable]) => [
-    setting,
-    options[setting] !== undefined ? option : env[variable] ? variable : undefined,
-  ]);
-  return Object.fromEntries(asked.filter(([, name]) => name !== undefined)) as { [S in keyof NetworkChoice]?: string };
+  env: Env,
+  file: FileValues,
+): Chosen<unknown> {
+  const { kind, fallback, key, option, variable = '' } = setting;
+  const [typed, text, written] = [options[name], env[variable], file.get(key)];
+  const of = (given: Given, source: Source): Chosen<unknown> => ({ given, value: kind.read(given), source });
+  if (option !== undefined && typed !== undefined) {
+    const flag = flagOf(option);
+    return named(flag, () => of(givenOf(kind, typed), { from: 'option', name: flag }));
+  }
+  if (text) return named(variable, () => of(givenOf(kind, text), { from: 'environment', name: variable }));
+  if (written !== undefined) return named(key, () => of(written.given, { from: 'file', line: written.line }));
+  if (fallback === undefined) return { given: undefined, value: undefined, source: { from: 'default' } };
+  return of(fallback, { from: 'default' });
 }
 
-function addresses(
-  option: string,
-  given: readonly string[] | undefined,
-  variable: string,
-  env: Readonly<Record<string, string | undefined>>,
-): string[] {
-  const listed = env[variable]?.split(',').map(text => text.trim());
-  const texts = given ?? listed?.filter(text => text !== '') ?? [];
-  const wrong = texts.find(text => !text.startsWith('/'));
-  if (wrong === undefined) return [...texts];
-  const from = given === undefined ? variable : option;
-  throw new ShoalError('usage', `${from}: ${quoted(wrong)} is not a multiaddr like /ip4/192.0.2.1/tcp/4001`);
+/** A value for the file, as it is typed for a setting. @throws ShoalError `usage` */
+export function typedValue({ key, kind }: Setting, typed: string | readonly string[]): Given {
+  return named(key, () => {
+    const given = givenOf(kind, typed);
+    kind.read(given);
+    return given;
+  });
 }
 
-function onOrOff(variable: string, env: Readonly<Record<string, string | undefined>>): boolean {
-  const text = env[variable] || 'on';
-  if (text === 'on' || text === 'off') return text === 'on';
-  throw new ShoalError('usage', `${variable}: ${quoted(text)} is neither "on" nor "off"`);
+/**
+ * A value as it would stand in the file, from how it is typed: several as a list, or with commas between them.
+ * @throws ShoalError `usage`
+ */
+function givenOf({ type }: Kind<unknown>, typed: string | readonly string[] | boolean): Given {
+  if (typeof typed === 'boolean') return typed;
+  if (type === 'list') {
+    const texts = typeof typed === 'string' ? typed.split(',').map(text => text.trim()) : typed;
+    return texts.filter(text => text !== '');
+  }
+  const text = String(typed);
+  if (type === 'number') return /^[0-9]{1,15}$/.test(text) ? Number(text) : text;
+  if (type === 'text') return text;
+  if (!['on', 'off', 'true', 'false'].includes(text)) throw wrong(text, 'is neither "on" nor "off"');
+  return text === 'on' || text === 'true';
 }
 
-function mode(given: string | undefined, env: Readonly<Record<string, string | undefined>>): NetworkChoice['dht'] {
-  const text = given ?? (env['SHOAL_DHT'] || 'auto');
-  const found = DHT_MODES.find(known => known === text);
-  if (found !== undefined) return found;
-  const from = given === undefined ? 'SHOAL_DHT' : '--dht';
-  throw new ShoalError('usage', `${from}: ${quoted(text)} is none of ${DHT_MODES.join(', ')}`);
+/** How a node meets others, of all settings. */
+export type NetworkChoice = {
+  readonly [S in SettingName as Table[S] extends { readonly network: true } ? S : never]: ValueOf<Table[S]>;
+};
+
+export function networkOf(settings: Settings): NetworkChoice {
+  return Object.fromEntries(networkNames().map(name => [name, settings[name].value])) as unknown as NetworkChoice;
+}
+
+/** Of the settings of the network that were asked for with this command, the option or the variable that did, in the words of the user. */
+export function askedOf(settings: Settings): { readonly [S in keyof NetworkChoice]?: string } {
+  const asked = networkNames().flatMap(name => {
+    const { source } = settings[name];
+    return source.from === 'option' || source.from === 'environment' ? [[name, source.name] as const] : [];
+  });
+  return Object.fromEntries(asked);
+}
+
+/** The options of the network that were given, as they are typed, for another process of this program. */
+export function networkArgs(options: GlobalOptions): string[] {
+  return networkNames().flatMap(name => {
+    const { option }: Setting = SETTINGS[name];
+    const typed = options[name];
+    if (option === undefined || typed === undefined) return [];
+    if (typeof typed === 'boolean') return [flagOf(option)];
+    return [typed].flat().flatMap(value => [flagOf(option), value]);
+  });
+}
+
+function networkNames(): SettingName[] {
+  return settingList().flatMap(({ name, setting }) => (setting.network === true ? [name] : []));
+}
+
+function flagOf({ flags }: { readonly flags: string }): string {
+  return flags.split(' ', 1)[0] ?? flags;
+}
+
+/** Says by which name a wrong value was given. */
+function named<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (isShoalError(error, 'usage')) throw new ShoalError('usage', `${name}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+function isSet({ source }: Chosen<unknown>): boolean {
+  return source.from !== 'default';
+}
+
+function strengthOf({ source }: Chosen<unknown>): number {
+  return STRENGTH.indexOf(source.from);
+}
+
+function nameOf({ source }: Chosen<unknown>, name: SettingName): string {
+  return 'name' in source ? source.name : SETTINGS[name].key;
 }

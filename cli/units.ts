@@ -59,3 +59,67 @@ export function parseCount(text: string): number {
   if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
   throw new ShoalError('usage', `cannot read the number ${quoted(text)}: write a whole one, from 1 on`);
 }
+
+const RATE_UNITS: Readonly<Record<string, number>> = {
+  B: 1,
+  kB: 1000,
+  MB: 1000 ** 2,
+  GB: 1000 ** 3,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+};
+
+/**
+ * A rate as it is typed, in bytes per second: `500 kB/s`, `2 MiB/s`; Infinity for `unlimited`. What could as well mean bits, or
+ * is no rate, is refused with what it could be.
+ * @throws ShoalError `usage`
+ */
+export function parseRate(text: string): number {
+  if (text === 'unlimited') return Infinity;
+  const [, value = '', unit = ''] = /^([0-9]+(?:\.[0-9]+)?) ?((?:k|[KMG]i|[MG])?B)\/s$/.exec(text) ?? [];
+  const bytesPerSecond = Math.round(Number(value) * (RATE_UNITS[unit] ?? NaN));
+  if (bytesPerSecond >= 1 && Number.isSafeInteger(bytesPerSecond)) return bytesPerSecond;
+  throw new ShoalError('usage', `cannot read the rate ${quoted(text)}: ${rateHint(text)}`);
+}
+
+/** What someone who typed `text` may have meant. */
+function rateHint(text: string): string {
+  const [, value = '', prefix = '', unit = ''] =
+    /^\s*([0-9]+(?:\.[0-9]+)?)\s*([kmg]i?)?(b|bytes?|bits?)?(?:\/s|\/sec|ps)?\s*$/i.exec(text) ?? [];
+  if (value === '') return 'write it like "5 MB/s" or "500 kB/s", or "unlimited"';
+  const isBinary = prefix.length === 2;
+  const letter = isBinary ? prefix[0]?.toUpperCase() : prefix.toLowerCase() === 'k' ? 'k' : prefix.toUpperCase();
+  const scale = `${letter ?? ''}${isBinary ? 'i' : ''}B`;
+  const bytesPerSecond = Number(value) * (RATE_UNITS[scale] ?? 1);
+  if (bytesPerSecond < 1) return 'nothing would move; write "unlimited" for no limit';
+  if (bytesPerSecond > Number.MAX_SAFE_INTEGER) return 'no line is so fast; write "unlimited" for no limit';
+  const bytes = `"${value} ${scale}/s"`;
+  const bits = `"${formatRate(bytesPerSecond / 8)}"`;
+  if (/^bit/i.test(unit) || (unit === 'b' && /[KMG]/.test(prefix))) return `it is given in bytes; that is ${bits}`;
+  if (unit === '' && prefix === '') return `it has no unit; is it "${value} kB/s" or "${value} MB/s"?`;
+  if (unit.startsWith('b') && !/^bytes?$/.test(unit)) return `write ${bytes}, or ${bits} where bits are meant`;
+  return `write ${bytes}`;
+}
+
+/** In the largest decimal unit of which it is at least one. */
+function formatRate(bytesPerSecond: number): string {
+  const unit = ['GB', 'MB', 'kB'].find(name => bytesPerSecond >= (RATE_UNITS[name] ?? 0)) ?? 'B';
+  return `${Number((bytesPerSecond / (RATE_UNITS[unit] ?? 1)).toFixed(3))} ${unit}/s`;
+}
+
+/**
+ * An address of this machine's own and a port, as in `127.0.0.1:4700`: what passes there is not encrypted.
+ * @throws ShoalError `usage`
+ */
+export function parseLocalPort(text: string): { readonly host: string; readonly port: number } {
+  const [, bracketed, plain, port = ''] = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text) ?? [];
+  const name = bracketed ?? plain ?? '';
+  const host = name === 'localhost' ? '127.0.0.1' : name;
+  const isOwn = host === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(host);
+  if (isOwn && Number(port) <= 65_535) return { host, port: Number(port) };
+  throw new ShoalError(
+    'usage',
+    `${quoted(text)} is not an address of this machine's own with a port, like 127.0.0.1:4700; for other machines use a tunnel such as ssh -L`,
+  );
+}

@@ -239,3 +239,13 @@ export const DAEMON_POLL_MS = 50;
 export const MAX_LOG_BYTES = 5 * MiB;
 /** Who follows transfers is told of their progress so often. */
 export const TRANSFER_EVENT_MS = 500;
+// Configuration.
+
+/** A configuration file, of which the template takes a tenth: its parser needs a multiple of that in memory and time. */
+export const MAX_CONFIG_BYTES = 64 * KiB;
+/** Sections within sections that are looked into; a program has one level. */
+export const MAX_CONFIG_DEPTH = 4;
+/** Problems of one file that are told; with more, all of it is wrong. */
+export const MAX_CONFIG_PROBLEMS = 20;
+/** The most connections that can be asked for: the ports of one address. */
+export const MAX_CHOSEN_CONNECTIONS = 65_535;

@@ -35,6 +35,8 @@ import { originalSource } from './store/original.ts';
 export interface NetworkSettings {
   /** Multiaddrs; where there are none, who serves listens on all interfaces. */
   readonly listen: readonly string[];
+  /** Where `listen` has none: the TCP port of all interfaces, in place of a free one. */
+  readonly port?: number | undefined;
   readonly bootstrap: readonly string[];
   readonly mdns: boolean;
   readonly dht: 'off' | 'client' | 'server' | 'auto';
@@ -50,7 +52,10 @@ export interface NodeOptions {
   readonly log: Log;
 }
 
-const EVERYWHERE = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'];
+/** All interfaces; port 0 is a free one. */
+function everywhere(port = 0): string[] {
+  return [`/ip4/0.0.0.0/tcp/${port}`, `/ip6/::/tcp/${port}`];
+}
 
 /** What a share looks like from here. */
 export type ShareState = 'serving' | 'idle' | 'changed' | 'missing' | 'delivered';
@@ -513,7 +518,7 @@ async function startNetwork(options: NodeOptions, settings: NetworkSettings, hom
     });
   // Who only fetches is not called by anybody.
   if (!options.holds || home === undefined) return await start(settings.listen);
-  const listen = settings.listen.length === 0 ? EVERYWHERE : settings.listen;
+  const listen = settings.listen.length === 0 ? everywhere(settings.port) : settings.listen;
   const network = await startOnSamePort(start, listen, home.catalog.setting('port'));
   home.catalog.setSetting('port', portOf(network.addresses()));
   return network;

@@ -60,6 +60,21 @@ const LAYERS: readonly Layer[] = [
     builtins: 'all',
   },
   { name: 'index', files: /^src\/index\.ts$/, imports: [...PURE, 'verbs', 'node', 'daemon'], builtins: 'none' },
+  // The configuration of any program, the relay's too: text to values, and back. Not a verb, and nothing of this is for browsers.
+  {
+    name: 'config',
+    files: /^src\/config(-edit)?\.ts$/,
+    imports: [...GROUND, 'format'],
+    builtins: 'none',
+    without: OUTSIDE,
+  },
+  // The one file that programs change for their users, by the locks and folders that all files are written with.
+  {
+    name: 'config-file',
+    files: /^src\/config-file\.ts$/,
+    imports: [...GROUND, 'format', 'ports', 'files'],
+    builtins: 'all',
+  },
   // Every other file right below src/ is a verb: it takes ports, and knows no adapter.
   {
     name: 'verbs',
@@ -75,8 +90,18 @@ const LAYERS: readonly Layer[] = [
     builtins: 'all',
   },
   // Programs. Nothing imports them.
-  { name: 'cli', files: /^cli\//, imports: [...PURE, 'system', 'verbs', 'node', 'daemon'], builtins: 'all' },
-  { name: 'relay', files: /^relay\//, imports: [...PURE, 'verbs', 'store', 'net', 'crypto'], builtins: 'all' },
+  {
+    name: 'cli',
+    files: /^cli\//,
+    imports: [...PURE, 'config', 'config-file', 'system', 'verbs', 'node', 'daemon'],
+    builtins: 'all',
+  },
+  {
+    name: 'relay',
+    files: /^relay\//,
+    imports: [...PURE, 'config', 'config-file', 'verbs', 'store', 'net', 'crypto'],
+    builtins: 'all',
+  },
   {
     name: 'web',
     files: /^web\//,
@@ -120,7 +145,9 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^it-pipe$/, /^src\/(net\/|node\.ts$)/],
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
   [/^picomatch$/, /^(src\/daemon\/|src\/files\/|cli\/)/],
-  [/^(fastify|zod)$/, /^src\/daemon\//],
+  [/^fastify$/, /^src\/daemon\//],
+  [/^zod$/, /^src\/(daemon\/|config(-edit)?\.ts$)|^cli\/config\.ts$/],
+  [/^toml-eslint-parser$/, /^src\/config(-edit)?\.ts$/],
   [/^env-paths$/, /^(src\/daemon|cli)\//],
   [/^commander$/, /^cli\//],
   [/^node:sqlite$/, /^src\/files\/sqlite\.ts$/],

@@ -2,8 +2,7 @@
 import { resolve } from 'node:path';
 import type { ActionEvent } from '../../src/daemon/actions.ts';
 import { homeFolder } from '../../src/daemon/socket.ts';
-import { isShoalError, ShoalError } from '../../src/errors.ts';
-import { quoted } from '../../src/format/quoted.ts';
+import { isShoalError } from '../../src/errors.ts';
 import type { Log } from '../../src/ports.ts';
 import { VERSION } from '../../src/version.ts';
 import { ended, startDaemon, type Report } from '../background.ts';
@@ -12,20 +11,23 @@ import { checkLogFile, fileTerminal, logOf, type Level } from '../log.ts';
 import { count } from '../units.ts';
 
 export interface DaemonOptions {
-  /** host:port for the API over TCP. */
-  readonly apiListen?: string;
+  /** For the API over TCP. */
+  readonly apiListen?: { readonly host: string; readonly port: number };
   readonly logFile?: string;
-  readonly level: Level;
+  readonly logLevel?: Level;
 }
 
 /** @throws ShoalError `usage`, `in-use`, `home`, `io`; being stopped is no failure */
 export async function daemon(context: Context, options: DaemonOptions): Promise<void> {
-  const { cwd, signal } = context;
+  const { cwd, signal, settings } = context;
   const logFile = options.logFile === undefined ? undefined : resolve(cwd, options.logFile);
   if (logFile !== undefined) checkLogFile(logFile);
-  const log = logOf(logFile === undefined ? context.terminal : fileTerminal(logFile), options.level);
+  const log = logOf(
+    logFile === undefined ? context.terminal : fileTerminal(logFile),
+    options.logLevel ?? settings.logLevel.value,
+  );
   try {
-    const listen = options.apiListen === undefined ? undefined : parseListen(options.apiListen);
+    const listen = options.apiListen ?? settings.apiListen.value;
     const performer = await context.performerWith(log);
     const closeTcp = listen === undefined ? undefined : await openTcp(context, performer, listen, log);
     try {
@@ -43,10 +45,10 @@ export async function daemon(context: Context, options: DaemonOptions): Promise<
 }
 
 /** Starts one in the background. */
-export async function detach(context: Context, options: Pick<DaemonOptions, 'apiListen' | 'level'>): Promise<void> {
+export async function detach(context: Context, { apiListen, logLevel }: Omit<DaemonOptions, 'logFile'>): Promise<void> {
   const args = [
-    ...(options.apiListen === undefined ? [] : ['--api-listen', options.apiListen]),
-    ...(options.level === 'info' ? [] : ['--log-level', options.level]),
+    ...(apiListen === undefined ? [] : ['--api-listen', `${bracketed(apiListen.host)}:${apiListen.port}`]),
+    ...(logLevel === undefined ? [] : ['--log-level', logLevel]),
   ];
   const { pid, log } = await startDaemon(context, args);
   const { terminal } = context;
@@ -67,20 +69,8 @@ export async function stop({ terminal, performer, signal }: Context): Promise<vo
   terminal.say(`stopped the daemon (process ${pid})`);
 }
 
-/**
- * Only addresses of this machine's own: what passes is not encrypted.
- * @throws ShoalError `usage`
- */
-function parseListen(text: string): { host: string; port: number } {
-  const [, bracketed, plain, port = ''] = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text) ?? [];
-  const name = bracketed ?? plain ?? '';
-  const host = name === 'localhost' ? '127.0.0.1' : name;
-  const isOwn = host === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(host);
-  if (isOwn && Number(port) <= 65_535) return { host, port: Number(port) };
-  throw new ShoalError(
-    'usage',
-    `--api-listen: ${quoted(text)} is not an address of this machine's own with a port, like 127.0.0.1:4700; for other machines use a tunnel such as ssh -L`,
-  );
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 async function openTcp(

@@ -94,7 +94,7 @@ export async function perform<A extends ActionName>(
 /** The holder's node does the work, and meets others in its own way. */
 function warnOfIgnored({ asked = {}, network, onNotice }: SessionOptions, holder: Holder, needs: Needs): void {
   if (needs !== 'serving' && needs !== 'peers') return;
-  const settings = ['listen', 'bootstrap', 'mdns', 'dht'] as const;
+  const settings = Object.keys(asked) as (keyof NetworkSettings)[];
   const ignored = settings.filter(name => !isDeepStrictEqual(network[name], holder.network[name]));
   const names = ignored.flatMap(name => asked[name] ?? []);
   if (names.length > 0)
@@ -124,7 +124,7 @@ async function runHere<A extends ActionName>(
       log: options.log,
       holds: needs === 'changing',
       ...(known ? { home: options.home } : {}),
-      ...(needs === 'peers' ? { network: options.network } : {}),
+      ...(needs === 'peers' ? { network: fetchersNetwork(options) } : {}),
     });
     try {
       return { result: await runOn(actorOf(node, options.network), work) };
@@ -134,6 +134,11 @@ async function runHere<A extends ActionName>(
   } finally {
     held?.release();
   }
+}
+
+/** Who only fetches listens where it was told to for this time, and not where the home does: several may fetch at once. */
+function fetchersNetwork({ network, asked }: SessionOptions): NetworkSettings {
+  return asked?.listen === undefined ? { ...network, listen: [] } : network;
 }
 
 /** As the holder of the home, with a socket for others, until the action ends. */
@@ -203,7 +208,7 @@ export async function fetchTo(
   const link = parseLink(parameters.link);
   const start: NodeOptions = {
     holds: false,
-    network: options.network,
+    network: fetchersNetwork(options),
     log: options.log,
     ...((await isHome(options.home)) ? { home: options.home } : {}),
   };

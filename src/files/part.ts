@@ -56,7 +56,8 @@ async function tryToClaim(
   const name = partName(tag);
   await makeUnlessThere(parent, name);
   const seen = await parent.stat(name);
-  const isInPlace = async (): Promise<boolean> => (await parent.stat(name))?.identity === seen?.identity;
+  if (seen === undefined) return undefined;
+  const isInPlace = async (): Promise<boolean> => (await parent.stat(name))?.identity === seen.identity;
   let part: Directory | undefined;
   let held: Lock | undefined;
   try {
@@ -64,7 +65,8 @@ async function tryToClaim(
     held = await lock(join(path, name, 'lock'));
     if (held !== undefined && (await isInPlace())) return { part, held };
   } catch (error) {
-    if (await isInPlace()) {
+    // One that was made since may have got the number of the one that is gone.
+    if (!isMissing(error) && (await isInPlace())) {
       await part?.close();
       throw error;
     }
@@ -72,6 +74,10 @@ async function tryToClaim(
   held?.release();
   await part?.close();
   return undefined;
+}
+
+function isMissing(error: unknown): boolean {
+  return ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 }
 
 /**

@@ -22,7 +22,7 @@ function status(changes: Partial<Results['status']> = {}): Results['status'] {
     network: { listen: [], bootstrap: [], mdns: true, dht: 'auto' },
     holds: true,
     daemon: { pid: 4711 },
-    since: Math.floor(Date.now() / 1000) - 60,
+    since: Math.floor(Date.now() / 1000) - 2 * 86_400 - 3630,
     connections: 3,
     lanPeers: 1,
     dhtPeers: 20,
@@ -54,7 +54,7 @@ describe('shoal status', () => {
     const { stdout, exitCode } = await runWith(['status'], () => status());
     expect(exitCode).to.equal(0);
     expect(stdout.lines).to.deep.equal([
-      'holder:       the daemon (process 4711, shoal 0.1.0), for 1:00',
+      'holder:       the daemon (process 4711, shoal 0.1.0), for 2 d 1 h',
       'serving:      10 of 12 shares',
       'transfers:    1 of 2 under way',
       'connections:  3',
@@ -84,12 +84,12 @@ describe('shoal status', () => {
 
 describe('shoal peers', () => {
   it('prints a table', async () => {
-    const since = Math.floor(Date.now() / 1000) - 5;
+    const since = Math.floor(Date.now() / 1000) - 2 * 86_400 - 3630;
     const address = `/ip4/192.0.2.7/tcp/4001/p2p/${PEER}`;
     const peers = [{ peer: PEER, address, direction: 'in', since, shares: 1, bytesUp: 1_500_000 }];
     expect((await runWith(['peers'], () => ({ peers }))).stdout.lines).to.deep.equal([
-      'PEER       ADDRESS                  BY     FOR  SHARES      UP',
-      '…essCYP2y  /ip4/192.0.2.7/tcp/4001  them  0:05       1  1.5 MB',
+      'PEER       ADDRESS                  BY        FOR  SHARES      UP',
+      '…essCYP2y  /ip4/192.0.2.7/tcp/4001  them  2 d 1 h       1  1.5 MB',
     ]);
     expect((await runWith(['peers'], () => ({ peers: [] }))).stderr.lines).to.deep.equal(['connected to nobody']);
   });

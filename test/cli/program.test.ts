@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -44,6 +44,19 @@ const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
       expect(stderr).not.to.match(/dist\/src\/(node|home|daemon)/);
       expect(stderr).to.contain('dist/cli/main.js');
     }
+  });
+
+  it('loads what reads a configuration file when there is one', async () => {
+    const loaded = async (): Promise<boolean> => {
+      const { stderr, exitCode } = await finished(start(['shares', '--quiet'], ['--import', TRACER]));
+      expect(exitCode).to.equal(0);
+      return stderr.includes('/toml-eslint-parser/');
+    };
+    expect(await loaded()).to.equal(false);
+    mkdirSync(join(home, 'home'), { mode: 0o700 });
+    writeFileSync(join(home, 'home', 'config.toml'), '', { mode: 0o600 });
+    expect(await loaded()).to.equal(true);
+    rmSync(join(home, 'home'), { recursive: true });
   });
 
   it('exits with the code of what went wrong', async () => {

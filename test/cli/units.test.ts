@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { ShoalError } from '../../src/errors.ts';
-import { count, formatBytes, formatDate, formatSeconds, parseDuration } from '../../cli/units.ts';
+import { count, formatBytes, formatDate, formatSeconds, parseDuration, parseRate } from '../../cli/units.ts';
 
 describe('Units', () => {
   it('of sizes are decimal, with two or three figures', () => {
@@ -73,6 +73,49 @@ describe('Units', () => {
     ]) {
       expect(() => parseDuration(text), text)
         .to.throw(ShoalError, 'cannot read the duration')
+        .with.property('code', 'usage');
+    }
+  });
+});
+
+describe('A rate', () => {
+  it('is in bytes per second, decimal or binary', () => {
+    const rates: [string, number][] = [
+      ['unlimited', Infinity],
+      ['1 B/s', 1],
+      ['500 kB/s', 500_000],
+      ['5MB/s', 5_000_000],
+      ['2 MiB/s', 2 * 1024 ** 2],
+      ['1.5 GB/s', 1_500_000_000],
+      ['0.5 KiB/s', 512],
+    ];
+    for (const [text, bytesPerSecond] of rates) expect(parseRate(text), text).to.equal(bytesPerSecond);
+  });
+
+  it('is refused where it could mean something else, with what that could be', () => {
+    const refused: [string, string][] = [
+      ['5M', 'write "5 MB/s"'],
+      ['5 MB', 'write "5 MB/s"'],
+      ['5 MBps', 'write "5 MB/s"'],
+      ['5 KB/s', 'write "5 kB/s"'],
+      ['5 mib/s', 'write "5 MiB/s", or "655.36 kB/s" where bits are meant'],
+      ['5 mb/s', 'write "5 MB/s", or "625 kB/s" where bits are meant'],
+      ['5 Mbit/s', 'it is given in bytes; that is "625 kB/s"'],
+      ['100 Mbps', 'it is given in bytes; that is "12.5 MB/s"'],
+      ['1 Gb/s', 'it is given in bytes; that is "125 MB/s"'],
+      ['5', 'it has no unit; is it "5 kB/s" or "5 MB/s"?'],
+      ['0', 'nothing would move; write "unlimited" for no limit'],
+      ['0 MB/s', 'nothing would move; write "unlimited" for no limit'],
+      ['none', 'write it like "5 MB/s" or "500 kB/s", or "unlimited"'],
+      ['-5 MB/s', 'write it like "5 MB/s" or "500 kB/s", or "unlimited"'],
+      ['', 'write it like "5 MB/s" or "500 kB/s", or "unlimited"'],
+      ['1e3 B/s', 'write it like'],
+      ['99999999999 GB/s', 'no line is so fast; write "unlimited" for no limit'],
+      ['0.4 B/s', 'nothing would move; write "unlimited" for no limit'],
+    ];
+    for (const [text, hint] of refused) {
+      expect(() => parseRate(text), text)
+        .to.throw(ShoalError, `cannot read the rate ${JSON.stringify(text)}: ${hint}`)
         .with.property('code', 'usage');
     }
   });

@@ -3,7 +3,7 @@ import { PassThrough, Readable } from 'node:stream';
 import type { ActionEvent, ActionName, ShareView } from '../../src/daemon/actions.ts';
 import type { Performer } from '../../cli/context.ts';
 import { run, terminalOf } from '../../cli/main.ts';
-import type { GlobalOptions } from '../../cli/settings.ts';
+import { networkOf, type NetworkChoice } from '../../cli/settings.ts';
 import type { Output } from '../../cli/terminal.ts';
 
 /** A stream that keeps what is written to it. */
@@ -40,8 +40,8 @@ export interface Ran {
   readonly stdout: Screen;
   readonly stderr: Screen;
   readonly asked: readonly Asked[];
-  /** What the performer was made for. */
-  readonly options: GlobalOptions | undefined;
+  /** How the performer that was made meets others. */
+  readonly network: NetworkChoice | undefined;
   /** Each line of stdout as JSON. */
   readonly json: readonly Record<string, unknown>[];
 }
@@ -56,7 +56,9 @@ export interface Setting {
 
 /** Runs a command line against a performer that follows `script`. */
 export async function runWith(args: readonly string[], script: Script, setting: Setting = {}): Promise<Ran> {
-  const { env = {}, stdin = '', columns, stop = new AbortController() } = setting;
+  // No configuration of who runs the tests.
+  const env = { SHOAL_HOME: '/home/me/shoal', ...setting.env };
+  const { stdin = '', columns, stop = new AbortController() } = setting;
   const [stdout, stderr] = [new Screen(columns), new Screen(columns)];
   const content = new PassThrough().setEncoding('utf8').on('data', (text: string) => stdout.write(text));
   const asked: Asked[] = [];
@@ -71,7 +73,7 @@ export async function runWith(args: readonly string[], script: Script, setting: 
       return (await script(onEvent, signal, parameters)) as never;
     },
   };
-  let options: GlobalOptions | undefined;
+  let network: NetworkChoice | undefined;
   const exitCode = await run({
     args,
     env,
@@ -81,12 +83,12 @@ export async function runWith(args: readonly string[], script: Script, setting: 
     terminal: terminalOf(args, env, stdout, stderr),
     signal: stop.signal,
     performerOf: given => {
-      options = given;
+      network = networkOf(given.settings);
       return Promise.resolve(performer);
     },
   });
   const json = args.includes('--json') ? stdout.lines.map(line => JSON.parse(line) as Record<string, unknown>) : [];
-  return { exitCode, stdout, stderr, asked, options, json };
+  return { exitCode, stdout, stderr, asked, network, json };
 }
 
 /** Rejects with the signal's reason once it is aborted, as serving does. */

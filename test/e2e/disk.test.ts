@@ -104,6 +104,18 @@ describe('a disk', function () {
     expect(ended.last('error').message).to.include(small);
   });
 
+  it('that is full leaves the configuration file as it was', async () => {
+    const box = sandbox();
+    const small = await mount(box.path('homes', 'ann'), 'size=64k,mode=700');
+    expectDone(await box.run('ann', ['config', 'set', 'network.port', '4001', '--json']));
+    const before = await treeAt(small);
+    await makeFile(`${small}/filler`, { bytes: noise('filler', 64 * 1024) }).catch(() => undefined);
+    expectFailed(await box.run('ann', ['config', 'set', 'network.port', '4002', '--json']), 1, 'disk-full');
+    const { ['./filler']: filler, ...rest } = await treeAt(small);
+    expect(filler).not.to.equal(undefined);
+    expect(rest).to.deep.equal(before);
+  });
+
   it('that is read-only, or a folder that may not be written to, is named', async () => {
     const box = sandbox();
     const { link } = await box.share('ann', await makeFile(box.path('it'), { bytes: noise('it', 5000) }));

@@ -42,6 +42,22 @@ describe('machines on a network', function () {
     expectDone(listed);
   });
 
+  it('meet at the port that is chosen, by the file or by an option', async () => {
+    const box = sandbox();
+    const path = await makeFile(box.path('it'), { bytes: noise('port', 10_000) });
+    const env = { SHOAL_MDNS: 'off', SHOAL_DHT: 'off' };
+    expectDone(await box.run('ann', ['config', 'set', 'network.port', '4747', '--json'], on(1, env)));
+    for (const [args, port] of [[[], 4747] as const, [['--port', '4848'], 4848] as const]) {
+      const { command, link, shared } = await box.share('ann', path, args, on(1, env));
+      expect(shared.addresses?.map(address => /\/tcp\/(\d+)\//.exec(address)?.[1])).to.deep.equal(
+        shared.addresses?.map(() => String(port)),
+      );
+      expect(shared.addresses?.join()).to.include(`/ip4/10.77.0.1/tcp/${port}/`);
+      expectDone(await box.run('bob', ['fetch', link, '-o', box.path(`to ${port}`), '--json'], on(2, env)));
+      await command.interrupt();
+    }
+  });
+
   it('find each other by multicast when the fetch is there first', async () => {
     const box = sandbox();
     const path = await makeFile(box.path('it'), { bytes: noise('later', 10_000) });
