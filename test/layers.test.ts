@@ -119,7 +119,7 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^(libp2p|uint8arraylist|@libp2p\/.+|@chainsafe\/.+|datastore-level)$/, /^src\/net\//],
   [/^it-pipe$/, /^src\/(net\/|node\.ts$)/],
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
-  [/^picomatch$/, /^(src\/daemon\/|src\/files\/|cli\/)/],
+  [/^picomatch$/, /^src\/files\/globs\.ts$/],
   [/^(fastify|zod)$/, /^src\/daemon\//],
   [/^env-paths$/, /^(src\/daemon|cli)\//],
   [/^commander$/, /^cli\//],

@@ -1,6 +1,6 @@
 /** Does the actions of a home on a node in this process. */
-import picomatch from 'picomatch';
 import { isShoalError, ShoalError } from '../errors.ts';
+import { matcherOf } from '../files/globs.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
 import { parseLink } from '../format/link.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
@@ -233,13 +233,8 @@ export function fetchedView({ manifest, path, sizeBytes, files, alreadyThere, so
   };
 }
 
-/** Entries by globs: a pattern without a slash is held against the last segment, and one that names a folder takes all in it. */
 function onlyOf(globs: readonly string[]): { only?: (path: string) => boolean } {
   if (globs.length === 0) return {};
-  const matchers = globs.flatMap(glob => {
-    const plain = glob.replace(/\/+$/, '');
-    // With matchBase only the last segment would be looked at, also where the pattern has several.
-    return [picomatch(plain, { dot: true, matchBase: !plain.includes('/') }), picomatch(`${plain}/**`, { dot: true })];
-  });
+  const matchers = globs.map(matcherOf);
   return { only: path => matchers.some(matches => matches(path)) };
 }
