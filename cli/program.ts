@@ -68,6 +68,8 @@ type ContextFor = (command: Command) => Promise<Context>;
 
 interface ShareFlags {
   readonly name?: string;
+  readonly note?: string;
+  readonly exclude?: readonly string[];
   readonly skip?: true;
   readonly copy?: true;
   readonly pad: boolean;
@@ -79,23 +81,27 @@ interface ShareFlags {
 function addSharing(program: Command, contextOf: ContextFor): void {
   program
     .command('share')
-    .description('print a link to a file or folder, and serve it until Ctrl-C')
-    .argument('<path>', 'a file or folder')
+    .description('print a link to files or folders, and serve it until Ctrl-C')
+    .argument('<path...>', 'a file or folder, or several to be one folder')
     .option('--name <name>', 'what readers see in place of its name')
+    .option('--note <text>', 'what readers are told of it')
+    .addOption(repeatable('--exclude <glob>', 'leave these out'))
     .option('--skip', 'go on without what can not be shared')
     .option('--copy', 'keep an encrypted copy, so that the files may change')
     .option('--no-pad', 'do not hide the exact size')
     .option('--new', 'a new key and link, also where the same files were shared before')
     .addOption(repeatable('--hint <addr>', 'put this address into the link; "self" stands for those of this node'))
     .option('--no-hints', 'put no addresses into the link')
-    .action(async (path: string, flags: ShareFlags, command: Command) => {
-      const { name, skip = false, copy = false, pad, new: anew = false, hint = [], hints } = flags;
+    .action(async (paths: string[], flags: ShareFlags, command: Command) => {
+      const { name, note, exclude = [], hints, hint = [] } = flags;
+      const { skip = false, copy = false, pad, new: anew = false } = flags;
       if (!hints && hint.length > 0) throw new ShoalError('usage', '--hint and --no-hints do not go together');
       // It could pass for the name of a relay, and the key would stand in the link of another share.
       if (hint.some(holdsKey)) throw new ShoalError('usage', '--hint takes an address, and a link was given');
       const context = await contextOf(command);
       const { share } = await import('./commands/share.ts');
-      await share(context, path, { ...(name === undefined ? {} : { name }), skip, copy, pad, anew, hints: hint });
+      const words = { ...(name === undefined ? {} : { name }), ...(note ? { note } : {}) };
+      await share(context, paths, { ...words, exclude, skip, copy, pad, anew, hints: hint });
     });
 }
 

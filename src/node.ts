@@ -1,7 +1,7 @@
 /** Composes adapters and verbs into a node: what a home does for its user, with or without a network of its own. */
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { lstat, open, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipe } from 'it-pipe';
 import { systemClock } from './clock.ts';
@@ -17,6 +17,7 @@ import { streamDestination } from './files/stream.ts';
 import { fingerprint, walkTree } from './files/walk.ts';
 import { parseHint, type Hint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';
+import type { Root } from './format/layout.ts';
 import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
@@ -30,7 +31,7 @@ import { Server, type Served } from './serve.ts';
 import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
 import { memoryStore } from './store/memory.ts';
-import { originalSource } from './store/original.ts';
+import { goneOf, originalSource } from './store/original.ts';
 
 export interface NetworkSettings {
   /** Multiaddrs; where there are none, who serves listens on all interfaces. */
@@ -267,11 +268,13 @@ export class ShoalNode {
     }
   }
 
-  async stateOf(record: ShareRecord): Promise<ShareState> {
-    if (record.state === 'changed') return 'changed';
-    const isOnDisk = record.source === 'copy' || record.source === 'imported' || record.root === undefined;
-    if (!isOnDisk && !(await isThere(record.root))) return 'missing';
-    return this.#server?.has(record.id) === true ? 'serving' : 'idle';
+  /** How a share stands, and why, where there is something to say. */
+  async stateOf({ id, state, source, root, changedWhy }: ShareRecord): Promise<{ state: ShareState; detail?: string }> {
+    if (state === 'changed') return { state, ...(changedWhy === undefined ? {} : { detail: changedWhy }) };
+    const isInStore = source === 'copy' || source === 'imported' || root === undefined;
+    const detail = isInStore ? undefined : await whyMissing(root);
+    if (detail !== undefined) return { state: 'missing', detail };
+    return { state: this.#server?.has(id) === true ? 'serving' : 'idle' };
   }
 
   onServed(listener: (served: Served) => void): () => void {
@@ -493,11 +496,12 @@ async function openOrdinary(path: string): Promise<FileHandle> {
   }
 }
 
-async function isThere(path: string): Promise<boolean> {
+async function whyMissing(root: Root): Promise<string | undefined> {
   try {
-    await lstat(path);
-    return true;
-  } catch {
-    return false;
+    const gone = await goneOf(root);
+    return gone === undefined ? undefined : `"${showName(gone)}" is not there`;
+  } catch (error) {
+    if (isShoalError(error)) return error.message;
+    throw error;
   }
 }

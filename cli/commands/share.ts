@@ -10,6 +10,8 @@ import { count, formatBytes } from '../units.ts';
 
 export interface ShareOptions {
   readonly name?: string;
+  readonly note?: string;
+  readonly exclude: readonly string[];
   readonly skip: boolean;
   readonly copy: boolean;
   readonly pad: boolean;
@@ -18,14 +20,20 @@ export interface ShareOptions {
 }
 
 /** @throws ShoalError as `share` does; `interrupted` in the end */
-export async function share(context: Context, path: string, options: ShareOptions): Promise<void> {
+export async function share(context: Context, paths: readonly string[], options: ShareOptions): Promise<void> {
   const { terminal, performer, signal, cwd } = context;
-  const { hints, ...choices } = options;
-  const request = { ...choices, hints: [...hints], path: resolve(cwd, path) };
+  const { hints, exclude, ...choices } = options;
   const printer = new EventPrinter(terminal);
-  const view = new ShareView(terminal, path);
+  const [first = ''] = paths;
+  const view = new ShareView(terminal, choices.name ?? (paths.length === 1 ? first : count(paths.length, 'path')));
   const line = showLine(terminal, (nowMs, columns) => view.line(nowMs, columns));
   const onEvent = (event: ActionEvent): void => (terminal.isJson ? printer.print(event) : view.tell(event));
+  const request = {
+    ...choices,
+    hints: [...hints],
+    exclude: [...exclude],
+    paths: paths.map(path => resolve(cwd, path)),
+  };
   try {
     const done = await performer.run('share', request, onEvent, signal);
     if (terminal.isJson) terminal.json({ event: 'done', ...done });
@@ -41,14 +49,14 @@ class ShareView {
   readonly #terminal: Terminal;
   readonly #serving: Serving;
   readonly #rate = new Rate();
-  readonly #path: string;
+  readonly #name: string;
   #sealing: { doneBytes: number; totalBytes: number } | undefined;
   #isShared = false;
 
-  constructor(terminal: Terminal, path: string) {
+  constructor(terminal: Terminal, name: string) {
     this.#terminal = terminal;
     this.#serving = new Serving(terminal);
-    this.#path = path;
+    this.#name = name;
   }
 
   get isShared(): boolean {
@@ -59,6 +67,9 @@ class ShareView {
     switch (event.event) {
       case 'skipped':
         this.#terminal.say(`left out ${event.path}: ${event.why}`);
+        break;
+      case 'unmatched':
+        this.#terminal.say(`--exclude ${event.glob} matches nothing`);
         break;
       case 'damaged':
         this.#terminal.say(`it was shared before, but not all is there that is needed to serve that: ${event.why}`);
@@ -91,7 +102,7 @@ class ShareView {
     if (this.#sealing === undefined) return '';
     this.#rate.sample(this.#sealing.doneBytes, nowMs);
     const [stands, bytesPerSecond] = [this.#rate.stands(nowMs), this.#rate.perSecond()];
-    const transfer = { name: `sealing ${this.#path}`, ...this.#sealing, stands, bytesPerSecond };
+    const transfer = { name: `sealing ${this.#name}`, ...this.#sealing, stands, bytesPerSecond };
     return transferLine(transfer, columns);
   }
 

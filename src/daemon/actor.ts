@@ -2,6 +2,7 @@
 import { isShoalError, ShoalError } from '../errors.ts';
 import { matcherOf } from '../files/globs.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
+import { pathsOf } from '../format/layout.ts';
 import { parseLink } from '../format/link.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
 import type { Fetched } from '../fetch.ts';
@@ -40,9 +41,9 @@ export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
 }
 
 const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
-  async share(node, { path, hints, ...options }, emit, signal) {
+  async share(node, { hints, ...options }, emit, signal) {
     const chosen = node.hintsOf(hints);
-    const shared = await node.share({ path, ...options, serveAlways: false, hints: chosen }, emit, signal);
+    const shared = await node.share({ ...options, serveAlways: false, hints: chosen }, emit, signal);
     const stop = node.serve(shared.id);
     try {
       const share = await viewOf(node, shared.id);
@@ -201,7 +202,7 @@ async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {
 }
 
 async function viewOfRecord(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
-  const { id, name, kind, sizeBytes, files, source, root, changedWhy, createdAt, peersServed, bytesUp } = record;
+  const { id, name, kind, sizeBytes, files, source, root, createdAt, peersServed, bytesUp } = record;
   return {
     id,
     name,
@@ -209,9 +210,9 @@ async function viewOfRecord(node: ShoalNode, record: ShareRecord): Promise<Share
     sizeBytes,
     files,
     source,
-    ...(root === undefined ? {} : { path: root }),
-    state: await node.stateOf(record),
-    ...(changedWhy === undefined ? {} : { detail: changedWhy }),
+    ...(typeof root === 'string' ? { path: root } : {}),
+    ...(typeof root === 'object' ? { paths: pathsOf(root) } : {}),
+    ...(await node.stateOf(record)),
     createdAt,
     peersServed,
     bytesUp,

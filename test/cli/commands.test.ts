@@ -86,12 +86,19 @@ describe('shoal share', () => {
     expect(stderr.text).to.equal('');
   });
 
-  it('resolves the path here, and hands on what was chosen', async () => {
+  it('resolves paths here, and hands on what was chosen', async () => {
     const args = [
       'share',
       '../x',
+      'z',
       '--name',
       'y',
+      '--note',
+      'for you',
+      '--exclude',
+      '*.o',
+      '--exclude',
+      'build',
       '--skip',
       '--copy',
       '--no-pad',
@@ -103,8 +110,10 @@ describe('shoal share', () => {
     ];
     const { asked } = await runWith(args, () => shareView());
     const parameters = {
-      path: '/home/x',
+      paths: ['/home/x', '/home/me/z'],
+      exclude: ['*.o', 'build'],
       name: 'y',
+      note: 'for you',
       skip: true,
       copy: true,
       pad: false,
@@ -112,15 +121,26 @@ describe('shoal share', () => {
       hints: ['self', 'a.example'],
     };
     expect(asked).to.deep.equal([{ action: 'share', parameters }]);
-    const plain = await runWith(['share', '/x', '--no-hints'], () => shareView());
+    const plain = await runWith(['share', '/x', '--no-hints', '--note', ''], () => shareView());
     expect(plain.asked[0]?.parameters).to.deep.equal({
-      path: '/x',
+      paths: ['/x'],
+      exclude: [],
       skip: false,
       copy: false,
       pad: true,
       anew: false,
       hints: [],
     });
+  });
+
+  it('says which of the globs of what is left out match nothing', async () => {
+    const stop = new AbortController();
+    const script: Script = async (onEvent, signal) => {
+      onEvent({ event: 'unmatched', glob: '*.\u001b' });
+      return await sharing(stop)(onEvent, signal, undefined);
+    };
+    const { stderr } = await runWith(['share', 'photos'], script, { stop });
+    expect(stderr.lines[0]).to.equal('--exclude *.\\u{1b} matches nothing');
   });
 
   it('says that nothing is shared when it was stopped before', async () => {
@@ -416,7 +436,7 @@ describe('Arguments', () => {
     [['fech'], /unknown command 'fech'; did you mean "fetch"\?/],
     [['fetch', '--ony', 'x'], /unknown option '--ony'; did you mean "--only"\?/],
     [['share'], /missing required argument 'path'; "shoal share --help"/],
-    [['share', 'a', 'b'], /too many arguments.*"shoal share --help"/],
+    [['ls', LINK, 'b'], /too many arguments.*"shoal ls --help"/],
     [['export', 'x'], /required option '-o, --output <file>' not specified/],
     [['fetch', LINK, '--timeout', '5 parsecs'], /cannot read the duration "5 parsecs": write it like 30s/],
     [['share', 'a', '--hint', 'self', '--no-hints'], /--hint and --no-hints do not go together/],
@@ -449,7 +469,6 @@ describe('Arguments', () => {
       for (const args of [
         [link],
         ['fetch', 'a', link],
-        ['share', 'a', link],
         ['ls', `--x=${link}`],
         ['fetch', LINK, '--timeout', link],
         ['shares', '--dht', link],
@@ -467,6 +486,7 @@ describe('Arguments', () => {
       for (const args of [
         ['import', link],
         ['share', link],
+        ['share', 'a', link],
         ['export', 'a', '-o', link],
         ['share', 'a', '--name', link],
       ]) {

@@ -23,6 +23,10 @@ export interface Told {
   readonly addresses?: readonly string[];
   readonly name?: string;
   readonly path?: string;
+  readonly paths?: readonly string[];
+  readonly detail?: string;
+  readonly glob?: string;
+  readonly note?: string;
   readonly as?: string;
   readonly state?: string;
   readonly peersServed?: number;

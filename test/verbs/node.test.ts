@@ -31,7 +31,8 @@ describe('a node', () => {
   /** Shares a file of random bytes, with a copy of its ciphertext. */
   async function shareFile(name: string, pieces: number): Promise<ReturnType<typeof parseLink>> {
     await writeFile(at(name), randomBytes(pieces * PIECE_BYTES));
-    const request = { path: at(name), skip: false, copy: true, pad: false, anew: false, serveAlways: false, hints: [] };
+    const choices = { exclude: [], skip: false, copy: true, pad: false, anew: false };
+    const request = { paths: [at(name)], ...choices, serveAlways: false, hints: [] };
     const { id } = await node.share(request, quiet, never);
     return parseLink(node.linkOf(id, []));
   }
