@@ -82,7 +82,7 @@ function addSharing(program: Command, contextOf: ContextFor): void {
   program
     .command('share')
     .description('print a link to files or folders, and serve it until Ctrl-C')
-    .argument('<path...>', 'a file or folder, or several to be one folder')
+    .argument('<path...>', 'a file or folder, several to be one folder, or "-" for what comes from stdin')
     .option('--name <name>', 'what readers see in place of its name')
     .option('--note <text>', 'what readers are told of it')
     .addOption(repeatable('--exclude <glob>', 'leave these out'))

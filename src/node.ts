@@ -13,6 +13,7 @@ import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch
 import { folderDestination, type ClosableStore } from './files/destination.ts';
 import { writeBeside } from './files/beside.ts';
 import { showName } from './files/names.ts';
+import { dropSpooled, giveToShare, isSpooled, sweepSpool } from './files/spool.ts';
 import { streamDestination } from './files/stream.ts';
 import { fingerprint, walkTree } from './files/walk.ts';
 import { parseHint, type Hint } from './format/hint.ts';
@@ -113,9 +114,23 @@ export class ShoalNode {
     }
   }
 
-  /** Encrypts and notes a share; `serve` makes it available. */
-  async share(request: ShareRequest, onEvent: (event: ShareEvent) => void, signal: AbortSignal): Promise<Shared> {
+  /**
+   * Encrypts and notes a share; `serve` makes it available.
+   * @param request `spooled`: its one path is what this home took in from stdin, and goes with the share
+   */
+  async share(
+    request: ShareRequest & { readonly spooled: boolean },
+    onEvent: (event: ShareEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Shared> {
     const home = this.#needHome();
+    const [path = ''] = request.paths;
+    if (request.spooled && (request.paths.length !== 1 || !isSpooled(home.spoolFolder, path)))
+      throw new ShoalError(
+        'usage',
+        `cannot share "${showName(path)}" as what came from stdin: this home did not take it in`,
+      );
+    if (request.spooled) await sweepSpool(home.spoolFolder);
     const deps = {
       crypto: this.crypto,
       catalog: home.catalog,
@@ -124,11 +139,15 @@ export class ShoalNode {
       clock: this.#clock,
       walk: walkTree,
       fingerprint,
+      begun: async (id: BlockId) => (request.spooled ? await giveToShare(path, id) : undefined),
       original: (made: Made) =>
         originalSource({ ...made, crypto: this.crypto, store: home.store, onChanged: () => Promise.resolve() }),
     };
     try {
-      return await share(deps, request, onEvent, signal);
+      const shared = await share(deps, request, onEvent, signal);
+      // The copy is all that is needed.
+      if (request.spooled && request.copy) await dropSpooled(home.spoolFolder, shared.id);
+      return shared;
     } finally {
       home.forgetSources();
     }
@@ -275,6 +294,11 @@ export class ShoalNode {
     const detail = isInStore ? undefined : await whyMissing(root);
     if (detail !== undefined) return { state: 'missing', detail };
     return { state: this.#server?.has(id) === true ? 'serving' : 'idle' };
+  }
+
+  /** Whether the home itself keeps the original of a share, as it came from stdin. */
+  isSpooled({ root }: ShareRecord): boolean {
+    return typeof root === 'string' && isSpooled(this.#needHome().spoolFolder, root);
   }
 
   onServed(listener: (served: Served) => void): () => void {

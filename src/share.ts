@@ -24,6 +24,8 @@ export interface ShareDeps {
   /** What is at some paths, but for what is excluded, and everything there that can not be shared. */
   readonly walk: (paths: readonly string[], exclude: readonly string[], signal: AbortSignal) => Promise<Tree>;
   readonly fingerprint: (tree: Tree) => Uint8Array;
+  /** Told which share is about to be made of the files, before anybody else can know it. */
+  readonly begun: (id: BlockId) => Promise<void>;
   /** The chunks of a share that is being made, made again from its files. */
   readonly original: (made: Made) => ChunkSource;
 }
@@ -126,6 +128,7 @@ export async function share(
   // Nobody knows the share until it is whole and durable; until then a crash leaves debris, and another key is used.
   deps.catalog.begin(block.id);
   try {
+    await deps.begun(block.id);
     await keep(deps.store, block, data.blocks, names);
     if (request.copy) {
       const made = { id: block.id, key, root: tree.root, manifest, listing: listingOf(deps.store, block) };
@@ -144,7 +147,7 @@ export async function share(
  * What the sharer says must be what a reader accepts; better to know before all is read.
  * @throws ShoalError `bad-name`, `usage`
  */
-function checkWords({ name, note }: ShareRequest): void {
+export function checkWords({ name, note }: Partial<Pick<ShareRequest, 'name' | 'note'>>): void {
   if (name !== undefined) checkName(name);
   if (note === undefined) return;
   const sizeBytes = utf8.encode(note).length;

@@ -11,6 +11,7 @@ export const NEVER = new AbortController().signal;
 
 export const SHARE_OPTIONS = {
   exclude: [],
+  spooled: false,
   skip: false,
   copy: false,
   pad: true,

@@ -1,9 +1,10 @@
 /** `shoal share`: prints a link and serves it until it is stopped. */
 import { resolve } from 'node:path';
 import type { ActionEvent } from '../../src/daemon/actions.ts';
-import type { Context } from '../context.ts';
+import { ShoalError } from '../../src/errors.ts';
+import { isTyped, type Context } from '../context.ts';
 import { EventPrinter } from '../events.ts';
-import { Rate, showLine, transferLine } from '../progress.ts';
+import { Rate, readingLine, showLine, transferLine } from '../progress.ts';
 import { Serving } from '../serving.ts';
 import type { Terminal } from '../terminal.ts';
 import { count, formatBytes } from '../units.ts';
@@ -19,23 +20,26 @@ export interface ShareOptions {
   readonly hints: readonly string[];
 }
 
-/** @throws ShoalError as `share` does; `interrupted` in the end */
+/** @throws ShoalError as `share` does; `usage`; `interrupted` in the end */
 export async function share(context: Context, paths: readonly string[], options: ShareOptions): Promise<void> {
-  const { terminal, performer, signal, cwd } = context;
+  const { terminal, performer, signal, cwd, stdin } = context;
   const { hints, exclude, ...choices } = options;
+  if (paths.includes('-')) checkStdin(context, paths, options);
   const printer = new EventPrinter(terminal);
   const [first = ''] = paths;
   const view = new ShareView(terminal, choices.name ?? (paths.length === 1 ? first : count(paths.length, 'path')));
   const line = showLine(terminal, (nowMs, columns) => view.line(nowMs, columns));
   const onEvent = (event: ActionEvent): void => (terminal.isJson ? printer.print(event) : view.tell(event));
-  const request = {
-    ...choices,
-    hints: [...hints],
-    exclude: [...exclude],
-    paths: paths.map(path => resolve(cwd, path)),
-  };
+  const request = { ...choices, hints: [...hints] };
   try {
-    const done = await performer.run('share', request, onEvent, signal);
+    const done = paths.includes('-')
+      ? await performer.shareStream(request, stdin, onEvent, signal)
+      : await performer.run(
+          'share',
+          { ...request, paths: paths.map(path => resolve(cwd, path)), exclude: [...exclude], spooled: false },
+          onEvent,
+          signal,
+        );
     if (terminal.isJson) terminal.json({ event: 'done', ...done });
   } finally {
     line.stop();
@@ -44,12 +48,26 @@ export async function share(context: Context, paths: readonly string[], options:
   }
 }
 
-/** Sealing first, then serving. */
+function checkStdin({ stdin }: Context, paths: readonly string[], { name, exclude }: ShareOptions): void {
+  const refuse = (why: string): never => {
+    throw new ShoalError('usage', why);
+  };
+  if (paths.length > 1) refuse('"-" stands alone: what comes from stdin is a share of its own');
+  if (name === undefined) refuse('what comes from stdin has no name: give it one with --name');
+  if (exclude.length > 0) refuse('--exclude does not go with "-": what comes from stdin is one file');
+  if (isTyped(stdin))
+    refuse(
+      'stdin is a terminal: pipe something into it, as in "pg_dump | shoal share - --name db.sql", or give a path',
+    );
+}
+
+/** Reading stdin where that is asked for, then sealing, then serving. */
 class ShareView {
   readonly #terminal: Terminal;
   readonly #serving: Serving;
-  readonly #rate = new Rate();
+  #rate = new Rate();
   readonly #name: string;
+  #readBytes: number | undefined;
   #sealing: { doneBytes: number; totalBytes: number } | undefined;
   #isShared = false;
 
@@ -71,11 +89,16 @@ class ShareView {
       case 'unmatched':
         this.#terminal.say(`--exclude ${event.glob} matches nothing`);
         break;
+      case 'reading':
+        this.#readBytes = event.doneBytes;
+        break;
       case 'damaged':
         this.#terminal.say(`it was shared before, but not all is there that is needed to serve that: ${event.why}`);
         this.#terminal.say('so it is shared anew, and the link is a new one');
         break;
       case 'sealing':
+        // What was read came at another speed.
+        if (this.#sealing === undefined) this.#rate = new Rate();
         this.#sealing = event;
         break;
       case 'shared': {
@@ -99,11 +122,12 @@ class ShareView {
 
   line(nowMs: number, columns: number): string {
     if (this.#isShared) return this.#serving.line(nowMs);
-    if (this.#sealing === undefined) return '';
-    this.#rate.sample(this.#sealing.doneBytes, nowMs);
-    const [stands, bytesPerSecond] = [this.#rate.stands(nowMs), this.#rate.perSecond()];
-    const transfer = { name: `sealing ${this.#name}`, ...this.#sealing, stands, bytesPerSecond };
-    return transferLine(transfer, columns);
+    const doneBytes = this.#sealing?.doneBytes ?? this.#readBytes;
+    if (doneBytes === undefined) return '';
+    this.#rate.sample(doneBytes, nowMs);
+    const pace = { stands: this.#rate.stands(nowMs), bytesPerSecond: this.#rate.perSecond() };
+    if (this.#sealing === undefined) return readingLine({ name: `reading ${this.#name}`, doneBytes, ...pace }, columns);
+    return transferLine({ name: `sealing ${this.#name}`, ...this.#sealing, ...pace }, columns);
   }
 
   summary(): string {

@@ -202,7 +202,9 @@ async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {
 }
 
 async function viewOfRecord(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
-  const { id, name, kind, sizeBytes, files, source, root, createdAt, peersServed, bytesUp } = record;
+  const { id, name, kind, sizeBytes, files, root, createdAt, peersServed, bytesUp } = record;
+  const isSpooled = node.isSpooled(record);
+  const source = isSpooled && record.source === 'original' ? 'spooled' : record.source;
   return {
     id,
     name,
@@ -210,7 +212,7 @@ async function viewOfRecord(node: ShoalNode, record: ShareRecord): Promise<Share
     sizeBytes,
     files,
     source,
-    ...(typeof root === 'string' ? { path: root } : {}),
+    ...(typeof root === 'string' && !isSpooled ? { path: root } : {}),
     ...(typeof root === 'object' ? { paths: pathsOf(root) } : {}),
     ...(await node.stateOf(record)),
     createdAt,

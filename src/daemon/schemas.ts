@@ -31,6 +31,7 @@ export const PARAMETERS = {
   share: z.strictObject({
     paths: z.array(path).min(1).max(MAX_PATHS).describe('Of files and folders; several become one folder.'),
     exclude: z.array(z.string().max(MAX_PATH_BYTES)).default([]).describe('Globs of what is left out.'),
+    spooled: z.boolean().default(false).describe('The path is what this home took in from stdin.'),
     name: z.string().optional(),
     note: z.string().max(MAX_NOTE_BYTES).optional().describe('What readers are told of the share.'),
     skip: z.boolean().default(false),
@@ -67,7 +68,9 @@ const share = z
     kind,
     sizeBytes: bytes,
     files: count,
-    source: z.enum(['original', 'copy', 'fetched', 'imported']).describe('Where its chunks come from.'),
+    source: z
+      .enum(['original', 'spooled', 'copy', 'fetched', 'imported'])
+      .describe('Where its chunks come from; "spooled" came from stdin and is kept by the home.'),
     path: z.string().optional().describe('Of its files.'),
     paths: z.array(z.string()).readonly().optional().describe('Of its files, where it was put together from several.'),
     state: z
@@ -132,6 +135,7 @@ export const RESULTS = {
 export const EVENT = z.discriminatedUnion('event', [
   z.strictObject({ event: z.literal('skipped'), path: z.string(), why: z.string() }),
   z.strictObject({ event: z.literal('unmatched'), glob: z.string() }),
+  z.strictObject({ event: z.literal('reading'), doneBytes: bytes }),
   z.strictObject({ event: z.literal('damaged'), id: z.string(), why: z.string() }),
   z.strictObject({ event: z.literal('sealing'), doneBytes: bytes, totalBytes: bytes }),
   z

@@ -112,6 +112,7 @@ describe('shoal share', () => {
     const parameters = {
       paths: ['/home/x', '/home/me/z'],
       exclude: ['*.o', 'build'],
+      spooled: false,
       name: 'y',
       note: 'for you',
       skip: true,
@@ -125,6 +126,7 @@ describe('shoal share', () => {
     expect(plain.asked[0]?.parameters).to.deep.equal({
       paths: ['/x'],
       exclude: [],
+      spooled: false,
       skip: false,
       copy: false,
       pad: true,
@@ -141,6 +143,31 @@ describe('shoal share', () => {
     };
     const { stderr } = await runWith(['share', 'photos'], script, { stop });
     expect(stderr.lines[0]).to.equal('--exclude *.\\u{1b} matches nothing');
+  });
+
+  it('hands on what comes from stdin, under its name', async () => {
+    const stop = new AbortController();
+    const script: Script = async (onEvent, signal) => {
+      onEvent({ event: 'reading', doneBytes: 3 });
+      return await sharing(stop)(onEvent, signal, undefined);
+    };
+    const { asked, stdout } = await runWith(['share', '-', '--name', 'db.sql', '--copy'], script, {
+      stop,
+      stdin: 'all',
+    });
+    const parameters = { name: 'db.sql', skip: false, copy: true, pad: true, anew: false, hints: [], content: 'all' };
+    expect(asked).to.deep.equal([{ action: 'shareStream', parameters }]);
+    expect(stdout.text).to.equal(`${LINK}\n`);
+  });
+
+  it('does not wait for what somebody might type', async () => {
+    const { exitCode, stderr, asked } = await runWith(['share', '-', '--name', 'x'], () => shareView(), {
+      isTyped: true,
+    });
+    expect([exitCode, asked]).to.deep.equal([2, []]);
+    expect(stderr.text).to.match(
+      /stdin is a terminal: pipe something into it, as in "pg_dump \| shoal share - --name db.sql"/,
+    );
   });
 
   it('says that nothing is shared when it was stopped before', async () => {
@@ -437,6 +464,9 @@ describe('Arguments', () => {
     [['fetch', '--ony', 'x'], /unknown option '--ony'; did you mean "--only"\?/],
     [['share'], /missing required argument 'path'; "shoal share --help"/],
     [['ls', LINK, 'b'], /too many arguments.*"shoal ls --help"/],
+    [['share', 'a', '-'], /"-" stands alone: what comes from stdin is a share of its own/],
+    [['share', '-'], /what comes from stdin has no name: give it one with --name/],
+    [['share', '-', '--name', 'x', '--exclude', 'y'], /--exclude does not go with "-"/],
     [['export', 'x'], /required option '-o, --output <file>' not specified/],
     [['fetch', LINK, '--timeout', '5 parsecs'], /cannot read the duration "5 parsecs": write it like 30s/],
     [['share', 'a', '--hint', 'self', '--no-hints'], /--hint and --no-hints do not go together/],

@@ -169,7 +169,7 @@ describe('the holder of a home', () => {
       },
     };
     api = await serveApi(actor, socket, nothing);
-    const choices = { exclude: ['*.o'], skip: false, copy: false, pad: true, anew: false, hints: [] };
+    const choices = { exclude: ['*.o'], spooled: false, skip: false, copy: false, pad: true, anew: false, hints: [] };
     const share = { ...choices, paths: Array.from({ length: MAX_PATHS }, (_, n) => `/${'x'.repeat(200)}/${n}`) };
     const session = { home: folder, network, log: nothing, onNotice: nothing };
     await perform(session, 'share', share, nothing, NEVER);

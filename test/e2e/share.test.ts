@@ -1,6 +1,7 @@
-/** What can be shared besides one path: several of them, and a part of a folder. */
+/** What can be shared besides one path: several of them, a part of a folder, and what comes from stdin. */
 import { expect } from 'chai';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { PassThrough } from 'node:stream';
 import { expectDone, expectFailed, TEST_TIMEOUT_MS, useSandbox, type Told } from './harness.ts';
 import { makeFile, makePlainTree, noise, treeAt } from './tree.ts';
 
@@ -16,6 +17,8 @@ describe('a share', function () {
     expectDone(ended);
     return ended.told[0]?.shares ?? [];
   };
+  const spoolOf = async (home: string): Promise<string[]> =>
+    await readdir(sandbox().path('homes', home, 'spool')).catch(() => []);
 
   describe('of several paths', () => {
     const NAMES = ['a.bin', 'photos', 'z.txt'] as const;
@@ -115,5 +118,97 @@ describe('a share', function () {
     await command.interrupt();
     expect((await box.share('ann', box.path('it'), globs)).id).to.equal(id);
     expectFailed(await box.run('ann', ['share', box.path('it'), '--exclude', '*', '--json']), 1, 'not-shareable');
+  });
+
+  describe('of stdin', () => {
+    const shareStdin = ['share', '-', '--name', 'db.sql', '--json', '--hint', 'self'];
+
+    for (const isHeld of [false, true]) {
+      it(`is what came, and goes when it is forgotten, ${isHeld ? 'also where another process holds the home' : 'and is there again after a restart'}`, async () => {
+        const box = sandbox();
+        const holder = isHeld ? await box.share('ann', await makeFile(box.path('held'))) : undefined;
+        const content = noise('stdin', 9 * MIB);
+        const input = new PassThrough();
+        const command = box.start('ann', shareStdin, { stdin: input });
+        input.write(content.subarray(0, 5 * MIB));
+        await command.event('reading');
+        input.end(content.subarray(5 * MIB));
+        const shared = await command.event('shared');
+        expect(shared).to.include({ name: 'db.sql', source: 'spooled', state: 'serving', sizeBytes: content.length });
+        expect(shared).not.to.have.property('path');
+        expectDone(await box.fetch(shared.link ?? '', box.path('got.sql')));
+        expect((await readFile(box.path('got.sql'))).equals(content)).to.equal(true);
+        expect(await spoolOf('ann')).to.have.lengthOf(1);
+        if (holder === undefined) {
+          await command.interrupt();
+          const other = await box.share('ann', await makeFile(box.path('held')));
+          expect((await sharesOf('ann')).map(({ name }) => name).sort()).to.deep.equal(['db.sql', 'held']);
+          await other.command.interrupt();
+        } else {
+          // Who was attached takes over.
+          await holder.command.destroy();
+          expectDone(await box.fetch(shared.link ?? '', box.path('again.sql')));
+        }
+        expect(await spoolOf('ann')).to.have.lengthOf(1);
+        expectDone(await box.run('ann', ['forget', shared.id ?? '', '--json']));
+        expect(await spoolOf('ann')).to.deep.equal([]);
+      });
+    }
+
+    it('as a copy keeps the copy only', async () => {
+      const box = sandbox();
+      const content = noise('copy', 2 * MIB);
+      const input = new PassThrough();
+      const command = box.start('ann', [...shareStdin, '--copy'], { stdin: input });
+      input.end(content);
+      const { link = '', ...shared } = await command.event('shared');
+      expect(shared).to.include({ source: 'copy' }).and.not.to.have.property('path');
+      expectDone(await box.fetch(link, box.path('got')));
+      expect((await readFile(box.path('got'))).equals(content)).to.equal(true);
+      await command.interrupt();
+      expect(await spoolOf('ann')).to.deep.equal([]);
+    });
+
+    it('leaves nothing when it is interrupted, empty, or wrongly named', async () => {
+      const box = sandbox();
+      const input = new PassThrough();
+      const command = box.start('ann', shareStdin, { stdin: input });
+      input.write(noise('x', MIB));
+      await command.event('reading');
+      expect(await spoolOf('ann')).to.have.lengthOf(1);
+      expectFailed(await command.interrupt(), 130, 'interrupted');
+      input.destroy();
+      expectFailed(await box.run('ann', shareStdin), 1, 'not-shareable');
+      const never = new PassThrough();
+      const named = await box.run('ann', ['share', '-', '--name', 'a/b', '--json'], { stdin: never });
+      never.destroy();
+      expectFailed(named, 1, 'bad-name');
+      expect(await spoolOf('ann')).to.deep.equal([]);
+      expect(await sharesOf('ann')).to.deep.equal([]);
+    });
+
+    it('that was killed leaves nothing but what the next holder removes, which takes nothing from who is reading', async () => {
+      const box = sandbox();
+      const input = new PassThrough();
+      const killed = box.start('ann', shareStdin, { stdin: input });
+      input.write(noise('x', MIB));
+      await killed.event('reading');
+      await killed.destroy();
+      input.destroy();
+      const [left] = await spoolOf('ann');
+      expect(left).to.match(/^[0-9a-f]{16}$/);
+      const living = new PassThrough();
+      const reader = box.start('ann', shareStdin, { stdin: living });
+      living.write('it ');
+      await reader.event('reading');
+      const holder = await box.share('ann', await makeFile(box.path('held')));
+      const now = await spoolOf('ann');
+      expect(now).to.have.lengthOf(1).and.not.to.include(left);
+      living.end('lives');
+      const { link = '' } = await reader.event('shared');
+      expectDone(await box.fetch(link, box.path('got')));
+      expect(await readFile(box.path('got'), 'utf8')).to.equal('it lives');
+      await holder.command.interrupt();
+    });
   });
 });

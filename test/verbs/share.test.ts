@@ -47,6 +47,7 @@ describe('share', () => {
       clock: systemClock,
       walk: walkTree,
       fingerprint,
+      begun: () => Promise.resolve(),
       original,
     };
     await mkdir(join(folder, 'tree', 'sub'), { recursive: true });
