@@ -70,6 +70,7 @@ interface ShareFlags {
   readonly name?: string;
   readonly note?: string;
   readonly exclude?: readonly string[];
+  readonly qr?: true;
   readonly skip?: true;
   readonly copy?: true;
   readonly pad: boolean;
@@ -92,8 +93,9 @@ function addSharing(program: Command, contextOf: ContextFor): void {
     .option('--new', 'a new key and link, also where the same files were shared before')
     .addOption(repeatable('--hint <addr>', 'put this address into the link; "self" stands for those of this node'))
     .option('--no-hints', 'put no addresses into the link')
+    .option('--qr', 'show the link as a QR code too')
     .action(async (paths: string[], flags: ShareFlags, command: Command) => {
-      const { name, note, exclude = [], hints, hint = [] } = flags;
+      const { name, note, exclude = [], qr = false, hints, hint = [] } = flags;
       const { skip = false, copy = false, pad, new: anew = false } = flags;
       if (!hints && hint.length > 0) throw new ShoalError('usage', '--hint and --no-hints do not go together');
       // It could pass for the name of a relay, and the key would stand in the link of another share.
@@ -101,7 +103,7 @@ function addSharing(program: Command, contextOf: ContextFor): void {
       const context = await contextOf(command);
       const { share } = await import('./commands/share.ts');
       const words = { ...(name === undefined ? {} : { name }), ...(note ? { note } : {}) };
-      await share(context, paths, { ...words, exclude, skip, copy, pad, anew, hints: hint });
+      await share(context, paths, { ...words, exclude, skip, copy, pad, anew, hints: hint, qr });
     });
 }
 

@@ -123,6 +123,7 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^(fastify|zod)$/, /^src\/daemon\//],
   [/^env-paths$/, /^(src\/daemon|cli)\//],
   [/^commander$/, /^cli\//],
+  [/^uqr$/, /^cli\/qr\.ts$/],
   [/^node:sqlite$/, /^src\/files\/sqlite\.ts$/],
   [/^node:worker_threads$/, /^src\/crypto\//],
   [/^node:(http|https|http2)$/, /^src\/daemon\//],

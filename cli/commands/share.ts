@@ -18,16 +18,22 @@ export interface ShareOptions {
   readonly pad: boolean;
   readonly anew: boolean;
   readonly hints: readonly string[];
+  readonly qr: boolean;
 }
 
 /** @throws ShoalError as `share` does; `usage`; `interrupted` in the end */
 export async function share(context: Context, paths: readonly string[], options: ShareOptions): Promise<void> {
   const { terminal, performer, signal, cwd, stdin } = context;
-  const { hints, exclude, ...choices } = options;
+  const { hints, exclude, qr, ...choices } = options;
   if (paths.includes('-')) checkStdin(context, paths, options);
+  const drawCode = qr ? await codeDrawer(terminal) : undefined;
   const printer = new EventPrinter(terminal);
   const [first = ''] = paths;
-  const view = new ShareView(terminal, choices.name ?? (paths.length === 1 ? first : count(paths.length, 'path')));
+  const view = new ShareView(
+    terminal,
+    choices.name ?? (paths.length === 1 ? first : count(paths.length, 'path')),
+    drawCode,
+  );
   const line = showLine(terminal, (nowMs, columns) => view.line(nowMs, columns));
   const onEvent = (event: ActionEvent): void => (terminal.isJson ? printer.print(event) : view.tell(event));
   const request = { ...choices, hints: [...hints] };
@@ -61,20 +67,41 @@ function checkStdin({ stdin }: Context, paths: readonly string[], { name, exclud
     );
 }
 
+/** Draws a link as a QR code, or says why not. */
+type DrawCode = (link: string) => void;
+
+async function codeDrawer(terminal: Terminal): Promise<DrawCode> {
+  if (!terminal.isTalking) throw new ShoalError('usage', '--qr does not go with --json or --quiet');
+  if (!terminal.isInteractive)
+    throw new ShoalError('usage', '--qr needs a terminal to show the code on, and stderr is none');
+  const { qrLines } = await import('../qr.ts');
+  return link => {
+    const lines = qrLines(link, terminal.isLive ? 'dark' : 'light');
+    const columns = lines[0]?.length ?? 0;
+    if (columns <= terminal.talkColumns) terminal.draw(lines);
+    else
+      terminal.warn(
+        `cannot show the QR code: it takes ${columns} columns and the terminal has ${terminal.talkColumns}; make it wider, or the link shorter by leaving out --hint, and run this again: the share stays the same`,
+      );
+  };
+}
+
 /** Reading stdin where that is asked for, then sealing, then serving. */
 class ShareView {
   readonly #terminal: Terminal;
   readonly #serving: Serving;
   #rate = new Rate();
   readonly #name: string;
+  readonly #drawCode: DrawCode | undefined;
   #readBytes: number | undefined;
   #sealing: { doneBytes: number; totalBytes: number } | undefined;
   #isShared = false;
 
-  constructor(terminal: Terminal, name: string) {
+  constructor(terminal: Terminal, name: string, drawCode: DrawCode | undefined) {
     this.#terminal = terminal;
     this.#serving = new Serving(terminal);
     this.#name = name;
+    this.#drawCode = drawCode;
   }
 
   get isShared(): boolean {
@@ -108,6 +135,7 @@ class ShareView {
         const before = again ? '; it is as it was when it was shared before, so the link is the same' : '';
         this.#terminal.say(`sharing ${shared.name} (${what}${formatBytes(shared.sizeBytes)})${before}`);
         this.#terminal.result(event.link);
+        this.#drawCode?.(event.link);
         this.#terminal.say('who has this link can read it; serving until Ctrl-C');
         break;
       }

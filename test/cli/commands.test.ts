@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { ERROR_CODES, exitCodeOf, ShoalError, type ErrorCode } from '../../src/errors.ts';
+import { decoded } from './scanner.ts';
 import { runWith, SHARE_ID, shareView, untilAborted, type Script, type Setting } from './world.ts';
 
 const KEY = 'k'.repeat(43);
@@ -168,6 +169,31 @@ describe('shoal share', () => {
     expect(stderr.text).to.match(
       /stdin is a terminal: pipe something into it, as in "pg_dump \| shoal share - --name db.sql"/,
     );
+  });
+
+  it('shows the link as a QR code beside it, which leaves stdout as it is', async () => {
+    const stop = new AbortController();
+    const { stdout, stderr } = await runWith(['share', 'photos', '--qr'], sharing(stop), { stop, columns: 80 });
+    expect(stdout.text).to.equal(`${LINK}\n`);
+    expect(decoded(stderr.text, 'dark')).to.equal(LINK);
+  });
+
+  it('has no place for a QR code in JSON', async () => {
+    const { json, asked } = await runWith(['share', 'photos', '--qr', '--json'], () => shareView(), { columns: 80 });
+    expect(asked).to.deep.equal([]);
+    expect(json).to.have.lengthOf(1);
+    expect(json[0]).to.include({ code: 'usage', message: '--qr does not go with --json or --quiet', exitCode: 2 });
+  });
+
+  it('says what a QR code needs where the terminal is too narrow, and goes on', async () => {
+    const stop = new AbortController();
+    const { exitCode, stdout, stderr } = await runWith(['share', 'photos', '--qr'], sharing(stop), {
+      stop,
+      columns: 48,
+    });
+    expect([exitCode, stdout.text]).to.deep.equal([130, `${LINK}\n`]);
+    expect(stderr.text).to.match(/cannot show the QR code: it takes 49 columns and the terminal has 48; make it wider/);
+    expect(stderr.text).not.to.match(/[▀▄█]/);
   });
 
   it('says that nothing is shared when it was stopped before', async () => {
@@ -467,6 +493,8 @@ describe('Arguments', () => {
     [['share', 'a', '-'], /"-" stands alone: what comes from stdin is a share of its own/],
     [['share', '-'], /what comes from stdin has no name: give it one with --name/],
     [['share', '-', '--name', 'x', '--exclude', 'y'], /--exclude does not go with "-"/],
+    [['share', 'a', '--qr', '-q'], /--qr does not go with --json or --quiet/],
+    [['share', 'a', '--qr'], /--qr needs a terminal to show the code on, and stderr is none/],
     [['export', 'x'], /required option '-o, --output <file>' not specified/],
     [['fetch', LINK, '--timeout', '5 parsecs'], /cannot read the duration "5 parsecs": write it like 30s/],
     [['share', 'a', '--hint', 'self', '--no-hints'], /--hint and --no-hints do not go together/],
