@@ -7,6 +7,20 @@ const node = await ShoalNode.start({ home, holds: true, log: () => undefined });
 for (let i = 0; i < Number(n); i++) {
   const path = `/tmp/many/${i}`;
   writeFileSync(path, randomBytes(1000));
-  await node.share({ path, skip: false, copy: false, pad: true, anew: false, serveAlways: true, hints: [] }, () => undefined, new AbortController().signal);
+  await node.share(
+    {
+      paths: [path],
+      exclude: [],
+      spooled: false,
+      skip: false,
+      copy: false,
+      pad: true,
+      anew: false,
+      serveAlways: true,
+      hints: [],
+    },
+    () => undefined,
+    new AbortController().signal,
+  );
 }
 await node.stop();

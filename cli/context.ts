@@ -1,6 +1,7 @@
 /** What a command is given: where it prints, whom it asks, and when it has to stop. */
 import type { Readable } from 'node:stream';
 import type { ActionEvent, Actor, Results } from '../src/daemon/actions.ts';
+import type { StreamParameters } from '../src/daemon/stdin.ts';
 import { ShoalError } from '../src/errors.ts';
 import { DEFAULT_TIMEOUT_MS, MAX_LINK_CHARS } from '../src/limits.ts';
 import type { Log } from '../src/ports.ts';
@@ -9,6 +10,13 @@ import type { Terminal } from './terminal.ts';
 
 /** Who carries out what a command asks for: this process, or the one that holds the home. */
 export interface Performer extends Actor {
+  /** Shares all that a stream gives as one file. */
+  shareStream(
+    parameters: StreamParameters,
+    input: Readable,
+    onEvent: (event: ActionEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Results['share']>;
   /** Gets a share of one file to a stream, always in this process. */
   fetchTo(
     parameters: { readonly link: string; readonly timeoutMs?: number },
@@ -45,12 +53,17 @@ export interface Context extends Surroundings {
  */
 export async function linkOf({ env, stdin, terminal, signal }: Context, argument: string | undefined): Promise<string> {
   if (argument === '-') {
-    if ('isTTY' in stdin && stdin.isTTY === true) terminal.say('paste the link and press Enter');
+    if (isTyped(stdin)) terminal.say('paste the link and press Enter');
     return await firstLine(stdin, signal);
   }
   const link = argument ?? env['SHOAL_LINK'];
   if (!link) throw new ShoalError('usage', 'no link: give one, or "-" to read it from stdin, or set SHOAL_LINK');
   return link;
+}
+
+/** Whether a person types what is read. */
+export function isTyped(input: Readable): boolean {
+  return 'isTTY' in input && input.isTTY === true;
 }
 
 async function firstLine(input: Readable, signal: AbortSignal): Promise<string> {

@@ -28,6 +28,7 @@ export class EventPrinter {
         if (event.doneBytes === event.totalBytes || this.#isDue()) this.#terminal.json(event);
         break;
       case 'blocks':
+      case 'reading':
         if (this.#isDue()) this.#terminal.json(event);
         break;
       case 'served':

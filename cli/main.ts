@@ -198,6 +198,10 @@ async function sessionPerformer({ settings, debug }: Asked, terminal: Terminal, 
   };
   return {
     run: (action, parameters, onEvent, signal) => perform(session, action, parameters, onEvent, signal),
+    shareStream: async (parameters, input, onEvent, signal) => {
+      const { shareStream } = await import('../src/daemon/stdin.ts');
+      return await shareStream(session, parameters, input, onEvent, signal);
+    },
     fetchTo: (parameters, output, onEvent, signal) => fetchTo(session, parameters, output, onEvent, signal),
   };
 }

@@ -97,6 +97,9 @@ type ContextFor = (command: Command) => Promise<Context>;
 
 interface ShareFlags {
   readonly name?: string;
+  readonly note?: string;
+  readonly exclude?: readonly string[];
+  readonly qr?: true;
   readonly skip?: true;
   readonly copy?: true;
   readonly pad: boolean;
@@ -111,20 +114,24 @@ interface ShareFlags {
 function addSharing(program: Command, contextOf: ContextFor): void {
   program
     .command('share')
-    .description('print a link to a file or folder, and serve it until Ctrl-C')
-    .argument('<path>', 'a file or folder')
+    .description('print a link to files or folders, and serve it until Ctrl-C')
+    .argument('<path...>', 'a file or folder, several to be one folder, or "-" for what comes from stdin')
     .option('--name <name>', 'what readers see in place of its name')
+    .option('--note <text>', 'what readers are told of it')
+    .addOption(repeatable('--exclude <glob>', 'leave these out'))
     .option('--skip', 'go on without what can not be shared')
     .option('--copy', 'keep an encrypted copy, so that the files may change')
     .option('--no-pad', 'do not hide the exact size')
     .option('--new', 'a new key and link, also where the same files were shared before')
     .addOption(repeatable('--hint <addr>', 'put this address into the link; "self" stands for those of this node'))
     .option('--no-hints', 'put no addresses into the link')
+    .option('--qr', 'show the link as a QR code too')
     .option('--detach', 'have the daemon serve it, which is started where none runs')
     .option('--once', 'serve it until one has got it all')
     .addOption(new Option('--downloads <n>', 'serve it until so many have got it all').argParser(parseCount))
-    .action(async (path: string, flags: ShareFlags, command: Command) => {
-      const { name, skip = false, copy = false, pad, new: anew = false, hint = [], hints, detach = false } = flags;
+    .action(async (paths: string[], flags: ShareFlags, command: Command) => {
+      const { name, note, exclude = [], qr = false, hints, hint = [], detach = false } = flags;
+      const { skip = false, copy = false, pad, new: anew = false } = flags;
       if (flags.once === true && flags.downloads !== undefined)
         throw new ShoalError('usage', '--once and --downloads do not go together');
       const downloads = flags.once === true ? 1 : flags.downloads;
@@ -133,8 +140,9 @@ function addSharing(program: Command, contextOf: ContextFor): void {
       if (hint.some(holdsKey)) throw new ShoalError('usage', '--hint takes an address, and a link was given');
       const context = await contextOf(command);
       const { share } = await import('./commands/share.ts');
-      const choices = { ...(name === undefined ? {} : { name }), skip, copy, pad, anew, hints: hint, detach };
-      await share(context, path, { ...choices, ...(downloads === undefined ? {} : { downloads }) });
+      const words = { ...(name === undefined ? {} : { name }), ...(note ? { note } : {}) };
+      const limit = downloads === undefined ? {} : { downloads };
+      await share(context, paths, { ...words, ...limit, exclude, skip, copy, pad, anew, hints: hint, qr, detach });
     });
 }
 

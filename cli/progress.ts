@@ -125,6 +125,15 @@ export function transferLine(transfer: Transfer, columns: number): string {
   return joined(name, [percent, bytes, ...pace], peers === undefined ? '' : `from ${count(peers, 'peer')}`, columns);
 }
 
+/** What is read from a stream whose end is not known, as a line of at most `columns`; it is cut like that of a transfer. */
+export function readingLine(
+  { name, doneBytes, bytesPerSecond, stands }: Omit<Transfer, 'totalBytes' | 'waitingFor' | 'peers'>,
+  columns: number,
+): string {
+  const pace = stands ? 'waiting for more' : `${formatBytes(bytesPerSecond)}/s`;
+  return joined(name, [formatBytes(doneBytes), pace], '', columns);
+}
+
 const GAP = '  ';
 /** Cut to fewer columns than this, a name says nothing any more. */
 const MIN_NAME_COLUMNS = 8;

@@ -5,9 +5,11 @@
  * - Everything goes through this file, which escapes it: names, notes, reasons and addresses come from others, and what is
  *   stored in a log is shown on a terminal some day. No text of ours has a control character, so nothing is exempt.
  *   The one thing that goes past it is the content of a file that is fetched to stdout.
- * - The only control codes are those of the live line. It is drawn on a terminal that understands them, and never with
- *   NO_COLOR; everywhere else there are plain lines. We use no colours.
- * - A link is a result of "shoal share", and stands nowhere else: whatever goes to stderr, and every error, loses its keys here.
+ * - The only control codes are those of the live line, and the two colours of a QR code, since cameras want dark on light
+ *   whatever the terminal's colours are. They are used on a terminal that understands them, and never with NO_COLOR;
+ *   everywhere else there are plain lines. We use no other colours.
+ * - A link is a result of "shoal share", and stands nowhere else: whatever goes to stderr, and every error, loses its keys
+ *   here. A QR code of it is what its user has asked for.
  * - --quiet silences talk, but neither results nor warnings and errors.
  */
 import { escaped, escapedJson } from '../src/format/quoted.ts';
@@ -30,6 +32,8 @@ export interface TerminalOptions {
 }
 
 const RETURN_AND_CLEAR = '\r\u001b[K';
+const BLACK_ON_WHITE = '\u001b[30;107m';
+const USUAL_COLORS = '\u001b[0m';
 const USUAL_COLUMNS = 80;
 
 /** The two streams, and the live line at the end of stderr, which goes out of the way of all other lines. */
@@ -39,7 +43,7 @@ export class Terminal {
   readonly isTalking: boolean;
   /** Whether a person sits in front of it. */
   readonly isInteractive: boolean;
-  /** Whether there is a live line. */
+  /** Whether there is a live line, and control codes at all. */
   readonly isLive: boolean;
   readonly #stdout: Output;
   readonly #stderr: Output;
@@ -65,6 +69,11 @@ export class Terminal {
     return this.isLive ? (this.#stderr.columns ?? USUAL_COLUMNS) - 1 : Infinity;
   }
 
+  /** Columns for talk; no end where it does not go to a terminal. */
+  get talkColumns(): number {
+    return this.isInteractive ? (this.#stderr.columns ?? USUAL_COLUMNS) : Infinity;
+  }
+
   /** Lines of a result, to stdout. */
   result(...lines: string[]): void {
     if (lines.length > 0) this.#print(this.#stdout, lines.map(line => `${escaped(line)}\n`).join(''));
@@ -78,6 +87,16 @@ export class Terminal {
   /** A line of talk. */
   say(line: string): void {
     if (this.isTalking) this.#print(this.#stderr, `${escaped(withoutKeys(line))}\n`);
+  }
+
+  /**
+   * Lines of a picture among the talk, of block characters. With control codes they are black on white; without them they are
+   * what the terminal's colours make of them.
+   */
+  draw(lines: readonly string[]): void {
+    if (!this.isTalking) return;
+    const [before, after] = this.isLive ? [BLACK_ON_WHITE, USUAL_COLORS] : ['', ''];
+    this.#print(this.#stderr, lines.map(line => `${before}${escaped(line)}${after}\n`).join(''));
   }
 
   /** Something that people must know. Lines of `message` after its first are kept where they are indented, as no line of ours is. */

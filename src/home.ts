@@ -3,6 +3,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, ShoalError } from './errors.ts';
 import { openDirectory } from './files/directory.ts';
+import { dropSpooled, spoolFolder, sweepSpool } from './files/spool.ts';
 import { fileKey } from './format/keys.ts';
 import type { BlockId } from './format/ids.ts';
 import { Listing } from './format/listing.ts';
@@ -34,8 +35,13 @@ export interface HomeDeps {
 export interface Home {
   readonly folder: string;
   readonly catalog: Catalog;
-  /** Ciphertext: share blocks, index blocks, manifests, and chunks that are kept. */
+  /**
+   * Ciphertext: share blocks, index blocks, manifests, and chunks that are kept. What came from stdin for a share goes with
+   * its blocks.
+   */
   readonly store: ChunkStore;
+  /** Where what comes from stdin is kept. */
+  readonly spoolFolder: string;
   /** All shares of the home, wherever their chunks come from. Holds no share that is known to have changed. */
   readonly source: ChunkSource;
   /** The Ed25519 seed of the home's peer key. */
@@ -47,8 +53,8 @@ export interface Home {
   /** Lets go of what is remembered of shares, after some were added or removed. */
   forgetSources(): void;
   /**
-   * Removes the blocks that the catalog knows to be debris: what a crash left. Blocks of which it knows nothing stay, since it
-   * may have taken the place of the one that does. Only for who holds the home.
+   * Removes what crashes left: what came from stdin and is not shared, and blocks that the catalog knows to be debris. Blocks
+   * of which it knows nothing stay, since it may have taken the place of the one that does. Only for who holds the home.
    */
   sweep(): Promise<void>;
   close(): Promise<void>;
@@ -91,8 +97,9 @@ export async function openHome(folder: string, deps: HomeDeps): Promise<Home> {
   try {
     await mkdir(join(folder, 'blocks'), { recursive: true, mode: 0o700 });
     root = await openDirectory(join(folder, 'blocks'));
-    const store = diskStore({ folder: root, crypto: deps.crypto, random: deps.random });
-    return new OpenHome(folder, deps.crypto, catalog, store, root, peerSeed(secret));
+    const spool = await spoolFolder(folder);
+    const store = withSpool(diskStore({ folder: root, crypto: deps.crypto, random: deps.random }), spool);
+    return new OpenHome(folder, deps.crypto, catalog, store, spool, root, peerSeed(secret));
   } catch (error) {
     catalog.close();
     await root?.close();
@@ -100,10 +107,29 @@ export async function openHome(folder: string, deps: HomeDeps): Promise<Home> {
   }
 }
 
+type ClosableStore = ReturnType<typeof diskStore>;
+
+/** A store that drops, with the blocks of a share, what was taken in for it. */
+function withSpool(store: ClosableStore, spool: string): ClosableStore {
+  return {
+    have: share => store.have(share),
+    read: (share, at, signal) => store.read(share, at, signal),
+    write: (share, at, bytes) => store.write(share, at, bytes),
+    sync: share => store.sync(share),
+    drop: async share => {
+      await dropSpooled(spool, share);
+      await store.drop(share);
+    },
+    list: () => store.list(),
+    close: () => store.close(),
+  };
+}
+
 class OpenHome implements Home {
   readonly folder: string;
   readonly catalog: Catalog;
-  readonly store: ChunkStore & { close(): Promise<void> };
+  readonly store: ClosableStore;
+  readonly spoolFolder: string;
   readonly peerSeed: Uint8Array;
   readonly source: ChunkSource;
   onChanged: ((id: BlockId, why: string) => void) | undefined;
@@ -117,13 +143,15 @@ class OpenHome implements Home {
     folder: string,
     crypto: Crypto,
     catalog: Catalog,
-    store: ChunkStore & { close(): Promise<void> },
+    store: ClosableStore,
+    spool: string,
     root: Directory,
     seed: Uint8Array,
   ) {
     this.folder = folder;
     this.catalog = catalog;
     this.store = store;
+    this.spoolFolder = spool;
     this.peerSeed = seed;
     this.#crypto = crypto;
     this.#root = root;
@@ -153,6 +181,7 @@ class OpenHome implements Home {
       await this.store.drop(id);
       this.catalog.clear(id);
     }
+    await sweepSpool(this.spoolFolder);
   }
 
   async close(): Promise<void> {

@@ -135,6 +135,8 @@ export const REFUSED_GRACE_MS = 5_000;
 
 // Sharing.
 
+/** Paths of one share: each is looked at whenever somebody asks for it. */
+export const MAX_PATHS = 10_000;
 /** Pieces that one worker task reads and seals: large enough to make the hand-over cheap, small enough for even progress. */
 export const PIECES_PER_TASK = 4;
 /** Blocks of memory that are kept for use again; more are under way at most. */
@@ -213,8 +215,9 @@ export const MAX_LAN_ADDRESSES = 8 * MAX_LAN_PEERS;
 
 // The home's holder.
 
-/** A request over the socket, and what may wait to be read by who asked. */
-export const MAX_API_BODY_BYTES = 64 * KiB;
+/** A request over the socket: the paths of a share, of which a command line holds 2 MiB on Linux, as JSON. */
+export const MAX_API_BODY_BYTES = 4 * MiB;
+/** What may wait to be read by who asked. */
 export const MAX_API_BACKLOG_BYTES = MiB;
 /** A stream of events on which nothing happens says so this often, for what is on the way and closes quiet connections. */
 export const API_ALIVE_MS = 15_000;

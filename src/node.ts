@@ -1,7 +1,7 @@
 /** Composes adapters and verbs into a node: what a home does for its user, with or without a network of its own. */
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { lstat, open, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipe } from 'it-pipe';
 import { systemClock } from './clock.ts';
@@ -13,10 +13,12 @@ import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch
 import { folderDestination, type ClosableStore } from './files/destination.ts';
 import { writeBeside } from './files/beside.ts';
 import { showName } from './files/names.ts';
+import { dropSpooled, giveToShare, isSpooled, sweepSpool } from './files/spool.ts';
 import { streamDestination } from './files/stream.ts';
 import { fingerprint, walkTree } from './files/walk.ts';
 import { parseHint, type Hint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';
+import type { Root } from './format/layout.ts';
 import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
@@ -30,7 +32,7 @@ import { Server, type Served } from './serve.ts';
 import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
 import { memoryStore } from './store/memory.ts';
-import { originalSource } from './store/original.ts';
+import { goneOf, originalSource } from './store/original.ts';
 
 export interface NetworkSettings {
   /** Multiaddrs; where there are none, who serves listens on all interfaces. */
@@ -121,9 +123,23 @@ export class ShoalNode {
     }
   }
 
-  /** Encrypts and notes a share; `serve` makes it available, and `serveAs` says for how long. */
-  async share(request: ShareRequest, onEvent: (event: ShareEvent) => void, signal: AbortSignal): Promise<Shared> {
+  /**
+   * Encrypts and notes a share; `serve` makes it available, and `serveAs` says for how long.
+   * @param request `spooled`: its one path is what this home took in from stdin, and goes with the share
+   */
+  async share(
+    request: ShareRequest & { readonly spooled: boolean },
+    onEvent: (event: ShareEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Shared> {
     const home = this.#needHome();
+    const [path = ''] = request.paths;
+    if (request.spooled && (request.paths.length !== 1 || !isSpooled(home.spoolFolder, path)))
+      throw new ShoalError(
+        'usage',
+        `cannot share "${showName(path)}" as what came from stdin: this home did not take it in`,
+      );
+    if (request.spooled) await sweepSpool(home.spoolFolder);
     const deps = {
       crypto: this.crypto,
       catalog: home.catalog,
@@ -132,11 +148,15 @@ export class ShoalNode {
       clock: this.#clock,
       walk: walkTree,
       fingerprint,
+      begun: async (id: BlockId) => (request.spooled ? await giveToShare(path, id) : undefined),
       original: (made: Made) =>
         originalSource({ ...made, crypto: this.crypto, store: home.store, onChanged: () => Promise.resolve() }),
     };
     try {
-      return await share(deps, request, onEvent, signal);
+      const shared = await share(deps, request, onEvent, signal);
+      // The copy is all that is needed.
+      if (request.spooled && request.copy) await dropSpooled(home.spoolFolder, shared.id);
+      return shared;
     } finally {
       home.forgetSources();
     }
@@ -342,12 +362,20 @@ export class ShoalNode {
     }
   }
 
-  async stateOf(record: ShareRecord): Promise<ShareState> {
-    if (record.state === 'changed') return 'changed';
-    if (record.downloadsLeft === 0) return 'delivered';
-    const isOnDisk = record.source === 'copy' || record.source === 'imported' || record.root === undefined;
-    if (!isOnDisk && !(await isThere(record.root))) return 'missing';
-    return this.#server?.has(record.id) === true ? 'serving' : 'idle';
+  /** How a share stands, and why, where there is something to say. */
+  async stateOf(record: ShareRecord): Promise<{ state: ShareState; detail?: string }> {
+    const { id, state, source, root, changedWhy, downloadsLeft } = record;
+    if (state === 'changed') return { state, ...(changedWhy === undefined ? {} : { detail: changedWhy }) };
+    if (downloadsLeft === 0) return { state: 'delivered' };
+    const isInStore = source === 'copy' || source === 'imported' || root === undefined;
+    const detail = isInStore ? undefined : await whyMissing(root);
+    if (detail !== undefined) return { state: 'missing', detail };
+    return { state: this.#server?.has(id) === true ? 'serving' : 'idle' };
+  }
+
+  /** Whether the home itself keeps the original of a share, as it came from stdin. */
+  isSpooled({ root }: ShareRecord): boolean {
+    return typeof root === 'string' && isSpooled(this.#needHome().spoolFolder, root);
   }
 
   onServed(listener: (served: Served) => void): () => void {
@@ -592,11 +620,12 @@ async function openOrdinary(path: string): Promise<FileHandle> {
   }
 }
 
-async function isThere(path: string): Promise<boolean> {
+async function whyMissing(root: Root): Promise<string | undefined> {
   try {
-    await lstat(path);
-    return true;
-  } catch {
-    return false;
+    const gone = await goneOf(root);
+    return gone === undefined ? undefined : `"${showName(gone)}" is not there`;
+  } catch (error) {
+    if (isShoalError(error)) return error.message;
+    throw error;
   }
 }

@@ -3,7 +3,7 @@
  */
 import type { BlockId, Digest } from './format/ids.ts';
 import type { Hint } from './format/hint.ts';
-import type { Layout } from './format/layout.ts';
+import type { Layout, Root } from './format/layout.ts';
 import type { Manifest } from './format/manifest.ts';
 import type { StreamName } from './format/share-block.ts';
 import type { Ranges } from './protocol/ranges.ts';
@@ -270,10 +270,12 @@ export interface ShareRecord {
   readonly files: number;
   /** Where its chunks come from: the user's files, a copy made when sharing, a fetched output, or ciphertext from elsewhere. */
   readonly source: 'original' | 'copy' | 'fetched' | 'imported';
-  /** Absolute path of the file or folder, for `original` and `fetched`. */
-  readonly root?: string;
+  /** Where the files are, for `original` and `fetched`. */
+  readonly root?: Root;
   /** What the files looked like when they were shared. */
   readonly fingerprint?: Uint8Array;
+  /** What the sharer said of it, where it is the home's own. */
+  readonly note?: string;
   /** Hints of its link, as text. */
   readonly hints: readonly string[];
   /** Unix seconds. */
@@ -355,8 +357,8 @@ export interface Catalog {
   list(): ShareRecord[];
   /** How many shares there are. */
   count(): number;
-  /** Shares of the file or folder at exactly this path, in the order in which they were created. */
-  findByRoot(root: string): ShareRecord[];
+  /** Shares of the files at exactly this place, in the order in which they were created. */
+  findByRoot(root: Root): ShareRecord[];
   /** The bytes of the file key, where the home has it. */
   keyOf(id: BlockId): Uint8Array | undefined;
   /** The seed of the share's owner key, where the share is the home's own: 32 bytes. */
@@ -400,16 +402,20 @@ export interface TreeProblem {
   readonly why: string;
 }
 
-/** What is at a path that a user wants to share. */
+/** What is at the path or paths that a user wants to share. */
 export interface Tree {
   readonly kind: 'file' | 'folder';
   /** What the share is to be called. */
   readonly name: string;
-  /** The absolute path of the file or folder, without links. */
-  readonly root: string;
+  /** Without links. */
+  readonly root: Root;
   /** Sorted by the bytes of their paths (format.md §6). */
   readonly entries: readonly TreeEntry[];
   readonly problems: readonly TreeProblem[];
+  /** How many files and folders were left out on request; what is in such a folder is not counted. */
+  readonly excluded: number;
+  /** Of what was to be left out, what nothing was found for. */
+  readonly unmatched: readonly string[];
 }
 
 /** Where the plaintext of a fetched share goes, piece by piece, in any order. */

@@ -4,13 +4,14 @@ import { sealShareBlock } from './format/commitment.ts';
 import type { Hint } from './format/hint.ts';
 import { DIGEST_BYTES, type BlockId } from './format/ids.ts';
 import { fileKey, newFileKey, streamKey, type FileKey } from './format/keys.ts';
-import { Layout, placesOf } from './format/layout.ts';
+import { Layout, placesOf, type Root } from './format/layout.ts';
 import { Listing } from './format/listing.ts';
-import { encodeManifest, segmentProblem, type Manifest } from './format/manifest.ts';
+import { encodeManifest, shareNameProblem, type Manifest } from './format/manifest.ts';
 import { chunkCount, pad, pieceLength } from './format/pieces.ts';
+import { quoted } from './format/quoted.ts';
 import { decodeShareBlock, listStream, ownerOf, type StreamList, type StreamName } from './format/share-block.ts';
 import { checkKept, discard } from './kept.ts';
-import { PIECE_BYTES, PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';
+import { MAX_NOTE_BYTES, PIECE_BYTES, PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';
 import { inParallel } from './parallel.ts';
 import type { Catalog, ChunkSource, ChunkStore, Clock, Crypto, PieceToSeal, RandomBytes, Tree } from './ports.ts';
 
@@ -20,9 +21,11 @@ export interface ShareDeps {
   readonly store: ChunkStore;
   readonly random: RandomBytes;
   readonly clock: Clock;
-  /** What is at a path, and everything there that can not be shared. */
-  readonly walk: (path: string, signal: AbortSignal) => Promise<Tree>;
+  /** What is at some paths, but for what is excluded, and everything there that can not be shared. */
+  readonly walk: (paths: readonly string[], exclude: readonly string[], signal: AbortSignal) => Promise<Tree>;
   readonly fingerprint: (tree: Tree) => Uint8Array;
+  /** Told which share is about to be made of the files, before anybody else can know it. */
+  readonly begun: (id: BlockId) => Promise<void>;
   /** The chunks of a share that is being made, made again from its files. */
   readonly original: (made: Made) => ChunkSource;
 }
@@ -31,16 +34,20 @@ export interface ShareDeps {
 export interface Made {
   readonly id: BlockId;
   readonly key: FileKey;
-  readonly root: string;
+  readonly root: Root;
   readonly manifest: Manifest;
   readonly listing: Listing;
 }
 
 export interface ShareRequest {
-  /** A file or folder. */
-  readonly path: string;
-  /** What readers see instead of the path's last segment. */
+  /** A file or folder; several become one folder. */
+  readonly paths: readonly string[];
+  /** Globs of what is left out. */
+  readonly exclude: readonly string[];
+  /** What readers see instead of the path's last segment, or of what several paths are together. */
   readonly name?: string;
+  /** What readers are told of it. */
+  readonly note?: string;
   /** Go on without what can not be shared. */
   readonly skip: boolean;
   /** Keep a copy of the ciphertext, so that the files may change or go. */
@@ -56,6 +63,8 @@ export interface ShareRequest {
 
 export type ShareEvent =
   | { readonly event: 'skipped'; readonly path: string; readonly why: string }
+  /** Something was to be left out, and nothing was found for it. */
+  | { readonly event: 'unmatched'; readonly glob: string }
   /** The same was shared before, and nobody could fetch it from here any more: there will be a new link. */
   | { readonly event: 'damaged'; readonly id: string; readonly why: string }
   | { readonly event: 'sealing'; readonly doneBytes: number; readonly totalBytes: number };
@@ -72,12 +81,13 @@ export interface Shared {
 }
 
 const OWNER_SALT_BYTES = 32;
+const utf8 = new TextEncoder();
 
 /**
- * Encrypts a file or folder in place: what is kept is the share block, index blocks and manifest; chunks are made again from
+ * Encrypts files and folders in place: what is kept is the share block, index blocks and manifest; chunks are made again from
  * the files when somebody asks (format.md §4).
  * @throws ShoalError `not-shareable` naming everything that can't be shared, `changed` naming a file that changed while it
- *   was read, `bad-name`, `denied`, `io`, `disk-full`, `interrupted`. Nothing of an interrupted share is kept.
+ *   was read, `bad-name`, `usage`, `denied`, `io`, `disk-full`, `interrupted`. Nothing of an interrupted share is kept.
  */
 export async function share(
   deps: ShareDeps,
@@ -85,14 +95,15 @@ export async function share(
   onEvent: (event: ShareEvent) => void,
   signal: AbortSignal,
 ): Promise<Shared> {
-  const tree = await deps.walk(request.path, signal);
+  checkWords(request);
+  const tree = await deps.walk(request.paths, request.exclude, signal);
   settleProblems(tree, request.skip, onEvent);
   const known = request.anew ? undefined : await sharedBefore(deps, tree, request, onEvent);
   if (known !== undefined) return known;
 
   const key = newFileKey(deps.random);
   const ownerSalt = deps.random(OWNER_SALT_BYTES);
-  const manifest = manifestOf(tree, request.name);
+  const manifest = manifestOf(tree, request);
   const data = await sealData(deps, key, tree, request.pad, onEvent, signal);
   const names = await sealManifest(deps, key, encodeManifest(manifest));
   const owner = ownerOf(deps.catalog.ownerSeed(ownerSalt));
@@ -109,6 +120,7 @@ export async function share(
     source: request.copy ? ('copy' as const) : ('original' as const),
     root: tree.root,
     fingerprint: deps.fingerprint(tree),
+    ...(request.note === undefined ? {} : { note: request.note }),
     hints: request.hints.map(hint => hint.text),
     createdAt: Math.floor(deps.clock.now() / 1000),
     serveAlways: request.serveAlways,
@@ -116,6 +128,7 @@ export async function share(
   // Nobody knows the share until it is whole and durable; until then a crash leaves debris, and another key is used.
   deps.catalog.begin(block.id);
   try {
+    await deps.begun(block.id);
     await keep(deps.store, block, data.blocks, names);
     if (request.copy) {
       const made = { id: block.id, key, root: tree.root, manifest, listing: listingOf(deps.store, block) };
@@ -130,6 +143,31 @@ export async function share(
   return { id: block.id, key, name: manifest.name, kind: manifest.kind, sizeBytes, files, again: false };
 }
 
+/**
+ * What the sharer says must be what a reader accepts; better to know before all is read.
+ * @throws ShoalError `bad-name`, `usage`
+ */
+export function checkWords({ name, note }: Partial<Pick<ShareRequest, 'name' | 'note'>>): void {
+  if (name !== undefined) checkName(name);
+  if (note === undefined) return;
+  const sizeBytes = utf8.encode(note).length;
+  const problem = !note.isWellFormed()
+    ? 'is not valid Unicode'
+    : sizeBytes > MAX_NOTE_BYTES
+      ? `has ${sizeBytes} bytes, and at most ${MAX_NOTE_BYTES} are possible; put it into a file`
+      : undefined;
+  if (problem !== undefined) throw new ShoalError('usage', `cannot share with this note: it ${problem}`);
+}
+
+function checkName(name: string): void {
+  const problem = shareNameProblem(name);
+  if (problem !== undefined)
+    throw new ShoalError(
+      'bad-name',
+      `cannot share under the name ${quoted(name)}: it ${problem}; give another with --name`,
+    );
+}
+
 function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) => void): void {
   if (tree.problems.length > 0 && !skip) {
     const list = tree.problems.map(({ path, why }) => `\n  ${path}: ${why}`).join('');
@@ -139,11 +177,17 @@ function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) 
     );
   }
   for (const problem of tree.problems) onEvent({ event: 'skipped', ...problem });
-  if (tree.kind === 'file' && tree.entries.length === 0)
-    throw new ShoalError('not-shareable', `cannot share "${tree.name}": there is nothing left to share`);
+  for (const glob of tree.unmatched) onEvent({ event: 'unmatched', glob });
+  if (tree.entries.length > 0) return;
+  const isEmptyFolder = tree.kind === 'folder' && typeof tree.root === 'string' && tree.excluded === 0;
+  if (!isEmptyFolder)
+    throw new ShoalError(
+      'not-shareable',
+      `cannot share ${quoted(tree.name)}: there is nothing left to share${tree.excluded > 0 ? '; exclude less' : ''}`,
+    );
 }
 
-/** The newest share of the same files under the same name that can still be served, if they are as they were then. */
+/** The newest share of the same files with the same name and note that can still be served, if they are as they were then. */
 async function sharedBefore(
   deps: ShareDeps,
   tree: Tree,
@@ -151,9 +195,9 @@ async function sharedBefore(
   onEvent: (event: ShareEvent) => void,
 ): Promise<Shared | undefined> {
   const fingerprint = deps.fingerprint(tree).join();
-  const same = deps.catalog.findByRoot(tree.root).filter(({ state, source, name, ...old }) => {
+  const same = deps.catalog.findByRoot(tree.root).filter(({ state, source, name, note, ...old }) => {
     const isSame = old.fingerprint?.join() === fingerprint && name === (request.name ?? tree.name);
-    return isSame && state === 'ready' && source === (request.copy ? 'copy' : 'original');
+    return isSame && note === request.note && state === 'ready' && source === (request.copy ? 'copy' : 'original');
   });
   let damaged: ShareEvent | undefined;
   for (const { id, name, kind, sizeBytes, files } of same.reverse()) {
@@ -171,11 +215,8 @@ async function sharedBefore(
   return undefined;
 }
 
-function manifestOf(tree: Tree, wantedName: string | undefined): Manifest {
-  const name = wantedName ?? tree.name;
-  const problem = segmentProblem(name);
-  if (problem !== undefined)
-    throw new ShoalError('bad-name', `cannot share under this name: it ${problem}; give another with --name`);
+function manifestOf(tree: Tree, { name = tree.name, note }: ShareRequest): Manifest {
+  checkName(name);
   const entries = tree.entries.map(entry => ({
     path: tree.kind === 'file' ? name : entry.path,
     size: entry.sizeBytes,
@@ -183,7 +224,7 @@ function manifestOf(tree: Tree, wantedName: string | undefined): Manifest {
     ...(entry.executable ? { executable: true as const } : {}),
     ...(entry.directory === true ? { directory: true as const } : {}),
   }));
-  return { kind: tree.kind, name, entries };
+  return { kind: tree.kind, name, entries, ...(note === undefined ? {} : { note }) };
 }
 
 interface SealedStream {

@@ -9,4 +9,13 @@ export const LOOPBACK = { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [], mdns:
 
 export const NEVER = new AbortController().signal;
 
-export const SHARE_OPTIONS = { skip: false, copy: false, pad: true, anew: true, serveAlways: false, hints: [] };
+export const SHARE_OPTIONS = {
+  exclude: [],
+  spooled: false,
+  skip: false,
+  copy: false,
+  pad: true,
+  anew: true,
+  serveAlways: false,
+  hints: [],
+};

@@ -24,7 +24,7 @@ try {
 
 async function share(): Promise<void> {
   const node = await startHolder();
-  const shared = await node.share({ ...SHARE_OPTIONS, path: file, copy: from === 'copy' }, () => undefined, NEVER);
+  const shared = await node.share({ ...SHARE_OPTIONS, paths: [file], copy: from === 'copy' }, () => undefined, NEVER);
   await serve(node, shared.id, 'share', Number(seeds), Number(fetchers));
 }
 

@@ -11,7 +11,7 @@ const home = await mkdtemp(join(tmpdir(), 'shoal-bench-home-'));
 try {
   const node = await ShoalNode.start({ home, holds: true, log: () => undefined });
   await measureSelf('share', size, async () => {
-    await node.share({ ...SHARE_OPTIONS, path: file }, () => undefined, NEVER);
+    await node.share({ ...SHARE_OPTIONS, paths: [file] }, () => undefined, NEVER);
   });
   await node.stop();
 } finally {

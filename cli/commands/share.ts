@@ -1,38 +1,56 @@
 /** `shoal share`: prints a link and serves it until it is stopped. */
 import { resolve } from 'node:path';
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
+import { ShoalError } from '../../src/errors.ts';
 import { needDaemon } from '../background.ts';
-import type { Context } from '../context.ts';
+import { isTyped, type Context } from '../context.ts';
 import { EventPrinter } from '../events.ts';
-import { Rate, showLine, transferLine } from '../progress.ts';
+import { Rate, readingLine, showLine, transferLine } from '../progress.ts';
 import { Serving } from '../serving.ts';
 import type { Terminal } from '../terminal.ts';
 import { count, formatBytes, SHORT_ID_CHARS } from '../units.ts';
 
 export interface ShareOptions {
   readonly name?: string;
+  readonly note?: string;
+  readonly exclude: readonly string[];
   readonly skip: boolean;
   readonly copy: boolean;
   readonly pad: boolean;
   readonly anew: boolean;
   readonly hints: readonly string[];
+  readonly qr: boolean;
   /** The daemon serves it, and one is started where none runs. */
   readonly detach: boolean;
   readonly downloads?: number;
 }
 
-/** @throws ShoalError as `share` does; `interrupted` in the end */
-export async function share(context: Context, path: string, options: ShareOptions): Promise<void> {
-  const { terminal, performer, signal, cwd } = context;
-  const { hints, detach, ...choices } = options;
+/** @throws ShoalError as `share` does; `usage`; `interrupted` in the end */
+export async function share(context: Context, paths: readonly string[], options: ShareOptions): Promise<void> {
+  const { terminal, performer, signal, cwd, stdin } = context;
+  const { hints, exclude, qr, detach, ...choices } = options;
+  if (paths.includes('-')) checkStdin(context, paths, options);
+  const drawCode = qr ? await codeDrawer(terminal) : undefined;
   if (detach) await needDaemon(context);
-  const request = { ...choices, hints: [...hints], path: resolve(cwd, path), ...(detach ? { always: true } : {}) };
   const printer = new EventPrinter(terminal);
-  const view = new ShareView(terminal, path);
+  const [first = ''] = paths;
+  const view = new ShareView(
+    terminal,
+    choices.name ?? (paths.length === 1 ? first : count(paths.length, 'path')),
+    drawCode,
+  );
   const line = showLine(terminal, (nowMs, columns) => view.line(nowMs, columns));
   const onEvent = (event: ActionEvent): void => (terminal.isJson ? printer.print(event) : view.tell(event));
+  const request = { ...choices, hints: [...hints], ...(detach ? { always: true } : {}) };
   try {
-    const done = await performer.run('share', request, onEvent, signal);
+    const done = paths.includes('-')
+      ? await performer.shareStream(request, stdin, onEvent, signal)
+      : await performer.run(
+          'share',
+          { ...request, paths: paths.map(path => resolve(cwd, path)), exclude: [...exclude], spooled: false },
+          onEvent,
+          signal,
+        );
     if (terminal.isJson) terminal.json({ event: 'done', ...done });
   } finally {
     line.stop();
@@ -41,20 +59,55 @@ export async function share(context: Context, path: string, options: ShareOption
   }
 }
 
-/** Sealing first, then serving. */
+function checkStdin({ stdin }: Context, paths: readonly string[], { name, exclude }: ShareOptions): void {
+  const refuse = (why: string): never => {
+    throw new ShoalError('usage', why);
+  };
+  if (paths.length > 1) refuse('"-" stands alone: what comes from stdin is a share of its own');
+  if (name === undefined) refuse('what comes from stdin has no name: give it one with --name');
+  if (exclude.length > 0) refuse('--exclude does not go with "-": what comes from stdin is one file');
+  if (isTyped(stdin))
+    refuse(
+      'stdin is a terminal: pipe something into it, as in "pg_dump | shoal share - --name db.sql", or give a path',
+    );
+}
+
+/** Draws a link as a QR code, or says why not. */
+type DrawCode = (link: string) => void;
+
+async function codeDrawer(terminal: Terminal): Promise<DrawCode> {
+  if (!terminal.isTalking) throw new ShoalError('usage', '--qr does not go with --json or --quiet');
+  if (!terminal.isInteractive)
+    throw new ShoalError('usage', '--qr needs a terminal to show the code on, and stderr is none');
+  const { qrLines } = await import('../qr.ts');
+  return link => {
+    const lines = qrLines(link, terminal.isLive ? 'dark' : 'light');
+    const columns = lines[0]?.length ?? 0;
+    if (columns <= terminal.talkColumns) terminal.draw(lines);
+    else
+      terminal.warn(
+        `cannot show the QR code: it takes ${columns} columns and the terminal has ${terminal.talkColumns}; make it wider, or the link shorter by leaving out --hint, and run this again: the share stays the same`,
+      );
+  };
+}
+
+/** Reading stdin where that is asked for, then sealing, then serving. */
 class ShareView {
   readonly #terminal: Terminal;
   readonly #serving: Serving;
-  readonly #rate = new Rate();
-  readonly #path: string;
+  #rate = new Rate();
+  readonly #name: string;
+  readonly #drawCode: DrawCode | undefined;
+  #readBytes: number | undefined;
   #sealing: { doneBytes: number; totalBytes: number } | undefined;
   #isShared = false;
   #isHandedOver = false;
 
-  constructor(terminal: Terminal, path: string) {
+  constructor(terminal: Terminal, name: string, drawCode: DrawCode | undefined) {
     this.#terminal = terminal;
     this.#serving = new Serving(terminal);
-    this.#path = path;
+    this.#name = name;
+    this.#drawCode = drawCode;
   }
 
   /** Whether the daemon serves it, and this command has nothing more to do. */
@@ -71,11 +124,19 @@ class ShareView {
       case 'skipped':
         this.#terminal.say(`left out ${event.path}: ${event.why}`);
         break;
+      case 'unmatched':
+        this.#terminal.say(`--exclude ${event.glob} matches nothing`);
+        break;
+      case 'reading':
+        this.#readBytes = event.doneBytes;
+        break;
       case 'damaged':
         this.#terminal.say(`it was shared before, but not all is there that is needed to serve that: ${event.why}`);
         this.#terminal.say('so it is shared anew, and the link is a new one');
         break;
       case 'sealing':
+        // What was read came at another speed.
+        if (this.#sealing === undefined) this.#rate = new Rate();
         this.#sealing = event;
         break;
       case 'shared': {
@@ -85,6 +146,7 @@ class ShareView {
         const before = again ? '; it is as it was when it was shared before, so the link is the same' : '';
         this.#terminal.say(`sharing ${shared.name} (${what}${formatBytes(shared.sizeBytes)})${before}`);
         this.#terminal.result(event.link);
+        this.#drawCode?.(event.link);
         this.#terminal.say(`who has this link can read it; ${this.#until(shared)}`);
         break;
       }
@@ -109,11 +171,12 @@ class ShareView {
 
   line(nowMs: number, columns: number): string {
     if (this.#isShared) return this.#serving.line(nowMs);
-    if (this.#sealing === undefined) return '';
-    this.#rate.sample(this.#sealing.doneBytes, nowMs);
-    const [stands, bytesPerSecond] = [this.#rate.stands(nowMs), this.#rate.perSecond()];
-    const transfer = { name: `sealing ${this.#path}`, ...this.#sealing, stands, bytesPerSecond };
-    return transferLine(transfer, columns);
+    const doneBytes = this.#sealing?.doneBytes ?? this.#readBytes;
+    if (doneBytes === undefined) return '';
+    this.#rate.sample(doneBytes, nowMs);
+    const pace = { stands: this.#rate.stands(nowMs), bytesPerSecond: this.#rate.perSecond() };
+    if (this.#sealing === undefined) return readingLine({ name: `reading ${this.#name}`, doneBytes, ...pace }, columns);
+    return transferLine({ name: `sealing ${this.#name}`, ...this.#sealing, ...pace }, columns);
   }
 
   summary(): string {

@@ -1,6 +1,7 @@
 /** Does the actions of a home on a node in this process. */
 import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
+import { pathsOf } from '../format/layout.ts';
 import { parseLink } from '../format/link.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
 import type { Fetched } from '../fetch.ts';
@@ -58,15 +59,14 @@ export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
 }
 
 const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
-  async share({ node, daemon }, { path, hints, always = daemon !== undefined, downloads, ...options }, emit, signal) {
+  async share({ node, daemon }, { hints, always = daemon !== undefined, downloads, ...options }, emit, signal) {
     const chosen = node.hintsOf(hints);
-    const shared = await node.share({ path, ...options, serveAlways: always, hints: chosen }, emit, signal);
+    const shared = await node.share({ ...options, serveAlways: always, hints: chosen }, emit, signal);
     const stop = node.serve(shared.id);
     try {
-      node.serveAs(shared.id, {
-        serveAlways: always,
-        ...(downloads === undefined ? {} : { downloadsLeft: downloads }),
-      });
+      // What the daemon serves already goes on being served by it.
+      const serveAlways = always || node.home?.catalog.get(shared.id)?.serveAlways === true;
+      node.serveAs(shared.id, { serveAlways, ...(downloads === undefined ? {} : { downloadsLeft: downloads }) });
       const share = await viewOf(node, shared.id);
       emit({
         event: 'shared',
@@ -322,8 +322,10 @@ async function viewOf(node: ShoalNode, id: string): Promise<ShareView> {
 }
 
 async function viewOfRecord(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
-  const { id, name, kind, sizeBytes, files, source, root, changedWhy, createdAt, peersServed, bytesUp } = record;
+  const { id, name, kind, sizeBytes, files, root, createdAt, peersServed, bytesUp } = record;
   const { serveAlways, downloadsLeft } = record;
+  const isSpooled = node.isSpooled(record);
+  const source = isSpooled && record.source === 'original' ? 'spooled' : record.source;
   return {
     id,
     name,
@@ -331,9 +333,9 @@ async function viewOfRecord(node: ShoalNode, record: ShareRecord): Promise<Share
     sizeBytes,
     files,
     source,
-    ...(root === undefined ? {} : { path: root }),
-    state: await node.stateOf(record),
-    ...(changedWhy === undefined ? {} : { detail: changedWhy }),
+    ...(typeof root === 'string' && !isSpooled ? { path: root } : {}),
+    ...(typeof root === 'object' ? { paths: pathsOf(root) } : {}),
+    ...(await node.stateOf(record)),
     createdAt,
     peersServed,
     bytesUp,

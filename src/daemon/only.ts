@@ -1,13 +1,9 @@
 /** Which entries of a share are wanted, by globs. */
-import picomatch from 'picomatch';
+import { matcherOf } from '../files/globs.ts';
 
-/** A pattern without a slash is held against the last segment, and one that names a folder takes all in it. */
+/** All where there are no globs. */
 export function onlyOf(globs: readonly string[]): { only?: (path: string) => boolean } {
   if (globs.length === 0) return {};
-  const matchers = globs.flatMap(glob => {
-    const plain = glob.replace(/\/+$/, '');
-    // With matchBase only the last segment would be looked at, also where the pattern has several.
-    return [picomatch(plain, { dot: true, matchBase: !plain.includes('/') }), picomatch(`${plain}/**`, { dot: true })];
-  });
+  const matchers = globs.map(matcherOf);
   return { only: path => matchers.some(matches => matches(path)) };
 }

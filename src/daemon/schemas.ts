@@ -4,7 +4,7 @@
  * door load this file; all else takes types.
  */
 import { z } from 'zod';
-import { MAX_LINK_CHARS, MAX_LINK_HINTS, MAX_PATH_BYTES } from '../limits.ts';
+import { MAX_LINK_CHARS, MAX_LINK_HINTS, MAX_NOTE_BYTES, MAX_PATH_BYTES, MAX_PATHS } from '../limits.ts';
 
 const path = z.string().min(1).max(MAX_PATH_BYTES).describe('An absolute path.');
 const link = z
@@ -35,8 +35,11 @@ const via = z.enum(['local', 'hint', 'mdns', 'dht']).describe('How it was found;
 /** The parameters of each action. */
 export const PARAMETERS = {
   share: z.strictObject({
-    path,
+    paths: z.array(path).min(1).max(MAX_PATHS).describe('Of files and folders; several become one folder.'),
+    exclude: z.array(z.string().max(MAX_PATH_BYTES)).default([]).describe('Globs of what is left out.'),
+    spooled: z.boolean().default(false).describe('The path is what this home took in from stdin.'),
     name: z.string().optional(),
+    note: z.string().max(MAX_NOTE_BYTES).optional().describe('What readers are told of the share.'),
     skip: z.boolean().default(false),
     copy: z.boolean().default(false),
     pad: z.boolean().default(true),
@@ -93,8 +96,11 @@ const share = z
     kind,
     sizeBytes: bytes,
     files: count,
-    source: z.enum(['original', 'copy', 'fetched', 'imported']).describe('Where its chunks come from.'),
+    source: z
+      .enum(['original', 'spooled', 'copy', 'fetched', 'imported'])
+      .describe('Where its chunks come from; "spooled" came from stdin and is kept by the home.'),
     path: z.string().optional().describe('Of its files.'),
+    paths: z.array(z.string()).readonly().optional().describe('Of its files, where it was put together from several.'),
     state: z
       .enum(['serving', 'idle', 'changed', 'missing', 'delivered'])
       .describe('"idle" when nobody serves it; "changed" or "missing" files; "delivered" as often as was wanted.'),
@@ -210,6 +216,8 @@ export const RESULTS = {
 /** What an action tells while it goes on. */
 export const EVENT = z.discriminatedUnion('event', [
   z.strictObject({ event: z.literal('skipped'), path: z.string(), why: z.string() }),
+  z.strictObject({ event: z.literal('unmatched'), glob: z.string() }),
+  z.strictObject({ event: z.literal('reading'), doneBytes: bytes }),
   z.strictObject({ event: z.literal('damaged'), id: z.string(), why: z.string() }),
   z.strictObject({ event: z.literal('sealing'), doneBytes: bytes, totalBytes: bytes }),
   z

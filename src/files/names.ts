@@ -22,6 +22,19 @@ export function alternativeName(name: string, n: number): string {
   return room > 0 ? shorten(stem, room) + suffix : alternativeName(shorten(name.replaceAll('.', '_'), 200), n);
 }
 
+/** What some of the names may take of the name of all. */
+const MAX_PART_BYTES = 100;
+
+/** A name for a folder of things with these names: it says what the first two are, and how many others. */
+export function nameOfSeveral(names: readonly string[]): string {
+  const [first = '', second] = names.slice(0, 2).map(name => {
+    const short = shorten(name, MAX_PART_BYTES);
+    return short === name ? name : `${short}…`;
+  });
+  if (second === undefined) return first;
+  return names.length === 2 ? `${first} and ${second}` : `${first}, ${second} and ${names.length - 2} more`;
+}
+
 /** The longest beginning of `text`, in whole characters, that takes at most `bytes` bytes. */
 function shorten(text: string, bytes: number): string {
   if (Buffer.byteLength(text) <= bytes) return text;

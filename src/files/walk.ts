@@ -4,11 +4,13 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import type { BigIntStats, Dirent } from 'node:fs';
 import { access, lstat, readdir, realpath, stat } from 'node:fs/promises';
-import { basename, resolve, sep } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
+import type { Root } from '../format/layout.ts';
 import { pathProblem } from '../format/manifest.ts';
-import { MAX_ENTRIES } from '../limits.ts';
-import { showName } from './names.ts';
+import { MAX_ENTRIES, MAX_PATHS } from '../limits.ts';
+import { matcherOf } from './globs.ts';
+import { nameOfSeveral, showName } from './names.ts';
 import { inParallel } from '../parallel.ts';
 
 /** Folders read at once, and files looked at at once in each: enough for libuv's threads, and for a slow network disk. */
@@ -40,59 +42,117 @@ export interface WalkProblem {
 
 export interface WalkedTree {
   readonly kind: 'file' | 'folder';
-  /** What the share is to be called: the last segment of the path that was asked for. */
+  /** What the share is to be called: the last segment of the path that was asked for, or what several are together. */
   readonly name: string;
-  /** The absolute path of the file or folder, without links. */
-  readonly root: string;
+  /** Without links. */
+  readonly root: Root;
   /** Sorted by the bytes of their paths (format.md §6). */
   readonly entries: readonly WalkedEntry[];
   readonly problems: readonly WalkProblem[];
+  /** How many files and folders were left out on request; what is in such a folder is not counted. */
+  readonly excluded: number;
+  /** Globs of what was to be left out that nothing was found for. */
+  readonly unmatched: readonly string[];
 }
 
 /**
- * Looks at the file or folder at `path` and all that is in it; reads no contents. `path` itself may be a symbolic link, as
+ * Looks at the file or folder at a path and all that is in it; reads no contents. The path itself may be a symbolic link, as
  * whoever names one means what it leads to; links further down are problems, as are special files, names that the format
  * refuses, what can't be read, and what vanishes meanwhile. Nothing is left out without a problem that names it.
- * @throws ShoalError by `fileError` when `path` can't be looked at; `not-shareable` when it is neither file nor folder, or
- *   has no name; the signal's reason.
+ *
+ * Several paths become one folder, in which each stands under its own last segment; the same one twice counts once.
+ * @param exclude globs (globs.ts) of what is left out, relative to the folder that is shared. It is not looked at, and a
+ *   folder of which nothing else is left is left out too.
+ * @throws ShoalError by `fileError` when a path can't be looked at; `not-shareable` when it is neither file nor folder, or
+ *   has no name; `usage` when two paths have the same name, or one is in another; the signal's reason.
  */
-export async function walkTree(path: string, signal?: AbortSignal): Promise<WalkedTree> {
-  const shown = showName(path);
-  const name = basename(resolve(path));
+export async function walkTree(
+  paths: readonly string[],
+  exclude: readonly string[] = [],
+  signal?: AbortSignal,
+): Promise<WalkedTree> {
+  const walk = new Walk(exclude, signal);
+  if (paths.length > MAX_PATHS)
+    throw new ShoalError('usage', `cannot share ${paths.length} paths at once: share a folder that holds them`);
+  const tops: Top[] = [];
+  for (const path of paths) tops.push(await lookAt(path, signal));
+  const [first, ...others] = distinct(tops);
+  if (first === undefined) throw new Error('nothing is asked for');
+  return others.length === 0 ? await walk.one(first) : await walk.together([first, ...others]);
+}
+
+/** What a path leads to. */
+interface Top {
+  /** As it was asked for, safe to show. */
+  readonly shown: string;
+  readonly name: string;
+  /** Absolute, without links. */
+  readonly path: string;
+  readonly stat: BigIntStats;
+}
+
+async function lookAt(asked: string, signal: AbortSignal | undefined): Promise<Top> {
+  const shown = showName(asked);
+  const name = basename(resolve(asked));
   if (name === '')
     throw new ShoalError('not-shareable', `cannot share "${shown}": it has no name; choose a folder in it`);
   try {
-    const root = await realpath(path);
-    const found = await stat(root, { bigint: true });
-    if (found.isFile()) return await walkFile(name, root, found);
-    if (found.isDirectory()) return await new Walk(root, signal).run(name, found);
-    throw new ShoalError('not-shareable', `cannot share "${shown}": it is ${special(found)}`);
+    const path = await realpath(asked);
+    const found = await stat(path, { bigint: true });
+    signal?.throwIfAborted();
+    if (!found.isFile() && !found.isDirectory())
+      throw new ShoalError('not-shareable', `cannot share "${shown}": it is ${special(found)}`);
+    return { shown, name, path, stat: found };
   } catch (error) {
     signal?.throwIfAborted();
     throw fileError(error, `look at "${shown}"`);
   }
 }
 
-async function walkFile(name: string, root: string, found: BigIntStats): Promise<WalkedTree> {
-  const refused = pathProblem(name);
-  const why = refused === undefined ? await unreadable(root) : `its name ${refused}`;
-  if (why !== undefined) return { kind: 'file', name, root, entries: [], problems: [{ path: showName(name), why }] };
-  return { kind: 'file', name, root, entries: [entryOf(name, found)], problems: [] };
+/** Each once. @throws ShoalError `usage` when they can't stand side by side in one folder */
+function distinct(tops: readonly Top[]): Top[] {
+  const byName = new Map<string, Top>();
+  for (const top of tops) {
+    const other = byName.get(top.name);
+    if (other !== undefined && other.path !== top.path)
+      throw new ShoalError(
+        'usage',
+        `cannot share "${other.shown}" and "${top.shown}" together: both would be called "${showName(top.name)}"; rename one, or share it apart`,
+      );
+    byName.set(top.name, other ?? top);
+  }
+  const byPath = new Map(tops.map(top => [top.path, top]));
+  for (const top of tops) {
+    for (let path = top.path; path !== dirname(path);) {
+      path = dirname(path);
+      const above = byPath.get(path);
+      if (above !== undefined)
+        throw new ShoalError(
+          'usage',
+          `cannot share "${top.shown}" beside "${above.shown}": it is in there and is shared with it; leave out one of them`,
+        );
+    }
+  }
+  return [...byName.values()];
 }
 
 /** A folder under way. */
 interface Folder {
-  /** Relative, '' for the root; with a `/` behind it for all others, so that names can be appended. */
+  /** Its path in the share: '' for the root; with a `/` behind it for all others, so that names can be appended. */
   readonly prefix: string;
+  /** Where it is, likewise. */
+  readonly absolute: string;
   readonly parent: Folder | undefined;
   readonly stat: BigIntStats;
-  /** Whether there is anything in it that is shared. */
+  /** Whether it needs no entry of its own: there is something in it that is shared, or was excluded. */
   filled: boolean;
 }
 
 class Walk {
-  readonly #root: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #globs: readonly { readonly glob: string; readonly matches: (path: string) => boolean }[];
+  readonly #matched = new Set<string>();
+  #excluded = 0;
   readonly #entries: WalkedEntry[] = [];
   readonly #problems: WalkProblem[] = [];
   /** Folders seen and not read yet, and those that were read. */
@@ -100,28 +160,77 @@ class Walk {
   readonly #listed: Folder[] = [];
   #full = false;
 
-  constructor(root: string, signal: AbortSignal | undefined) {
-    this.#root = root.endsWith(sep) ? root.slice(0, -1) : root;
+  constructor(exclude: readonly string[], signal: AbortSignal | undefined) {
+    this.#globs = exclude.map(glob => ({ glob, matches: matcherOf(glob) }));
     this.#signal = signal;
   }
 
-  async run(name: string, found: BigIntStats): Promise<WalkedTree> {
-    const nameProblem = pathProblem(name);
-    if (nameProblem !== undefined) this.#problems.push({ path: showName(name), why: `its name ${nameProblem}` });
-    const top: Folder = { prefix: '', parent: undefined, stat: found, filled: true };
-    this.#waiting.push(top);
+  async one(top: Top): Promise<WalkedTree> {
+    const { name, path, stat: found } = top;
+    if (found.isFile()) {
+      if (!this.#isExcluded(name)) await this.#addFile(name, top);
+      return this.#result('file', name, path);
+    }
+    this.#waiting.push({ prefix: '', absolute: inside(path), parent: undefined, stat: found, filled: true });
+    await this.#walk();
+    return this.#result('folder', name, path);
+  }
+
+  async together(tops: readonly Top[]): Promise<WalkedTree> {
+    const taken: { readonly path: string; readonly root: string }[] = [];
+    for (const top of tops) if (await this.#takeTop(top)) taken.push({ path: top.name, root: top.path });
+    await this.#walk();
+    const sorted = sortedByBytes(taken);
+    const name = nameOfSeveral(sorted.map(({ path }) => path));
+    return this.#result('folder', name, new Map(sorted.map(({ path, root }) => [path, root])));
+  }
+
+  /** Takes one of several; or not, where it is excluded or can't be shared. */
+  async #takeTop(top: Top): Promise<boolean> {
+    const { name, path, stat: found } = top;
+    if (this.#isExcluded(name)) return false;
+    const refused = pathProblem(name);
+    if (refused !== undefined) {
+      this.#problem(name, `its name ${refused}`);
+      return false;
+    }
+    if (found.isFile()) return await this.#addFile(name, top);
+    this.#waiting.push({ prefix: `${name}/`, absolute: inside(path), parent: undefined, stat: found, filled: false });
+    return true;
+  }
+
+  async #walk(): Promise<void> {
     while (this.#waiting.length > 0) {
       await inParallel(this.#waiting.splice(-FOLDERS_AT_ONCE), FOLDERS_AT_ONCE, folder => this.#list(folder));
     }
     for (const folder of this.#listed) if (!folder.filled) this.#add(entryOf(folder.prefix.slice(0, -1), folder.stat));
+  }
+
+  #result(kind: 'file' | 'folder', name: string, root: Root): WalkedTree {
     if (this.#full) this.#problems.push({ path: '.', why: `more than ${MAX_ENTRIES} files; share parts of it` });
     return {
-      kind: 'folder',
+      kind,
       name,
-      root: this.#root === '' ? sep : this.#root,
+      root,
       entries: sortedByBytes(this.#entries),
       problems: sortedByBytes(this.#problems),
+      excluded: this.#excluded,
+      unmatched: this.#globs.map(({ glob }) => glob).filter(glob => !this.#matched.has(glob)),
     };
+  }
+
+  async #addFile(path: string, top: Top): Promise<boolean> {
+    const why = await unreadable(top.path);
+    if (why === undefined) this.#add(entryOf(path, top.stat));
+    else this.#problem(path, why);
+    return why === undefined;
+  }
+
+  #isExcluded(path: string): boolean {
+    const matching = this.#globs.filter(({ matches }) => matches(path));
+    for (const { glob } of matching) this.#matched.add(glob);
+    if (matching.length > 0) this.#excluded++;
+    return matching.length > 0;
   }
 
   async #list(folder: Folder): Promise<void> {
@@ -130,7 +239,7 @@ class Walk {
     let found: Dirent<Buffer>[];
     try {
       // As bytes: a name that is not UTF-8 would come out altered otherwise.
-      found = await readdir(`${this.#root}/${folder.prefix}`, { withFileTypes: true, encoding: 'buffer' });
+      found = await readdir(folder.absolute, { withFileTypes: true, encoding: 'buffer' });
     } catch (error) {
       this.#problem(folder.prefix.slice(0, -1), whyNot(error));
       return;
@@ -147,11 +256,15 @@ class Walk {
   async #take(folder: Folder, found: Dirent<Buffer>): Promise<void> {
     if (this.#full) return;
     this.#signal?.throwIfAborted();
+    const path = folder.prefix + found.name.toString('utf8');
+    if (this.#isExcluded(path)) {
+      folder.filled = true;
+      return;
+    }
     if (!isUtf8(found.name)) {
       this.#problem(folder.prefix, 'its name is not UTF-8', found.name);
       return;
     }
-    const path = folder.prefix + found.name.toString('utf8');
     const why = await this.#accept(folder, path, found).catch(whyNot);
     if (why !== undefined) this.#problem(path, why);
   }
@@ -161,7 +274,7 @@ class Walk {
     if (!found.isFile() && !found.isDirectory()) return `it is ${special(found)}`;
     const refused = pathProblem(path);
     if (refused !== undefined) return `its path ${refused}`;
-    const absolute = `${this.#root}/${path}`;
+    const absolute = folder.absolute + found.name.toString('utf8');
     const [seen, closed] = await Promise.all([
       lstat(absolute, { bigint: true }),
       found.isFile() ? unreadable(absolute) : undefined,
@@ -169,7 +282,13 @@ class Walk {
     if (closed !== undefined) return closed;
     if (seen.isDirectory()) {
       if (isItsOwnParent(folder, seen)) return 'it is a folder that contains it';
-      this.#waiting.push({ prefix: `${path}/`, parent: folder, stat: seen, filled: false });
+      this.#waiting.push({
+        prefix: `${path}/`,
+        absolute: `${absolute}/`,
+        parent: folder,
+        stat: seen,
+        filled: false,
+      });
       return undefined;
     }
     if (!seen.isFile()) return `it is ${special(seen)}`;
@@ -186,6 +305,11 @@ class Walk {
   #problem(path: string, why: string, name?: Uint8Array): void {
     this.#problems.push({ path: showName(path) + (name === undefined ? '' : showName(name)) || '.', why });
   }
+}
+
+/** A folder's path, to append names to. */
+function inside(path: string): string {
+  return path.endsWith('/') ? path : `${path}/`;
 }
 
 function isItsOwnParent(folder: Folder, seen: BigIntStats): boolean {

@@ -79,11 +79,22 @@ export interface Place extends Run {
 }
 
 /**
+ * Where the files of a share are: the absolute path of its file or folder; or, of a folder that was put together from several
+ * paths, the absolute path of what stands in it under each name.
+ */
+export type Root = string | ReadonlyMap<string, string>;
+
+/** The absolute paths that a root consists of. */
+export function pathsOf(root: Root): string[] {
+  return typeof root === 'string' ? [root] : [...root.values()];
+}
+
+/**
  * Where piece `i` of a data stream lies in files below `root`, in order, and its padding. Paths are taken as they are, by
  * plain concatenation (format.md §6).
  */
 export function placesOf(
-  root: string,
+  root: Root,
   { kind, entries }: { readonly kind: 'file' | 'folder'; readonly entries: readonly { readonly path: string }[] },
   layout: Layout,
   i: number,
@@ -93,7 +104,16 @@ export function placesOf(
   const places = runs.map(run => {
     const path = entries[run.entry]?.path;
     if (path === undefined) throw new Error('the layout is of other files');
-    return { ...run, path: kind === 'file' ? root : `${root}/${path}` };
+    return { ...run, path: fileAt(root, kind, path) };
   });
   return { places, zeros };
+}
+
+function fileAt(root: Root, kind: 'file' | 'folder', path: string): string {
+  if (typeof root === 'string') return kind === 'file' ? root : `${root}/${path}`;
+  const end = path.indexOf('/');
+  const name = end < 0 ? path : path.slice(0, end);
+  const top = root.get(name);
+  if (top === undefined) throw new Error('the entries are of another root');
+  return top + path.slice(name.length);
 }

@@ -206,6 +206,15 @@ export function pathProblem(path: string): string | undefined {
   return undefined;
 }
 
+/** What is wrong with the name of a share, likewise. */
+export function shareNameProblem(name: string): string | undefined {
+  if (name === '') return 'is empty';
+  if (name === '.' || name === '..') return 'stands for a folder itself, or for the one above';
+  if (isLonger(name, MAX_SEGMENT_BYTES))
+    return `has ${utf8.encode(name).length} bytes, and at most ${MAX_SEGMENT_BYTES} are possible`;
+  return segmentProblem(name);
+}
+
 /** What is wrong with one segment of a path, or with a share's name. */
 export function segmentProblem(segment: string): string | undefined {
   if (segment === '') return 'has an empty segment';

@@ -3,9 +3,10 @@ import { open } from 'node:fs/promises';
 import { ShoalError, fileError, isShoalError } from '../errors.ts';
 import { showName } from '../files/names.ts';
 import type { BlockId } from '../format/ids.ts';
+import type { Root } from '../format/layout.ts';
 import { CATALOG_BUSY_MS } from '../limits.ts';
 import type { Catalog, Clock, NewShareRecord, RandomBytes, ShareRecord, TransferList } from '../ports.ts';
-import { countIn, idIn, oneOf, textsIn, type Row, type Value } from './rows.ts';
+import { arrayIn, countIn, idIn, oneOf, textsIn, type Row, type Value } from './rows.ts';
 import { ownerSeed, wrappingKey } from './secret.ts';
 import { transferList } from './transfers.ts';
 import { databaseError, isBusy, openDatabase } from '../files/sqlite.ts';
@@ -55,10 +56,14 @@ const MIGRATIONS: readonly string[] = [
      path TEXT,
      created_at INTEGER NOT NULL      -- Unix seconds
    ) STRICT;`,
+  // A share has a root, or parts, or neither.
+  `ALTER TABLE shares ADD COLUMN parts TEXT; -- JSON: pairs of name and path, sorted by name
+   ALTER TABLE shares ADD COLUMN note TEXT;
+   CREATE INDEX shares_by_parts ON shares (parts);`,
 ];
 
-const COLUMNS = `id, kind, name, size_bytes, files, source, root, fingerprint, hints, created_at, state, changed_why,
-  bytes_up, peers_served, serve_always, downloads_left, key IS NOT NULL AS has_key`;
+const COLUMNS = `id, kind, name, size_bytes, files, source, root, parts, fingerprint, note, hints, created_at, state,
+  changed_why, bytes_up, peers_served, serve_always, downloads_left, key IS NOT NULL AS has_key`;
 
 /** Between two attempts at what SQLite refuses without waiting. */
 const RETRY_MS = 20;
@@ -233,8 +238,9 @@ class SqliteCatalog implements Catalog {
     return Number(this.#all('SELECT count(*) AS shares FROM shares')[0]?.['shares']);
   }
 
-  findByRoot(root: string): ShareRecord[] {
-    const rows = this.#all(`SELECT ${COLUMNS} FROM shares WHERE root = ? ORDER BY created_at, id`, root);
+  findByRoot(root: Root): ShareRecord[] {
+    const [column, value] = typeof root === 'string' ? ['root', root] : ['parts', partsText(root)];
+    const rows = this.#all(`SELECT ${COLUMNS} FROM shares WHERE ${column} = ? ORDER BY created_at, id`, value);
     return rows.flatMap(row => recordOf(row) ?? []);
   }
 
@@ -305,12 +311,12 @@ class SqliteCatalog implements Catalog {
 
   #put(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void {
     this.#run(
-      `INSERT INTO shares (id, kind, name, size_bytes, files, source, root, fingerprint, hints, created_at, state,
-         serve_always, key, owner_salt)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)
+      `INSERT INTO shares (id, kind, name, size_bytes, files, source, root, parts, fingerprint, note, hints, created_at,
+         state, serve_always, key, owner_salt)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, size_bytes = excluded.size_bytes,
-         files = excluded.files, source = excluded.source, root = excluded.root, fingerprint = excluded.fingerprint,
-         hints = excluded.hints, created_at = excluded.created_at, state = excluded.state, changed_why = NULL,
+         files = excluded.files, source = excluded.source, root = excluded.root, parts = excluded.parts,
+         fingerprint = excluded.fingerprint, note = excluded.note, hints = excluded.hints, created_at = excluded.created_at, state = excluded.state, changed_why = NULL,
          serve_always = excluded.serve_always, key = coalesce(excluded.key, key),
          owner_salt = coalesce(excluded.owner_salt, owner_salt)`,
       record.id,
@@ -319,8 +325,10 @@ class SqliteCatalog implements Catalog {
       record.sizeBytes,
       record.files,
       record.source,
-      record.root ?? null,
+      typeof record.root === 'string' ? record.root : null,
+      typeof record.root === 'object' ? partsText(record.root) : null,
       record.fingerprint ?? null,
+      record.note ?? null,
       JSON.stringify(record.hints),
       record.createdAt,
       Number(record.serveAlways),
@@ -397,7 +405,8 @@ function recordOf(row: Row): ShareRecord | undefined {
   const kind = oneOf(row['kind'], ['file', 'folder']);
   const source = oneOf(row['source'], ['original', 'copy', 'fetched', 'imported']);
   const state = oneOf(row['state'], ['ready', 'changed']);
-  const { name, root, fingerprint, changed_why: changedWhy } = row;
+  const { name, fingerprint, note, changed_why: changedWhy } = row;
+  const root = rootIn(row);
   const hints = textsIn(row['hints']);
   const sizeBytes = countIn(row['size_bytes']);
   const files = countIn(row['files']);
@@ -406,6 +415,7 @@ function recordOf(row: Row): ShareRecord | undefined {
   const peersServed = countIn(row['peers_served']);
   const downloadsLeft = countIn(row['downloads_left']);
   if (id === undefined || kind === undefined || source === undefined || state === undefined) return undefined;
+  if (root === undefined) return undefined;
   if (typeof name !== 'string' || hints === undefined || sizeBytes === undefined || files === undefined)
     return undefined;
   if (createdAt === undefined || bytesUp === undefined || peersServed === undefined) return undefined;
@@ -416,8 +426,9 @@ function recordOf(row: Row): ShareRecord | undefined {
     sizeBytes,
     files,
     source,
-    ...(typeof root === 'string' && { root }),
+    ...root,
     ...(fingerprint instanceof Uint8Array && { fingerprint }),
+    ...(typeof note === 'string' && { note }),
     hints,
     createdAt,
     state,
@@ -428,6 +439,20 @@ function recordOf(row: Row): ShareRecord | undefined {
     serveAlways: row['serve_always'] === 1n,
     ...(downloadsLeft !== undefined && { downloadsLeft }),
   };
+}
+
+/** In the order of names, so that the same paths are the same text. */
+function partsText(parts: ReadonlyMap<string, string>): string {
+  return JSON.stringify([...parts].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** What a row says of its root, which may be nothing; undefined where that can't be read. */
+function rootIn({ root, parts }: Row): { root?: Root } | undefined {
+  if (typeof parts !== 'string') return typeof root === 'string' ? { root } : {};
+  const pairs = arrayIn(parts);
+  const isPair = (pair: unknown): pair is [string, string] =>
+    Array.isArray(pair) && pair.length === 2 && pair.every(text => typeof text === 'string');
+  return pairs?.every(isPair) === true ? { root: new Map(pairs) } : undefined;
 }
 
 // Primary result codes of SQLite.

@@ -6,17 +6,21 @@ import { sameBytes } from '../format/ids.ts';
 import type { BlockId } from '../format/ids.ts';
 import { streamKey } from '../format/keys.ts';
 import type { FileKey } from '../format/keys.ts';
-import { Layout, placesOf } from '../format/layout.ts';
+import { Layout, pathsOf, placesOf, type Root } from '../format/layout.ts';
 import type { Listing } from '../format/listing.ts';
 import type { Manifest } from '../format/manifest.ts';
+import { inParallel } from '../parallel.ts';
 import type { BlockAddress, ChunkSource, Crypto, Holdings } from '../ports.ts';
 import { notThere } from './memory.ts';
+
+/** Paths looked at at once: as many as libuv has threads. */
+const LOOKS_AT_ONCE = 4;
 
 export interface OriginalOptions {
   readonly id: BlockId;
   readonly key: FileKey;
-  /** Absolute path of the file, or of the folder that holds the manifest's paths. */
-  readonly root: string;
+  /** Of the file, or of what the manifest's paths are in. */
+  readonly root: Root;
   readonly manifest: Manifest;
   readonly listing: Listing;
   readonly crypto: Crypto;
@@ -36,6 +40,22 @@ export function originalSource(options: OriginalOptions): ChunkSource {
   return new OriginalSource(options);
 }
 
+/** The first of the paths of `root` at which nothing can be reached; undefined when all are there. @throws ShoalError by `fileError` */
+export async function goneOf(root: Root): Promise<string | undefined> {
+  const gone = new Set<string>();
+  const paths = pathsOf(root);
+  await inParallel(paths, LOOKS_AT_ONCE, async path => {
+    try {
+      await lstat(path);
+    } catch (error) {
+      if (!['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? ''))
+        throw fileError(error, `look at "${showName(path)}"`);
+      gone.add(path);
+    }
+  });
+  return paths.find(path => gone.has(path));
+}
+
 class OriginalSource implements ChunkSource {
   readonly #options: OriginalOptions;
   readonly #key: Uint8Array;
@@ -51,13 +71,7 @@ class OriginalSource implements ChunkSource {
   async have(share: BlockId): Promise<Holdings | undefined> {
     const { id, root } = this.#options;
     if (share !== id || this.#changed !== undefined) return undefined;
-    try {
-      await lstat(root);
-      return 'all';
-    } catch (error) {
-      if (['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-      throw fileError(error, `look at "${showName(root)}"`);
-    }
+    return (await goneOf(root)) === undefined ? 'all' : undefined;
   }
 
   async read(share: BlockId, at: BlockAddress, signal?: AbortSignal): Promise<Uint8Array> {
@@ -96,7 +110,7 @@ class OriginalSource implements ChunkSource {
   /** The subject of a sentence: the files that piece `index` is made of. */
   #filesOf(index: number): string {
     const { places } = this.#places(index);
-    const first = `"${showName(places[0]?.path ?? this.#options.root)}"`;
+    const first = `"${showName(places[0]?.path ?? pathsOf(this.#options.root)[0] ?? '')}"`;
     return places.length <= 1 ? `${first} is` : `${first} or one of the ${places.length - 1} files after it is`;
   }
 

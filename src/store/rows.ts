@@ -23,9 +23,15 @@ export function countIn(value: unknown): number | undefined {
 }
 
 export function textsIn(value: unknown): string[] | undefined {
+  const texts = arrayIn(value);
+  return texts?.every(text => typeof text === 'string') === true ? texts : undefined;
+}
+
+/** The array that a text is as JSON. */
+export function arrayIn(value: unknown): unknown[] | undefined {
   try {
-    const texts: unknown = typeof value === 'string' ? JSON.parse(value) : undefined;
-    return Array.isArray(texts) && texts.every(text => typeof text === 'string') ? texts : undefined;
+    const parsed: unknown = typeof value === 'string' ? JSON.parse(value) : undefined;
+    return Array.isArray(parsed) ? parsed : undefined;
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { ERROR_CODES, exitCodeOf, ShoalError, type ErrorCode } from '../../src/errors.ts';
+import { decoded } from './scanner.ts';
 import { runWith, SHARE_ID, shareView, untilAborted, type Script, type Setting } from './world.ts';
 
 const KEY = 'k'.repeat(43);
@@ -86,12 +87,19 @@ describe('shoal share', () => {
     expect(stderr.text).to.equal('');
   });
 
-  it('resolves the path here, and hands on what was chosen', async () => {
+  it('resolves paths here, and hands on what was chosen', async () => {
     const args = [
       'share',
       '../x',
+      'z',
       '--name',
       'y',
+      '--note',
+      'for you',
+      '--exclude',
+      '*.o',
+      '--exclude',
+      'build',
       '--skip',
       '--copy',
       '--no-pad',
@@ -103,8 +111,11 @@ describe('shoal share', () => {
     ];
     const { asked } = await runWith(args, () => shareView());
     const parameters = {
-      path: '/home/x',
+      paths: ['/home/x', '/home/me/z'],
+      exclude: ['*.o', 'build'],
+      spooled: false,
       name: 'y',
+      note: 'for you',
       skip: true,
       copy: true,
       pad: false,
@@ -112,15 +123,77 @@ describe('shoal share', () => {
       hints: ['self', 'a.example'],
     };
     expect(asked).to.deep.equal([{ action: 'share', parameters }]);
-    const plain = await runWith(['share', '/x', '--no-hints'], () => shareView());
+    const plain = await runWith(['share', '/x', '--no-hints', '--note', ''], () => shareView());
     expect(plain.asked[0]?.parameters).to.deep.equal({
-      path: '/x',
+      paths: ['/x'],
+      exclude: [],
+      spooled: false,
       skip: false,
       copy: false,
       pad: true,
       anew: false,
       hints: [],
     });
+  });
+
+  it('says which of the globs of what is left out match nothing', async () => {
+    const stop = new AbortController();
+    const script: Script = async (onEvent, signal) => {
+      onEvent({ event: 'unmatched', glob: '*.\u001b' });
+      return await sharing(stop)(onEvent, signal, undefined);
+    };
+    const { stderr } = await runWith(['share', 'photos'], script, { stop });
+    expect(stderr.lines[0]).to.equal('--exclude *.\\u{1b} matches nothing');
+  });
+
+  it('hands on what comes from stdin, under its name', async () => {
+    const stop = new AbortController();
+    const script: Script = async (onEvent, signal) => {
+      onEvent({ event: 'reading', doneBytes: 3 });
+      return await sharing(stop)(onEvent, signal, undefined);
+    };
+    const { asked, stdout } = await runWith(['share', '-', '--name', 'db.sql', '--copy'], script, {
+      stop,
+      stdin: 'all',
+    });
+    const parameters = { name: 'db.sql', skip: false, copy: true, pad: true, anew: false, hints: [], content: 'all' };
+    expect(asked).to.deep.equal([{ action: 'shareStream', parameters }]);
+    expect(stdout.text).to.equal(`${LINK}\n`);
+  });
+
+  it('does not wait for what somebody might type', async () => {
+    const { exitCode, stderr, asked } = await runWith(['share', '-', '--name', 'x'], () => shareView(), {
+      isTyped: true,
+    });
+    expect([exitCode, asked]).to.deep.equal([2, []]);
+    expect(stderr.text).to.match(
+      /stdin is a terminal: pipe something into it, as in "pg_dump \| shoal share - --name db.sql"/,
+    );
+  });
+
+  it('shows the link as a QR code beside it, which leaves stdout as it is', async () => {
+    const stop = new AbortController();
+    const { stdout, stderr } = await runWith(['share', 'photos', '--qr'], sharing(stop), { stop, columns: 80 });
+    expect(stdout.text).to.equal(`${LINK}\n`);
+    expect(decoded(stderr.text, 'dark')).to.equal(LINK);
+  });
+
+  it('has no place for a QR code in JSON', async () => {
+    const { json, asked } = await runWith(['share', 'photos', '--qr', '--json'], () => shareView(), { columns: 80 });
+    expect(asked).to.deep.equal([]);
+    expect(json).to.have.lengthOf(1);
+    expect(json[0]).to.include({ code: 'usage', message: '--qr does not go with --json or --quiet', exitCode: 2 });
+  });
+
+  it('says what a QR code needs where the terminal is too narrow, and goes on', async () => {
+    const stop = new AbortController();
+    const { exitCode, stdout, stderr } = await runWith(['share', 'photos', '--qr'], sharing(stop), {
+      stop,
+      columns: 48,
+    });
+    expect([exitCode, stdout.text]).to.deep.equal([130, `${LINK}\n`]);
+    expect(stderr.text).to.match(/cannot show the QR code: it takes 49 columns and the terminal has 48; make it wider/);
+    expect(stderr.text).not.to.match(/[▀▄█]/);
   });
 
   it('says that nothing is shared when it was stopped before', async () => {
@@ -416,7 +489,12 @@ describe('Arguments', () => {
     [['fech'], /unknown command 'fech'; did you mean "fetch"\?/],
     [['fetch', '--ony', 'x'], /unknown option '--ony'; did you mean "--only"\?/],
     [['share'], /missing required argument 'path'; "shoal share --help"/],
-    [['share', 'a', 'b'], /too many arguments.*"shoal share --help"/],
+    [['ls', LINK, 'b'], /too many arguments.*"shoal ls --help"/],
+    [['share', 'a', '-'], /"-" stands alone: what comes from stdin is a share of its own/],
+    [['share', '-'], /what comes from stdin has no name: give it one with --name/],
+    [['share', '-', '--name', 'x', '--exclude', 'y'], /--exclude does not go with "-"/],
+    [['share', 'a', '--qr', '-q'], /--qr does not go with --json or --quiet/],
+    [['share', 'a', '--qr'], /--qr needs a terminal to show the code on, and stderr is none/],
     [['export', 'x'], /required option '-o, --output <file>' not specified/],
     [['fetch', LINK, '--timeout', '5 parsecs'], /cannot read the duration "5 parsecs": write it like 30s/],
     [['share', 'a', '--hint', 'self', '--no-hints'], /--hint and --no-hints do not go together/],
@@ -449,7 +527,6 @@ describe('Arguments', () => {
       for (const args of [
         [link],
         ['fetch', 'a', link],
-        ['share', 'a', link],
         ['ls', `--x=${link}`],
         ['fetch', LINK, '--timeout', link],
         ['shares', '--dht', link],
@@ -467,6 +544,7 @@ describe('Arguments', () => {
       for (const args of [
         ['import', link],
         ['share', link],
+        ['share', 'a', link],
         ['export', 'a', '-o', link],
         ['share', 'a', '--name', link],
       ]) {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { widthOf } from '../../cli/columns.ts';
-import { Drawing, Rate, transferLine, type Transfer } from '../../cli/progress.ts';
+import { Drawing, Rate, readingLine, transferLine, type Transfer } from '../../cli/progress.ts';
 import { Terminal } from '../../cli/terminal.ts';
 import { Screen } from './world.ts';
 
@@ -32,6 +32,13 @@ describe('Progress', () => {
     const standing = { ...MOVING, stands: true, waitingFor };
     expect(transferLine(standing, 200)).to.equal(`東京の写真-2026.tar  45%  ${waitingFor}  1.2 GB of 2.7 GB`);
     expect(transferLine(standing, 40)).to.equal('45%  looking for peers: asked 2 peers o…');
+  });
+
+  it('says how much has come where nobody knows how much will', () => {
+    const reading = { name: 'reading db.sql', doneBytes: 1_234_000_000, bytesPerSecond: 34_500_000, stands: false };
+    expect(readingLine(reading, 200)).to.equal('reading db.sql  1.2 GB  34.5 MB/s');
+    expect(readingLine({ ...reading, stands: true }, 200)).to.equal('reading db.sql  1.2 GB  waiting for more');
+    expect(readingLine(reading, 10)).to.equal('1.2 GB');
   });
 
   it('never promises a time while it has no speed, and is complete for nothing', () => {

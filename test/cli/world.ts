@@ -1,5 +1,6 @@
 /** A terminal, standard streams and a performer for commands, all in memory. */
 import { PassThrough, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import type { ActionEvent, ActionName, ShareView } from '../../src/daemon/actions.ts';
 import type { Performer } from '../../cli/context.ts';
 import { run, terminalOf } from '../../cli/main.ts';
@@ -31,7 +32,7 @@ export class Screen implements Output {
 export type Script = (onEvent: (event: ActionEvent) => void, signal: AbortSignal, parameters: unknown) => unknown;
 
 interface Asked {
-  readonly action: ActionName | 'fetchTo';
+  readonly action: ActionName | 'fetchTo' | 'shareStream';
   readonly parameters: unknown;
 }
 
@@ -49,6 +50,8 @@ export interface Ran {
 export interface Setting {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string;
+  /** Whether somebody types what is on stdin. */
+  readonly isTyped?: boolean;
   /** Columns of a terminal at both streams; pipes when absent. */
   readonly columns?: number;
   readonly stop?: AbortController;
@@ -58,13 +61,17 @@ export interface Setting {
 export async function runWith(args: readonly string[], script: Script, setting: Setting = {}): Promise<Ran> {
   // No configuration of who runs the tests.
   const env = { SHOAL_HOME: '/home/me/shoal', ...setting.env };
-  const { stdin = '', columns, stop = new AbortController() } = setting;
+  const { stdin = '', isTyped = false, columns, stop = new AbortController() } = setting;
   const [stdout, stderr] = [new Screen(columns), new Screen(columns)];
-  const content = new PassThrough().setEncoding('utf8').on('data', (text: string) => stdout.write(text));
+  const content = new PassThrough().setEncoding('utf8').on('data', (part: string) => stdout.write(part));
   const asked: Asked[] = [];
   const performer: Performer = {
     run: async (action, parameters, onEvent, signal) => {
       asked.push({ action, parameters });
+      return (await script(onEvent, signal, parameters)) as never;
+    },
+    shareStream: async (parameters, input, onEvent, signal) => {
+      asked.push({ action: 'shareStream', parameters: { ...parameters, content: await text(input) } });
       return (await script(onEvent, signal, parameters)) as never;
     },
     fetchTo: async (parameters, output, onEvent, signal) => {
@@ -78,7 +85,7 @@ export async function runWith(args: readonly string[], script: Script, setting: 
     args,
     env,
     cwd: '/home/me',
-    stdin: Readable.from([stdin]),
+    stdin: Object.assign(Readable.from([stdin]), { isTTY: isTyped }),
     stdout: content,
     terminal: terminalOf(args, env, stdout, stderr),
     signal: stop.signal,

@@ -143,6 +143,28 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
     expect(catalog.findByRoot('/a/')).to.deep.equal([]);
   });
 
+  it('finds shares by exactly the paths that they were put together from, in whatever order', async () => {
+    const parts = [
+      ['b "x"', '/b'],
+      ['a', '/somewhere/a'],
+      ['__proto__', '/p'],
+    ] as const;
+    const record = someRecord({ root: new Map(parts), note: 'for you' });
+    for (const other of [parts.slice(1), [...parts.slice(0, 2), ['__proto__', '/q']] as const])
+      catalog.add(someRecord({ root: new Map(other) }), {});
+    catalog.add(record, {});
+    for (let round = 0; round < 2; round++) {
+      const found = catalog.findByRoot(new Map([parts[2], parts[0], parts[1]]));
+      expect(found.map(({ id }) => id)).to.deep.equal([record.id]);
+      expect(found[0]).to.deep.include({ root: new Map(parts), note: 'for you' });
+      catalog = await reopen(catalog);
+    }
+    const again = someRecord({ id: record.id, root: '/a' });
+    catalog.add(again, {});
+    expect(catalog.get(record.id)).to.deep.include({ root: '/a' }).and.not.to.have.property('note');
+    expect(catalog.findByRoot(new Map(parts))).to.deep.equal([]);
+  });
+
   it('gives back keys, and the same owner seed for the same salt', async () => {
     const [key, ownerSalt] = [randomBytes(32), randomBytes(16)];
     const record = someRecord();

@@ -7,6 +7,7 @@ import type { ActionEvent, Actor } from '../../src/daemon/actions.ts';
 import { serveTcp, type Api } from '../../src/daemon/api.ts';
 import { openApi } from '../../src/daemon/openapi.ts';
 import { ShoalError } from '../../src/errors.ts';
+import { MAX_API_BODY_BYTES } from '../../src/limits.ts';
 import { Validator } from '@seriousme/openapi-schema-validator';
 
 const TOKEN = 'the-token-of-this-home';
@@ -134,7 +135,7 @@ describe('the API over TCP', () => {
       ['/v1/forget', '[]', 400, 'cannot forget'],
       ['/v1/forget', undefined, 404, 'nothing at this address'],
       ['/v1/nothing', '{}', 404, 'nothing at this address'],
-      ['/v1/list', `{"link":"${'x'.repeat(70_000)}"}`, 413, 'too large'],
+      ['/v1/list', `{"link":"${'x'.repeat(MAX_API_BODY_BYTES)}"}`, 413, 'too large'],
     ];
     for (const [path, body, status, says] of wrong) {
       const answer = await ask(path, { accept }, body);

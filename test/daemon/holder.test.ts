@@ -13,7 +13,7 @@ import { perform } from '../../src/daemon/session.ts';
 import { pidPath, socketPath } from '../../src/daemon/socket.ts';
 import { isShoalError } from '../../src/errors.ts';
 import { lock } from '../../src/files/lock.ts';
-import { HOLDER_PATIENCE_MS, HOLDER_RETRY_MS } from '../../src/limits.ts';
+import { HOLDER_PATIENCE_MS, HOLDER_RETRY_MS, MAX_PATHS } from '../../src/limits.ts';
 import { API_VERSION, VERSION } from '../../src/version.ts';
 
 const PATIENCE_MS = 10_000;
@@ -165,6 +165,25 @@ describe('the holder of a home', () => {
     finish.resolve(undefined);
     expect(await forgetting).to.deep.equal({ id: 'it' });
     await closed;
+  });
+
+  it('takes as many paths to share as a command line holds', async () => {
+    let given: unknown;
+    const actor: Actor = {
+      run: (action, parameters) => {
+        if (action === 'share') given = parameters;
+        return Promise.resolve(action === 'status' ? status : {}) as never;
+      },
+    };
+    api = await serveApi(actor, socket, nothing);
+    const choices = { exclude: ['*.o'], spooled: false, skip: false, copy: false, pad: true, anew: false, hints: [] };
+    const share = { ...choices, paths: Array.from({ length: MAX_PATHS }, (_, n) => `/${'x'.repeat(200)}/${n}`) };
+    const session = { home: folder, network, log: nothing, onNotice: nothing };
+    await perform(session, 'share', share, nothing, NEVER);
+    expect(given).to.deep.equal(share);
+    const more = { ...share, paths: [...share.paths, '/y'] };
+    const error: unknown = await perform(session, 'share', more, nothing, NEVER).catch((reason: unknown) => reason);
+    expect(isShoalError(error, 'usage')).to.equal(true);
   });
 
   it('is not what options of the network are for, and who gives others is told so', async () => {

@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdir, readdir } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { expectDone, expectFailed, TEST_TIMEOUT_MS, useSandbox } from './harness.ts';
 import { leftovers, makeFile, makePlainTree, noise, treeAt } from './tree.ts';
 
@@ -68,6 +69,20 @@ describe('a disk', function () {
     expectDone(ended);
     expect(ended.last('resumed').bytes).to.be.greaterThan(2 * MIB);
     expect(await treeAt(`${small}/to`)).to.deep.equal(await treeAt(tree));
+  });
+
+  it('that is full while stdin is taken in ends that, and keeps nothing of it', async () => {
+    const box = sandbox();
+    const small = await mount(box.path('small'), 'size=12m');
+    const env = { SHOAL_HOME: `${small}/home` };
+    const input = Readable.from([noise('a', 6 * MIB), noise('b', 6 * MIB), noise('c', 6 * MIB)]);
+    const full = await box.run('ann', ['share', '-', '--name', 'db.sql', '--json'], { env, stdin: input });
+    expectFailed(full, 1, 'disk-full');
+    expect(full.last('error').message).to.match(/cannot keep what comes from stdin .*no space is left on the disk/);
+    expect(await readdir(`${small}/home/spool`)).to.deep.equal([]);
+    const command = box.start('ann', ['share', '-', '--name', 'db.sql', '--json'], { env, stdin: 'less' });
+    await command.event('shared');
+    await command.interrupt();
   });
 
   it('that is full ends a fetch to stdout into a file on it', async () => {

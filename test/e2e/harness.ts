@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { chown, glob, mkdir, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 const PROGRAM = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url));
@@ -23,6 +24,10 @@ export interface Told {
   readonly addresses?: readonly string[];
   readonly name?: string;
   readonly path?: string;
+  readonly paths?: readonly string[];
+  readonly source?: string;
+  readonly glob?: string;
+  readonly note?: string;
   readonly as?: string;
   readonly state?: string;
   readonly peersServed?: number;
@@ -62,8 +67,8 @@ export interface Ended {
 
 export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Given on stdin; without it stdin is empty. */
-  readonly stdin?: string;
+  /** Given on stdin, a stream as it comes; without it stdin is empty. */
+  readonly stdin?: string | Readable;
   readonly cwd?: string;
   /** A user other than this one; only for root. */
   readonly uid?: number;
@@ -225,7 +230,8 @@ export class Sandbox {
       ...(uid === undefined ? {} : { uid, gid: uid }),
     });
     child.stdin.on('error', () => undefined);
-    child.stdin.end(stdin ?? '');
+    if (stdin instanceof Readable) stdin.pipe(child.stdin);
+    else child.stdin.end(stdin ?? '');
     const command = new Command(child, home, args);
     this.#commands.push(command);
     return command;

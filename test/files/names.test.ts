@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { alternativeName, foldName, portableName, showName } from '../../src/files/names.ts';
+import { alternativeName, foldName, nameOfSeveral, portableName, showName } from '../../src/files/names.ts';
+import { shareNameProblem } from '../../src/format/manifest.ts';
 
 describe('Names of files', () => {
   it('are shown without anything that a terminal acts on', () => {
@@ -12,6 +13,16 @@ describe('Names of files', () => {
       fc.property(fc.string({ unit: 'binary' }), name => !/[\p{Cc}\p{Bidi_Control}]/u.test(showName(name))),
       { numRuns: 50 },
     );
+  });
+
+  it('are named together by the first two, within what a name may have', () => {
+    expect(nameOfSeveral(['a.txt'])).to.equal('a.txt');
+    expect(nameOfSeveral(['a.txt', 'photos'])).to.equal('a.txt and photos');
+    expect(nameOfSeveral(['a.txt', 'photos', 'x', 'y'])).to.equal('a.txt, photos and 2 more');
+    const long = ['\u9b5a'.repeat(85), 'n'.repeat(255), ...Array.from({ length: 9_998 }, (_, n) => String(n))];
+    const name = nameOfSeveral(long);
+    expect(name).to.equal(`${'\u9b5a'.repeat(33)}…, ${'n'.repeat(100)}… and 9998 more`);
+    expect(shareNameProblem(name)).to.equal(undefined);
   });
 
   it('have others to try, with the extension kept', () => {

@@ -104,6 +104,44 @@ describe('a source that makes chunks from the original files', () => {
     });
   });
 
+  describe('of several paths', () => {
+    let share: TestShare;
+    before(async () => {
+      share = await makeShare('together', CONTENTS);
+    });
+
+    /** The files of the share, each at a place of its own, and the source of them. */
+    async function scattered(): Promise<{ source: ChunkSource; root: ReadonlyMap<string, string> }> {
+      await sourceOf(share, CONTENTS);
+      const names = [...new Set(Object.keys(CONTENTS).map(path => path.split('/')[0] ?? ''))];
+      const root = new Map(names.map(name => [name, join(mkdtempSync(join(folder, 'place-')), 'it')]));
+      for (const [name, place] of root) renameSync(join(folder, 'together', name), place);
+      const { source } = await sourceOf(share, {}, { root });
+      return { source, root };
+    }
+    chunkSourceContract(async () => ({ source: (await scattered()).source, share }));
+
+    it('has nothing while one of them is gone, and all once it is back', async () => {
+      const { source, root } = await scattered();
+      for (const place of root.values()) {
+        renameSync(place, `${place}.away`);
+        expect(await source.have(share.id)).to.equal(undefined);
+        renameSync(`${place}.away`, place);
+      }
+      expect(await source.have(share.id)).to.equal('all');
+      expect(whys).to.deep.equal([]);
+    });
+
+    it('gives nothing any more when one of them changed, and names it', async () => {
+      const { source, root } = await scattered();
+      truncateSync(join(root.get('a') ?? '', 'two'), 5);
+      expect(await failureOf(source.read(share.id, chunkAt('data', 1)))).to.include({ code: 'changed' });
+      expect(await source.have(share.id)).to.equal(undefined);
+      expect(whys).to.have.length(1);
+      expect(whys[0]).to.include(join(root.get('a') ?? '', 'two'));
+    });
+  });
+
   describe('of one file', () => {
     const contents = { one: CONTENTS['a/two']! };
     let share: TestShare;

@@ -1,11 +1,13 @@
 /** A node with a home and without a network: what its commands do to each other when several run at once. */
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { ShoalError } from '../../src/errors.ts';
+import { spool } from '../../src/files/spool.ts';
 import { parseLink } from '../../src/format/link.ts';
 import { PIECE_BYTES } from '../../src/limits.ts';
 import { ShoalNode } from '../../src/node.ts';
@@ -18,7 +20,7 @@ describe('a node', () => {
   let folder: string;
   let node: ShoalNode;
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'shoal-node-'));
+    folder = await realpath(await mkdtemp(join(tmpdir(), 'shoal-node-')));
     node = await ShoalNode.start({ home: join(folder, 'home'), holds: true, log: quiet });
   });
   afterEach(async () => {
@@ -31,7 +33,8 @@ describe('a node', () => {
   /** Shares a file of random bytes, with a copy of its ciphertext. */
   async function shareFile(name: string, pieces: number): Promise<ReturnType<typeof parseLink>> {
     await writeFile(at(name), randomBytes(pieces * PIECE_BYTES));
-    const request = { path: at(name), skip: false, copy: true, pad: false, anew: false, serveAlways: false, hints: [] };
+    const choices = { exclude: [], spooled: false, skip: false, copy: true, pad: false, anew: false };
+    const request = { paths: [at(name)], ...choices, serveAlways: false, hints: [] };
     const { id } = await node.share(request, quiet, never);
     return parseLink(node.linkOf(id, []));
   }
@@ -56,6 +59,38 @@ describe('a node', () => {
     expect(part).to.deep.include({ status: 'rejected' });
     expect(await node.home?.store.have(link.id)).to.equal('all');
     expect(node.home?.catalog.get(link.id)?.source).to.equal('imported');
+  });
+
+  it('takes for what came from stdin only what this home has taken in, and removes it with its share', async () => {
+    await writeFile(at('other'), 'x');
+    const choices = {
+      exclude: [],
+      name: 'db.sql',
+      skip: false,
+      copy: false,
+      pad: true,
+      anew: false,
+      serveAlways: false,
+    };
+    const shareOf = (...paths: string[]) => node.share({ ...choices, paths, spooled: true, hints: [] }, quiet, never);
+    const spooled = await spool(at('home'), Readable.from(['it']), quiet, never);
+    const elsewhere = await spool(folder, Readable.from(['it']), quiet, never);
+    for (const paths of [[at('other')], [at('home')], [elsewhere.path], [spooled.path, at('other')]]) {
+      const error = await failureOf(shareOf(...paths));
+      expect(error).to.include({ code: 'usage' });
+      expect(error.message).to.contain('this home did not take it in');
+    }
+    const { id } = await shareOf(spooled.path);
+    expect(await shareOf(spooled.path)).to.include({ id, again: true });
+    await Promise.all([spooled.close(), elsewhere.close()]);
+    const [record] = node.home?.catalog.list() ?? [];
+    if (record?.id !== id) throw new Error('it is not in the catalog');
+    expect([await node.stateOf(record), node.isSpooled(record)]).to.deep.equal([{ state: 'idle' }, true]);
+    expect(await readFile(spooled.path, 'utf8')).to.equal('it');
+    await rm(spooled.path);
+    expect(await node.stateOf(record)).to.deep.equal({ state: 'missing', detail: `"${spooled.path}" is not there` });
+    await node.forget(id, never);
+    expect(await readdir(join(at('home'), 'spool'))).to.deep.equal([]);
   });
 
   it('forgets a share only when an import of it that is under way has ended', async () => {

@@ -1,7 +1,19 @@
 /** Sharing files of a real file system, while they change, while the disk fills, and while somebody stops it. */
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, rename, rm, symlink, truncate, unlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -35,6 +47,7 @@ describe('share', () => {
       clock: systemClock,
       walk: walkTree,
       fingerprint,
+      begun: () => Promise.resolve(),
       original,
     };
     await mkdir(join(folder, 'tree', 'sub'), { recursive: true });
@@ -53,7 +66,8 @@ describe('share', () => {
     more: { deps?: Partial<ShareDeps>; onEvent?: (event: ShareEvent) => void; signal?: AbortSignal } = {},
   ): Promise<Shared> {
     const full = {
-      path: at(),
+      paths: [at()],
+      exclude: [],
       skip: false,
       copy: false,
       pad: true,
@@ -105,7 +119,7 @@ describe('share', () => {
       await mkdir(join(folder, 'empty'));
       await writeFile(join(folder, 'nothing'), '');
       for (const name of ['empty', 'nothing']) {
-        const shared = await run({ path: join(folder, name), pad: padded });
+        const shared = await run({ paths: [join(folder, name)], pad: padded });
         expect(shared).to.include({ name, sizeBytes: 0 });
         const world = newWorld();
         await seeder(world, 'sharer', shared.id, home.source);
@@ -133,8 +147,8 @@ describe('share', () => {
     };
     for (const [how, change] of Object.entries(changes)) {
       it(`fails and keeps nothing when one ${how} before it is read`, async () => {
-        const walk: ShareDeps['walk'] = async (path, signal) => {
-          const tree = await walkTree(path, signal);
+        const walk: ShareDeps['walk'] = async (paths, exclude, signal) => {
+          const tree = await walkTree(paths, exclude, signal);
           await change();
           return tree;
         };
@@ -183,11 +197,119 @@ describe('share', () => {
     });
 
     it('refuses a name that the format refuses', async () => {
-      for (const name of ['', '..', 'a/b', 'x\u0007', 'x'.repeat(256)])
-        await expectFailure(run({ skip: true, name }), 'bad-name');
+      const refused: [name: string, why: string][] = [
+        ['', 'the name "": it is empty; give another with --name'],
+        ['.', 'it stands for a folder itself, or for the one above'],
+        ['..', 'it stands for a folder itself, or for the one above'],
+        ['a/b', 'the name "a/b": it has a slash'],
+        ['a\\b', 'it has a backslash'],
+        ['x\u0007', 'the name "x\\u0007": it has a control character'],
+        ['x\u0085', 'it has a control character'],
+        ['\ud800', 'it is not valid Unicode'],
+        ['x'.repeat(256), 'it has 256 bytes, and at most 255 are possible'],
+        ['ü'.repeat(128), 'it has 256 bytes, and at most 255 are possible'],
+      ];
+      const walk: ShareDeps['walk'] = () => Promise.reject(new Error('walked'));
+      for (const [name, why] of refused)
+        await expectFailure(run({ skip: true, name }, { deps: { walk } }), 'bad-name', why);
     });
 
-    it('refuses a path that is not there', () => expectFailure(run({ path: at('none') }), 'io'));
+    it('refuses a file whose own name the format refuses, unless it is given another', async () => {
+      await writeFile(join(folder, 'a\\b'), 'x');
+      const paths = [join(folder, 'a\\b')];
+      await expectFailure(run({ paths }), 'bad-name', 'it has a backslash; give another with --name');
+      expect((await run({ paths, name: 'b' })).name).to.equal('b');
+    });
+
+    it('refuses a path that is not there', () => expectFailure(run({ paths: [at('none')] }), 'io'));
+  });
+
+  describe('of several paths', () => {
+    const NAMES = ['one.bin', 'two', 'three.txt'] as const;
+    beforeEach(async () => {
+      await mkdir(join(folder, 'x', 'two', 'in'), { recursive: true });
+      await mkdir(join(folder, 'y'));
+      await writeFile(join(folder, 'x', 'one.bin'), randomBytes(PIECE_BYTES + 1));
+      await writeFile(join(folder, 'x', 'two', 'in', 'f'), 'f');
+      await writeFile(join(folder, 'y', 'three.txt'), '3');
+    });
+    const places = (): string[] => NAMES.map((name, n) => join(folder, n < 2 ? 'x' : 'y', name));
+
+    for (const copy of [false, true]) {
+      it(`makes one folder of them that others can fetch${copy ? ', as a copy' : ''}`, async () => {
+        const shared = await run({ paths: places(), name: 'trip', copy });
+        expect(shared).to.deep.include({ name: 'trip', kind: 'folder', files: 3, sizeBytes: PIECE_BYTES + 3 });
+        home.forgetSources();
+        if (copy) await rm(join(folder, 'x'), { recursive: true });
+        const world = newWorld();
+        await seeder(world, 'sharer', shared.id, home.source);
+        const { disk, failure } = await fetchAll(world, shared);
+        expect(failure).to.equal(undefined);
+        const output = outputOf(disk);
+        expect(Object.keys(output).sort()).to.deep.equal(['trip/one.bin', 'trip/three.txt', 'trip/two/in/f']);
+        expect(Buffer.from(output['trip/three.txt']!).toString()).to.equal('3');
+        if (!copy) expectSame(output['trip/one.bin']!, await readFile(join(folder, 'x', 'one.bin')));
+      });
+    }
+
+    it('has a name that says what it is, and the same link in any order', async () => {
+      const first = await run({ paths: places() });
+      expect(first.name).to.equal('one.bin, three.txt and 1 more');
+      expect(await run({ paths: places().reverse() })).to.deep.equal({ ...first, again: true });
+      expect((await run({ paths: [...places(), places()[0]!] })).id).to.equal(first.id);
+      const fewer = await run({ paths: places().slice(1) });
+      expect([fewer.name, fewer.again]).to.deep.equal(['three.txt and two', false]);
+      await writeFile(join(folder, 'y', 'three.txt'), '33');
+      expect((await run({ paths: places() })).again).to.equal(false);
+    });
+
+    it('says so when none of them is left', () =>
+      expectFailure(run({ paths: places(), exclude: ['*'] }), 'not-shareable', 'nothing left to share; exclude less'));
+  });
+
+  describe('with something excluded', () => {
+    it('says which globs match nothing, and gives the same link for what is left', async () => {
+      const events: ShareEvent[] = [];
+      const first = await run({ exclude: ['*.bin', '*.nothing'] }, { onEvent: event => events.push(event) });
+      expect(first).to.include({ files: 1, sizeBytes: 5, again: false });
+      expect(events.filter(({ event }) => event === 'unmatched')).to.deep.equal([
+        { event: 'unmatched', glob: '*.nothing' },
+      ]);
+      await writeFile(at('a.bin'), 'what is excluded may change');
+      expect(await run({ exclude: ['*.bin'] })).to.deep.equal({ ...first, again: true });
+      expect((await run()).id).not.to.equal(first.id);
+    });
+
+    it('refuses to share nothing', async () => {
+      await expectFailure(
+        run({ exclude: ['*'] }),
+        'not-shareable',
+        'cannot share "tree": there is nothing left to share',
+      );
+      await expectFailure(run({ paths: [at('a.bin')], exclude: ['a.*'] }), 'not-shareable', 'exclude less');
+    });
+  });
+
+  describe('with a note', () => {
+    it('tells it to readers, and has another link for another one', async () => {
+      const first = await run({ note: 'für dich' });
+      const world = newWorld();
+      await seeder(world, 'sharer', first.id, home.source);
+      const { fetched } = await fetchAll(world, first);
+      expect(fetched?.manifest.note).to.equal('für dich');
+      expect(await run({ note: 'für dich' })).to.deep.equal({ ...first, again: true });
+      const ids = new Set([first.id, (await run({ note: 'for you' })).id, (await run()).id]);
+      expect(ids.size).to.equal(3);
+      expect(await run({ note: 'für dich' })).to.deep.equal({ ...first, again: true });
+    });
+
+    it('takes what the format takes, and refuses more before it looks at anything', async () => {
+      const walk: ShareDeps['walk'] = () => Promise.reject(new Error('walked'));
+      for (const note of ['x'.repeat(4097), 'ü'.repeat(2049)])
+        await expectFailure(run({ note }, { deps: { walk } }), 'usage', 'bytes, and at most 4096 are possible');
+      await expectFailure(run({ note: '\ud800' }, { deps: { walk } }), 'usage', 'is not valid Unicode');
+      expect((await run({ note: 'ü'.repeat(2048) })).again).to.equal(false);
+    });
   });
 
   describe('of the same again', () => {
