@@ -138,7 +138,7 @@ function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) 
       `cannot share everything in "${tree.name}"; mend or remove what follows, or go on without it with --skip:${list}`,
     );
   }
-  for (const problem of tree.problems) onEvent({ event: 'skipped', ...problem });
+  for (const { path, why } of tree.problems) onEvent({ event: 'skipped', path, why });
   if (tree.kind === 'file' && tree.entries.length === 0)
     throw new ShoalError('not-shareable', `cannot share "${tree.name}": there is nothing left to share`);
 }

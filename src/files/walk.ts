@@ -36,7 +36,12 @@ export interface WalkedEntry {
 export interface WalkProblem {
   readonly path: string;
   readonly why: string;
+  /** It is there and can't be looked into. */
+  readonly isUnreadable?: true;
 }
+
+/** Why something is no entry. */
+type Reason = Omit<WalkProblem, 'path'>;
 
 export interface WalkedTree {
   readonly kind: 'file' | 'folder';
@@ -53,30 +58,37 @@ export interface WalkedTree {
  * Looks at the file or folder at `path` and all that is in it; reads no contents. `path` itself may be a symbolic link, as
  * whoever names one means what it leads to; links further down are problems, as are special files, names that the format
  * refuses, what can't be read, and what vanishes meanwhile. Nothing is left out without a problem that names it.
+ * @param doing what is to be done with it; only to be shared must it have a name that the format allows
  * @throws ShoalError by `fileError` when `path` can't be looked at; `not-shareable` when it is neither file nor folder, or
  *   has no name; the signal's reason.
  */
-export async function walkTree(path: string, signal?: AbortSignal): Promise<WalkedTree> {
+export async function walkTree(
+  path: string,
+  signal?: AbortSignal,
+  doing: 'share' | 'check' = 'share',
+): Promise<WalkedTree> {
   const shown = showName(path);
   const name = basename(resolve(path));
-  if (name === '')
+  const isNamed = doing === 'share';
+  if (name === '' && isNamed)
     throw new ShoalError('not-shareable', `cannot share "${shown}": it has no name; choose a folder in it`);
   try {
     const root = await realpath(path);
     const found = await stat(root, { bigint: true });
-    if (found.isFile()) return await walkFile(name, root, found);
-    if (found.isDirectory()) return await new Walk(root, signal).run(name, found);
-    throw new ShoalError('not-shareable', `cannot share "${shown}": it is ${special(found)}`);
+    if (found.isFile()) return await walkFile(name, isNamed, root, found);
+    if (found.isDirectory()) return await new Walk(root, signal).run(name, isNamed, found);
+    throw new ShoalError('not-shareable', `cannot ${doing} "${shown}": it is ${special(found)}`);
   } catch (error) {
     signal?.throwIfAborted();
     throw fileError(error, `look at "${shown}"`);
   }
 }
 
-async function walkFile(name: string, root: string, found: BigIntStats): Promise<WalkedTree> {
-  const refused = pathProblem(name);
-  const why = refused === undefined ? await unreadable(root) : `its name ${refused}`;
-  if (why !== undefined) return { kind: 'file', name, root, entries: [], problems: [{ path: showName(name), why }] };
+async function walkFile(name: string, isNamed: boolean, root: string, found: BigIntStats): Promise<WalkedTree> {
+  const refused = isNamed ? pathProblem(name) : undefined;
+  const reason = refused === undefined ? await unreadable(root) : { why: `its name ${refused}` };
+  if (reason !== undefined)
+    return { kind: 'file', name, root, entries: [], problems: [{ path: showName(name), ...reason }] };
   return { kind: 'file', name, root, entries: [entryOf(name, found)], problems: [] };
 }
 
@@ -105,8 +117,8 @@ class Walk {
     this.#signal = signal;
   }
 
-  async run(name: string, found: BigIntStats): Promise<WalkedTree> {
-    const nameProblem = pathProblem(name);
+  async run(name: string, isNamed: boolean, found: BigIntStats): Promise<WalkedTree> {
+    const nameProblem = isNamed ? pathProblem(name) : undefined;
     if (nameProblem !== undefined) this.#problems.push({ path: showName(name), why: `its name ${nameProblem}` });
     const top: Folder = { prefix: '', parent: undefined, stat: found, filled: true };
     this.#waiting.push(top);
@@ -136,7 +148,7 @@ class Walk {
       return;
     }
     if (HOME_FILES.every(name => found.some(entry => entry.name.equals(name)))) {
-      this.#problem(folder.prefix.slice(0, -1), 'it is a home of shoal, with the keys of all its shares');
+      this.#problem(folder.prefix.slice(0, -1), { why: 'it is a home of shoal, with the keys of all its shares' });
       return;
     }
     this.#listed.push(folder);
@@ -148,19 +160,19 @@ class Walk {
     if (this.#full) return;
     this.#signal?.throwIfAborted();
     if (!isUtf8(found.name)) {
-      this.#problem(folder.prefix, 'its name is not UTF-8', found.name);
+      this.#problem(folder.prefix, { why: 'its name is not UTF-8' }, found.name);
       return;
     }
     const path = folder.prefix + found.name.toString('utf8');
-    const why = await this.#accept(folder, path, found).catch(whyNot);
-    if (why !== undefined) this.#problem(path, why);
+    const reason = await this.#accept(folder, path, found).catch(whyNot);
+    if (reason !== undefined) this.#problem(path, reason);
   }
 
   /** Takes a file for an entry, or a folder to be read; or returns why not. */
-  async #accept(folder: Folder, path: string, found: Dirent<Buffer>): Promise<string | undefined> {
-    if (!found.isFile() && !found.isDirectory()) return `it is ${special(found)}`;
+  async #accept(folder: Folder, path: string, found: Dirent<Buffer>): Promise<Reason | undefined> {
+    if (!found.isFile() && !found.isDirectory()) return { why: `it is ${special(found)}` };
     const refused = pathProblem(path);
-    if (refused !== undefined) return `its path ${refused}`;
+    if (refused !== undefined) return { why: `its path ${refused}` };
     const absolute = `${this.#root}/${path}`;
     const [seen, closed] = await Promise.all([
       lstat(absolute, { bigint: true }),
@@ -168,11 +180,11 @@ class Walk {
     ]);
     if (closed !== undefined) return closed;
     if (seen.isDirectory()) {
-      if (isItsOwnParent(folder, seen)) return 'it is a folder that contains it';
+      if (isItsOwnParent(folder, seen)) return { why: 'it is a folder that contains it' };
       this.#waiting.push({ prefix: `${path}/`, parent: folder, stat: seen, filled: false });
       return undefined;
     }
-    if (!seen.isFile()) return `it is ${special(seen)}`;
+    if (!seen.isFile()) return { why: `it is ${special(seen)}` };
     folder.filled = true;
     this.#add(entryOf(path, seen));
     return undefined;
@@ -183,8 +195,8 @@ class Walk {
     else this.#entries.push(entry);
   }
 
-  #problem(path: string, why: string, name?: Uint8Array): void {
-    this.#problems.push({ path: showName(path) + (name === undefined ? '' : showName(name)) || '.', why });
+  #problem(path: string, reason: Reason, name?: Uint8Array): void {
+    this.#problems.push({ path: showName(path) + (name === undefined ? '' : showName(name)) || '.', ...reason });
   }
 }
 
@@ -214,7 +226,7 @@ function floorSeconds(nanoseconds: bigint): number {
 }
 
 /** Why a file can't be read, or undefined. */
-async function unreadable(path: string): Promise<string | undefined> {
+async function unreadable(path: string): Promise<Reason | undefined> {
   try {
     await access(path, constants.R_OK);
     return undefined;
@@ -223,18 +235,18 @@ async function unreadable(path: string): Promise<string | undefined> {
   }
 }
 
-function whyNot(error: unknown): string {
+function whyNot(error: unknown): Reason {
   switch ((error as NodeJS.ErrnoException).code) {
     case 'ENOENT':
     case 'ENOTDIR':
-      return 'vanished while reading';
+      return { why: 'vanished while reading' };
     case 'EACCES':
     case 'EPERM':
-      return 'it may not be read: permission denied';
+      return { why: 'it may not be read: permission denied', isUnreadable: true };
     case 'ENAMETOOLONG':
-      return 'its path is too long';
+      return { why: 'its path is too long', isUnreadable: true };
     default:
-      return `it can not be read: ${showName((error as Error).message)}`;
+      return { why: `it can not be read: ${showName((error as Error).message)}`, isUnreadable: true };
   }
 }
 
