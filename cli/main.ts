@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import { CommanderError } from 'commander';
 import { exitCodeOf, fileError, isShoalError, ShoalError } from '../src/errors.ts';
 import { VERSION } from '../src/version.ts';
-import type { Performer } from './context.ts';
+import { Told, type Performer } from './context.ts';
 import { programOf } from './program.ts';
 import { holdsKey } from './secrets.ts';
 import { askedOf, networkOf, type GlobalOptions } from './settings.ts';
@@ -40,6 +40,7 @@ export async function run(world: World): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (signal.reason instanceof ReaderGone) return 1;
+    if (error instanceof Told) return error.exitCode;
     // What was aborted says only that; the reason of the signal says why.
     const why: unknown = isShoalError(error, 'interrupted') && signal.aborted ? signal.reason : error;
     const commands = program.commands.map(command => command.name());

@@ -1,11 +1,12 @@
 /** `shoal fetch`: gets what a link names. */
 import { resolve, sep } from 'node:path';
-import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
+import type { ActionEvent, Parameters, Results } from '../../src/daemon/actions.ts';
 import { isShoalError, ShoalError } from '../../src/errors.ts';
 import { linkOf, timeoutOf, type Context } from '../context.ts';
 import { EventPrinter } from '../events.ts';
 import { FetchView } from '../fetching.ts';
 import { showLine } from '../progress.ts';
+import { planFetch } from './plan.ts';
 
 export interface FetchOptions {
   /** As typed; `-` is stdout. */
@@ -13,6 +14,8 @@ export interface FetchOptions {
   readonly only: readonly string[];
   readonly keep: boolean;
   readonly force: boolean;
+  readonly dryRun: boolean;
+  readonly explain: boolean;
   /** Milliseconds; Infinity for never. */
   readonly timeout?: number;
 }
@@ -22,7 +25,12 @@ export async function fetch(context: Context, argument: string | undefined, opti
   const { terminal, signal } = context;
   const toStdout = options.output === '-';
   if (toStdout) refuseWithStdout(options, terminal.isJson);
+  if (options.dryRun && options.explain) throw new ShoalError('usage', '--dry-run and --explain do not go together');
   const link = await linkOf(context, argument);
+  if (options.dryRun) {
+    await planFetch(context, requestOf(context, link, options));
+    return;
+  }
   const printer = new EventPrinter(terminal);
   const view = new FetchView(terminal, toStdout);
   const line = showLine(terminal, (nowMs, columns) => view.line(nowMs, columns));
@@ -43,8 +51,9 @@ export async function fetch(context: Context, argument: string | undefined, opti
   }
 }
 
-function refuseWithStdout({ only, keep, force }: FetchOptions, isJson: boolean): void {
-  const other = Object.entries({ '--json': isJson, '--keep': keep, '--force': force, '--only': only.length > 0 });
+function refuseWithStdout({ only, keep, force, dryRun }: FetchOptions, isJson: boolean): void {
+  const others = { '--json': isJson, '--keep': keep, '--force': force, '--only': only.length > 0, '--dry-run': dryRun };
+  const other = Object.entries(others);
   const refused = other.find(([, isGiven]) => isGiven);
   if (refused !== undefined) throw new ShoalError('usage', `${refused[0]} and --output - do not go together`);
 }
@@ -55,12 +64,20 @@ async function run(
   options: FetchOptions,
   onEvent: (event: ActionEvent) => void,
 ): Promise<Results['fetch']> {
-  const { performer, signal, cwd, stdout, terminal } = context;
-  const timeout = timeoutOf(terminal, options.timeout);
-  if (options.output === '-') return await performer.fetchTo({ link, ...timeout }, stdout, onEvent, signal);
-  const { output, only, keep, force } = options;
-  const request = { link, output: absolute(cwd, output), only: [...only], keep, force, ...timeout };
-  return await performer.run('fetch', request, onEvent, signal);
+  const { performer, signal, stdout, terminal } = context;
+  const { output, explain } = options;
+  if (output !== '-')
+    return await performer.run('fetch', { ...requestOf(context, link, options), explain }, onEvent, signal);
+  const request = { link, explain, ...timeoutOf(terminal, options.timeout) };
+  return await performer.fetchTo(request, stdout, onEvent, signal);
+}
+
+function requestOf(
+  { cwd, terminal }: Context,
+  link: string,
+  { output, only, keep, force, timeout }: FetchOptions,
+): Parameters<'plan'> {
+  return { link, output: absolute(cwd, output), only: [...only], keep, force, ...timeoutOf(terminal, timeout) };
 }
 
 /** With the slash at its end, where one is typed: it says that a folder is meant. */

@@ -15,7 +15,7 @@ const HEADS: readonly Column[] = [
 /** As much of an id as tells shares of one home apart; it can be typed in place of the whole. */
 const SHORT_ID_CHARS = 16;
 /** What was imported without its link has no name that could be read. */
-const NAMELESS = '(no key)';
+export const NAMELESS = '(no key)';
 
 /** @throws ShoalError */
 export async function shares({ terminal, performer, signal }: Context): Promise<void> {

@@ -2,11 +2,16 @@
 import picomatch from 'picomatch';
 import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
-import { parseLink } from '../format/link.ts';
+import { parseHint } from '../format/hint.ts';
+import { parseLink, type Link } from '../format/link.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
-import type { Fetched } from '../fetch.ts';
-import type { NetworkSettings, ShoalNode } from '../node.ts';
+import { systemClock } from '../clock.ts';
+import { Explanation } from '../explain.ts';
+import type { Fetched, FetchEvent } from '../fetch.ts';
+import type { FolderFetch, NetworkSettings, ShoalNode } from '../node.ts';
 import type { ShareRecord } from '../ports.ts';
+import type { Step } from '../search.ts';
+import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 
@@ -72,12 +77,11 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     }
   },
 
-  async fetch(node, { link: text, output, only, force, keep, timeoutMs }, emit, signal) {
-    const link = parseLink(text);
-    if (keep && only.length > 0)
-      throw new ShoalError('usage', 'cannot keep a part of a share: --keep and --only do not go together');
-    const request = { link, output, force, keep, ...onlyOf(only), timeoutMs };
-    const fetched = fetchedView(await node.fetch(request, emit, signal));
+  async fetch(node, { explain, ...parameters }, emit, signal) {
+    const request = fetchOf(parameters);
+    const { link, keep } = request;
+    const work: Fetching = (tell, onStep) => node.fetch({ ...request, onStep }, tell, signal);
+    const fetched = fetchedView(await (explain ? explained(node, link, emit, work) : work(emit)));
     if (!keep) return fetched;
     const stop = node.serve(link.id);
     try {
@@ -87,6 +91,58 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     } finally {
       stop();
     }
+  },
+
+  async plan(node, parameters, emit, signal) {
+    const { manifest, failure, ...planned } = await node.plan(fetchOf(parameters), emit, signal);
+    const { kind, name, note } = manifest;
+    return {
+      name,
+      kind,
+      ...(note === undefined ? {} : { note }),
+      ...planned,
+      ...(failure === undefined ? {} : { failure: { code: failure.code, message: failure.message } }),
+    };
+  },
+
+  async check(node, { link: text, path, timeoutMs }, emit, signal) {
+    const link = parseLink(text);
+    const { manifest, ...compared } = await node.check({ link, path, timeoutMs }, emit, signal);
+    return { id: link.id, name: manifest.name, kind: manifest.kind, path, ...compared };
+  },
+
+  async seed(node, { link: text, timeoutMs }, emit, signal) {
+    const link = parseLink(text);
+    let stop: (() => void) | undefined;
+    const off = node.onServed(served => {
+      if (served.id === link.id) emit(servedEvent(served));
+    });
+    try {
+      const onKnown = (): void => void (stop ??= node.serve(link.id));
+      const sources = await node.seed(link, timeoutMs, emit, onKnown, signal);
+      off();
+      const share = await viewOf(node, link.id);
+      emit({ event: 'seeding', share, sources });
+      await serving(node, link.id, emit, signal);
+      return forgotten(share);
+    } finally {
+      off();
+      stop?.();
+    }
+  },
+
+  async show(node, { id: text, withLink }) {
+    const record = findShare(node, text);
+    const { id, hasKey, hints } = record;
+    if (withLink && !hasKey)
+      throw new ShoalError('key-missing', 'cannot show its link: this home carries the share without its key');
+    return {
+      ...(await viewOfRecord(node, record)),
+      hints,
+      hasKey,
+      ...(await node.contentsOf(id)),
+      ...(withLink ? { link: node.linkOf(id, hints.map(parseHint)) } : {}),
+    };
   },
 
   async list(node, { link, timeoutMs }, emit, signal) {
@@ -144,9 +200,10 @@ async function serving(node: ShoalNode, id: BlockId, emit: Emit, signal: AbortSi
   let failure: ShoalError | undefined;
   let timer: NodeJS.Timeout | undefined;
   const offs = [
-    node.onServed(({ id: served, peer, event, bytes }) => {
-      if (served !== id) return;
-      emit({ event: 'served', id, peer, what: event, bytes });
+    node.onServed(served => {
+      if (served.id !== id) return;
+      emit(servedEvent(served));
+      const { event } = served;
       if (event === 'joined') present++;
       if (event === 'left') present--;
       if (failure !== undefined && present <= 0) reject(failure);
@@ -172,6 +229,38 @@ async function serving(node: ShoalNode, id: BlockId, emit: Emit, signal: AbortSi
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
     for (const off of offs) off();
+  }
+}
+
+function servedEvent({ id, peer, event, bytes }: Served): ActionEvent {
+  return { event: 'served', id, peer, what: event, bytes };
+}
+
+/** @throws ShoalError `bad-link`, `usage` */
+function fetchOf({ link, output, only, force, keep, timeoutMs }: Parameters<'plan'>): FolderFetch {
+  if (keep && only.length > 0)
+    throw new ShoalError('usage', 'cannot keep a part of a share: --keep and --only do not go together');
+  return { link: parseLink(link), output, force, keep, ...onlyOf(only), timeoutMs };
+}
+
+/** A fetch that tells of what happens, and where somebody wants to know, of its steps. */
+export type Fetching = (onEvent: (event: FetchEvent) => void, onStep?: (step: Step) => void) => Promise<Fetched>;
+
+/** Does a fetch, and tells in the end how it went, also when it fails. */
+export async function explained(node: ShoalNode, link: Link, emit: Emit, fetching: Fetching): Promise<Fetched> {
+  const explanation = new Explanation(systemClock, link.hints, () => node.network?.status());
+  const onEvent = (event: FetchEvent): void => {
+    explanation.onEvent(event);
+    emit(event);
+  };
+  try {
+    const fetched = await fetching(onEvent, step => explanation.onStep(step));
+    explanation.done(fetched.alreadyThere);
+    emit({ event: 'explained', ...explanation.stages() });
+    return fetched;
+  } catch (error) {
+    emit({ event: 'explained', ...explanation.stages(error) });
+    throw error;
   }
 }
 
