@@ -6,6 +6,9 @@ import { Serving } from './serving.ts';
 import type { Terminal } from './terminal.ts';
 import { count, formatBytes, formatSeconds } from './units.ts';
 
+/** What is carried without its key has no name that could be read. */
+const NO_NAME = 'a share without its key';
+
 export class FetchView {
   readonly #terminal: Terminal;
   readonly #isQuietAboutPath: boolean;
@@ -40,10 +43,10 @@ export class FetchView {
         this.#waitingFor = event.why;
         break;
       case 'opened':
-        this.#opened = event;
+        this.#opened = { ...event, name: event.name || NO_NAME };
         this.#waitingFor = undefined;
         this.#beganMs = this.#clock();
-        this.#terminal.say(`${event.name || 'a share without its key'}: ${contents(event)}`);
+        this.#terminal.say(`${this.#opened.name}: ${contents(event)}`);
         if (event.note !== undefined) this.#terminal.say(`note: ${event.note}`);
         break;
       case 'resumed':
@@ -77,7 +80,7 @@ export class FetchView {
         const origin = sources.length === 0 ? ', all of which was here already' : originOf(sources);
         this.#isKeeping = true;
         this.#terminal.result(share.id);
-        this.#terminal.say(`carrying ${share.name || 'a share without its key'} (${contents(share)})${origin}`);
+        this.#terminal.say(`carrying ${share.name || NO_NAME} (${contents(share)})${origin}`);
         this.#terminal.say('serving it on until Ctrl-C');
         break;
       }

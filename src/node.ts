@@ -455,7 +455,7 @@ export class ShoalNode {
       if (error !== patience.reason) throw error;
       throw new ShoalError(
         'in-use',
-        `cannot ${doing} share ${id}: another command of this home is fetching, importing or forgetting it; wait for it or end it`,
+        `cannot ${doing} share ${id}: another command of this home is fetching, carrying, importing or forgetting it; wait for it or end it`,
       );
     }
   }
