@@ -194,7 +194,7 @@ describe('shoal show', () => {
   it('prints a field on a line each, and no link', async () => {
     const contents = { chunks: 30, chunksKept: 12, diskBytes: 12_600_000, padded: true, note: 'hello' };
     const script: Script = () => ({ ...shown, ...contents, state: 'changed', detail: 'it grew' });
-    const { stdout, stderr, asked } = await runWith(['show', 'bafyreid'], script, { env: { TZ: 'UTC' } });
+    const { stdout, stderr, asked } = await runWith(['show', 'bafyreid'], script);
     expect(asked).to.deep.equal([{ action: 'show', parameters: { id: 'bafyreid', withLink: false } }]);
     const created = stdout.lines.find(line => line.startsWith('created: '));
     expect(created).to.match(/^created: 2026-09-2\d \d\d:\d\d$/);
