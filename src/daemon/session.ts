@@ -130,7 +130,7 @@ async function runHere<A extends ActionName>(
     let node = await start(needs === 'peers' ? options.network : undefined);
     if (
       needs === 'peers-unless-known' &&
-      !(await node.knows(parseLink((work.parameters as { link: string }).link).id))
+      !(await node.knows(parseLink((work.parameters as Parameters<'check'>).link).id))
     ) {
       await node.stop();
       node = await start(options.network);
