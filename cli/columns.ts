@@ -49,6 +49,11 @@ export function padded(text: string, columns: number, side: 'left' | 'right' = '
   return side === 'left' ? text + space : space + text;
 }
 
+/** `field: value`, a line each; what has no value is left out. */
+export function fieldLines(fields: readonly (readonly [field: string, value: string | undefined])[]): string[] {
+  return fields.flatMap(([field, value]) => (value === undefined ? [] : [`${field}: ${value}`]));
+}
+
 /** A cell of a table: its text, and the side that it keeps to. */
 export interface Column {
   readonly title: string;

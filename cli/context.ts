@@ -19,7 +19,7 @@ export interface Performer extends Actor {
   ): Promise<Results['share']>;
   /** Gets a share of one file to a stream, always in this process. */
   fetchTo(
-    parameters: { readonly link: string; readonly timeoutMs?: number },
+    parameters: { readonly link: string; readonly explain: boolean; readonly timeoutMs?: number },
     output: NodeJS.WritableStream,
     onEvent: (event: ActionEvent) => void,
     signal: AbortSignal,
@@ -36,6 +36,16 @@ export interface Surroundings {
   readonly stdin: Readable;
   /** For the content of a file; all else goes through the terminal. */
   readonly stdout: NodeJS.WritableStream;
+}
+
+/** A command has told what it found, and that is a failure: only the exit code is left to give. */
+export class Told extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super('what was found has been told');
+    this.exitCode = exitCode;
+  }
 }
 
 export interface Context extends Surroundings {

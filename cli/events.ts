@@ -40,6 +40,11 @@ export class EventPrinter {
         this.#printNow({ ...rest, ...share });
         break;
       }
+      case 'seeding': {
+        const { share, ...rest } = event;
+        this.#printNow({ ...rest, ...share });
+        break;
+      }
       case 'keeping':
         this.#printNow({ event: 'done', ...event.fetched });
         this.#printNow({ event: 'keeping', ...event.share });

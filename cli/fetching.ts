@@ -1,9 +1,13 @@
 /** What people see of a fetch: looking for peers, the transfer, what came of it, and serving it on. */
 import type { ActionEvent, Results } from '../src/daemon/actions.ts';
+import { table, type Column } from './columns.ts';
 import { Rate, transferLine } from './progress.ts';
 import { Serving } from './serving.ts';
 import type { Terminal } from './terminal.ts';
 import { count, formatBytes, formatSeconds } from './units.ts';
+
+/** What is carried without its key has no name that could be read. */
+const NO_NAME = 'a share without its key';
 
 export class FetchView {
   readonly #terminal: Terminal;
@@ -39,10 +43,10 @@ export class FetchView {
         this.#waitingFor = event.why;
         break;
       case 'opened':
-        this.#opened = event;
+        this.#opened = { ...event, name: event.name || NO_NAME };
         this.#waitingFor = undefined;
         this.#beganMs = this.#clock();
-        this.#terminal.say(`${event.name}: ${contents(event)}`);
+        this.#terminal.say(`${this.#opened.name}: ${contents(event)}`);
         if (event.note !== undefined) this.#terminal.say(`note: ${event.note}`);
         break;
       case 'resumed':
@@ -70,6 +74,19 @@ export class FetchView {
         this.done(event.fetched);
         this.#isKeeping = true;
         this.#terminal.say(event.share.always ? 'the daemon serves it on' : 'serving it on until Ctrl-C');
+        break;
+      case 'seeding': {
+        const { share, sources } = event;
+        const origin = sources.length === 0 ? ', all of which was here already' : originOf(sources);
+        this.#isKeeping = true;
+        this.#terminal.result(share.id);
+        this.#terminal.say(`carrying ${share.name || NO_NAME} (${contents(share)})${origin}`);
+        this.#terminal.say('serving it on until Ctrl-C');
+        break;
+      }
+      case 'explained':
+        for (const line of table(STAGE_HEADS, event.stages.map(stageRow), Infinity)) this.#terminal.say(line);
+        if (event.failed !== undefined) this.#terminal.say(failedLine(event.failed, event.next));
         break;
       case 'served':
         this.#serving.add(event);
@@ -112,6 +129,25 @@ export class FetchView {
     if (this.#isKeeping) this.#terminal.say(this.#serving.summary());
     else if (!this.#isQuietAboutPath) this.#terminal.say('stopped; the same command goes on from here');
   }
+}
+
+const STAGE_HEADS: readonly Column[] = [
+  { title: 'STAGE', side: 'left' },
+  { title: 'FROM', side: 'right' },
+  { title: 'TO', side: 'right' },
+  { title: 'OUTCOME', side: 'left' },
+];
+
+type Explained = Extract<ActionEvent, { event: 'explained' }>;
+
+function stageRow({ stage, state, beganMs, endedMs, outcome }: Explained['stages'][number]): string[] {
+  const seconds = (ms: number | undefined): string => (ms === undefined ? '' : `${(ms / 1000).toFixed(2)} s`);
+  return [stage, seconds(beganMs), seconds(endedMs), state === 'failed' ? `failed: ${outcome}` : outcome];
+}
+
+function failedLine(failed: string, next: string | undefined): string {
+  const where = failed === 'search' ? 'nobody was found' : `it ended at the stage "${failed}"`;
+  return next === undefined ? where : `${where}; ${next}`;
 }
 
 const VIA: Readonly<Record<string, string>> = { hint: 'the link', mdns: 'mdns', dht: 'the DHT' };

@@ -7,7 +7,7 @@ import { exitCodeOf, fileError, isShoalError, ShoalError } from '../src/errors.t
 import type { Log } from '../src/ports.ts';
 import { VERSION } from '../src/version.ts';
 import { loadSettings } from './config-place.ts';
-import type { Performer } from './context.ts';
+import { Told, type Performer } from './context.ts';
 import { programOf, type MakeContext } from './program.ts';
 import { holdsKey } from './secrets.ts';
 import { askedOf, networkArgs, networkOf, type Settings } from './settings.ts';
@@ -62,6 +62,7 @@ export async function run(world: World): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (signal.reason instanceof ReaderGone) return 1;
+    if (error instanceof Told) return error.exitCode;
     // What was aborted says only that; the reason of the signal says why.
     const why: unknown = isShoalError(error, 'interrupted') && signal.aborted ? signal.reason : error;
     const commands = program.commands.map(command => command.name());

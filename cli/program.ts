@@ -152,6 +152,13 @@ interface FetchFlags {
   readonly keep?: true;
   readonly force?: true;
   readonly detach?: true;
+  readonly dryRun?: true;
+  readonly explain?: true;
+  readonly timeout?: number;
+}
+
+interface CheckFlags {
+  readonly allowExtra?: true;
   readonly timeout?: number;
 }
 
@@ -169,12 +176,40 @@ function addFetching(program: Command, contextOf: ContextFor): void {
     .option('--keep', 'serve it on afterwards, until Ctrl-C')
     .option('--force', 'replace what stands there; refused where that would delete files that are not fetched')
     .option('--detach', 'have the daemon fetch it, which is started where none runs; "shoal transfers" follows it')
+    .option('--dry-run', 'say what it would do now, and write nothing')
+    .option('--explain', 'in the end, show its stages with their times and outcomes')
     .addOption(timeout())
     .action(async (link: string | undefined, flags: FetchFlags, command: Command) => {
-      const { only = [], keep = false, force = false, detach = false } = flags;
+      const { only = [], keep = false, force = false } = flags;
+      const { detach = false, dryRun = false, explain = false } = flags;
+      if (detach && explain) throw new ShoalError('usage', '--explain and --detach do not go together');
       const context = await contextOf(command);
       const { fetch } = await import('./commands/fetch.ts');
-      await fetch(context, link, { ...flags, only, keep, force, detach });
+      await fetch(context, link, { ...flags, only, keep, force, detach, dryRun, explain });
+    });
+
+  program
+    .command('seed')
+    .description('carry a share: get its encrypted blocks into this home, and serve them until Ctrl-C')
+    .argument('[link]', 'a link, or "-" to read it from stdin (default: SHOAL_LINK)')
+    .addOption(timeout())
+    .action(async (link: string | undefined, flags: { readonly timeout?: number }, command: Command) => {
+      const context = await contextOf(command);
+      const { seed } = await import('./commands/seed.ts');
+      await seed(context, link, flags);
+    });
+
+  program
+    .command('check')
+    .description('is a local copy, under whatever name, exactly what a link names?')
+    .argument('<link>', 'a link, or "-" to read it from stdin')
+    .argument('<path>', 'a file or folder')
+    .option('--allow-extra', 'what the link does not name may be there, too')
+    .addOption(timeout())
+    .action(async (link: string, path: string, flags: CheckFlags, command: Command) => {
+      const context = await contextOf(command);
+      const { check } = await import('./commands/check.ts');
+      await check(context, link, path, { ...flags, allowExtra: flags.allowExtra ?? false });
     });
 
   program
@@ -197,6 +232,17 @@ function addHome(program: Command, contextOf: ContextFor): void {
       const context = await contextOf(command);
       const { shares } = await import('./commands/shares.ts');
       await shares(context);
+    });
+
+  program
+    .command('show')
+    .description('one share of this home in full')
+    .argument('<id>', 'an id, the beginning of one, or a link')
+    .option('--link', 'print its link and nothing else; who has that can read it')
+    .action(async (id: string, flags: { readonly link?: true }, command: Command) => {
+      const context = await contextOf(command);
+      const { show } = await import('./commands/show.ts');
+      await show(context, id, { link: flags.link ?? false });
     });
 
   program

@@ -21,7 +21,7 @@ export interface OpenedShare {
  * @returns the indices that are right, in no order
  */
 export async function rightPieces(
-  crypto: Crypto,
+  crypto: Pick<Crypto, 'seal'>,
   share: OpenedShare,
   indices: Iterable<number>,
   content: (index: number) => Promise<Pick<PieceToSeal, 'content' | 'zeros'> | undefined>,
@@ -47,7 +47,7 @@ export async function rightPieces(
 
 /** A file that is missing, or shorter than it should be, is not an error here. One of several pieces hides what the others are. */
 async function sealedOrNot(
-  crypto: Crypto,
+  crypto: Pick<Crypto, 'seal'>,
   key: Uint8Array,
   pieces: PieceToSeal[],
   signal: AbortSignal,

@@ -8,7 +8,6 @@ import type { Hint } from './format/hint.ts';
 import { decodeShareBlock, indexCount, type ShareBlock } from './format/share-block.ts';
 import { chunkCount, chunkLength } from './format/pieces.ts';
 import {
-  CREDIT_BYTES,
   DIAL_TIMEOUT_MS,
   HANG_UP_MS,
   HELLO_TIMEOUT_MS,
@@ -41,8 +40,8 @@ import { proofOf } from './protocol/proof.ts';
 import { checkRanges, IndexSet, indicesOf } from './protocol/ranges.ts';
 import { Schedule } from './protocol/schedule.ts';
 import { Swarm, type Ending } from './protocol/swarm.ts';
-import { counted, endingOf, refusalsIn, refusedByAll, searchSoFar } from './search.ts';
-import { blockKey, channelSource, type Source } from './source.ts';
+import { counted, endingOf, refusalsIn, refusedByAll, searchSoFar, type Step } from './search.ts';
+import { blockKey, channelSource, localSource, type Source } from './source.ts';
 import { within } from './within.ts';
 
 export interface DownloadDeps {
@@ -52,6 +51,8 @@ export interface DownloadDeps {
   readonly clock: Clock;
   /** This home's own chunks, asked like a peer. */
   readonly local?: ChunkSource;
+  /** Told of each step of the search. */
+  readonly onStep?: (step: Step) => void;
 }
 
 export interface DownloadOptions {
@@ -201,8 +202,10 @@ export class Download {
 
   async #discover(network: Network): Promise<void> {
     const { id, hints } = this.#options;
-    for await (const candidate of network.find(id, hints, this.#stop.signal)) {
+    const onAsked = (nodes: number): void => this.#deps.onStep?.({ step: 'asked', nodes });
+    for await (const candidate of network.find(id, hints, this.#stop.signal, onAsked)) {
       if (candidate.peer === network.self) continue;
+      this.#deps.onStep?.({ step: 'heard', ...candidate });
       this.#swarm.found(candidate);
       this.#dialMore(network);
     }
@@ -216,13 +219,18 @@ export class Download {
     const { peer } = candidate;
     let channel: Channel | undefined;
     let ending: Ending;
+    let detail = '';
+    this.#deps.onStep?.({ step: 'dialling', peer });
     try {
       channel = await this.#dial(network, candidate);
+      this.#deps.onStep?.({ step: 'reached', peer });
       ending = await this.#talk(network, candidate, channel);
     } catch (error) {
       ending = endingOf(error, channel !== undefined);
+      detail = asError(error).message;
       channel?.abort(asError(error));
     }
+    if (!this.#stop.signal.aborted) this.#deps.onStep?.({ step: 'ended', peer, ending, detail });
     this.#leave(peer);
     this.#swarm.left(peer, ending, this.#now());
     const isStranger = ending.why === 'refused' && ending.refusal.reason === 'unknown';
@@ -268,6 +276,7 @@ export class Download {
       if (hello.type !== 'hello') throw new ShoalError('protocol', `the answer to hello is "${hello.type}"`);
       // Nothing could ever be asked within it, and the peer's place would be taken for nothing.
       if (hello.credit < MAX_BLOCK_BYTES) throw new ShoalError('protocol', 'gives less credit than a block needs');
+      this.#deps.onStep?.({ step: 'proved', peer });
       await this.#deps.crypto.verify(first.body, digestOf(id));
       this.#learn(first.body);
       source = channelSource(channel, via, this.#checkedHave(hello.have), hello.credit);
@@ -327,18 +336,7 @@ export class Download {
       }
       return this.#received(source, { type: 'block', kind, stream, index }, bytes);
     };
-    const source: Source = {
-      peer: 'this home',
-      via: 'local',
-      has: this.#checkedHave(have),
-      creditBytes: CREDIT_BYTES,
-      bytes: 0,
-      late: new Set(),
-      get: (kind, stream, indices) => indices.forEach(index => this.#run(read(kind, stream, index))),
-      cancel: () => undefined,
-      receivedBytes: () => source.bytes,
-      end: () => undefined,
-    };
+    const source = localSource(this.#checkedHave(have), (...at) => this.#run(read(...at)));
     this.#welcome(source, 'this home');
   }
 
@@ -510,7 +508,10 @@ export class Download {
 
   #whatWeWaitFor(): string {
     const phase = this.#phase;
-    if (phase === undefined || this.#sources.size === 0) return searchSoFar(this.#swarm, this.#deps.network?.status());
+    if (phase === undefined || this.#sources.size === 0) {
+      const hints = this.#options.hints.filter(({ kind }) => kind === 'multiaddr').length;
+      return searchSoFar(this.#swarm, { hints, status: this.#deps.network?.status() });
+    }
     const { nowhere, left } = phase.schedule;
     if (nowhere > 0) return `nobody at hand has ${nowhere} of the ${left} chunks that are missing`;
     return `waiting for ${counted(this.#sources.size, 'peer')} to send`;

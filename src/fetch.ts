@@ -120,7 +120,7 @@ export async function fetch(
 }
 
 /** The part of a share that is to be fetched. */
-interface Wanted {
+export interface Wanted {
   readonly layout: Layout;
   /** Pieces of the data stream. */
   readonly pieces: IndexSet;
@@ -128,7 +128,8 @@ interface Wanted {
   readonly summary: { readonly sizeBytes: number; readonly files: number };
 }
 
-function wantedOf({ manifest, listing }: OpenedShare, only: FetchRequest['only']): Wanted {
+/** @throws ShoalError `usage` when nothing is */
+export function wantedOf({ manifest, listing }: OpenedShare, only: FetchRequest['only']): Wanted {
   const { entries } = manifest;
   const layout = new Layout(entries.map(entry => entry.size));
   const count = listing.count('data');
@@ -150,8 +151,8 @@ function wantedOf({ manifest, listing }: OpenedShare, only: FetchRequest['only']
 }
 
 /** @throws ShoalError `exists` unless what stands there is exactly what would be fetched */
-async function checkStanding(
-  deps: DownloadDeps,
+export async function checkStanding(
+  deps: Pick<DownloadDeps, 'crypto'>,
   share: OpenedShare,
   wanted: Wanted,
   standing: { readonly root: string; readonly plausible: boolean },
@@ -173,8 +174,8 @@ async function checkStanding(
 }
 
 /** What the user puts into a folder beside the entries of a share is not for us to delete. @throws ShoalError `exists` */
-async function refuseToDelete(
-  destination: Destination,
+export async function refuseToDelete(
+  destination: Pick<Destination, 'strangers' | 'pathOf'>,
   manifest: Manifest,
   only: FetchRequest['only'] = () => true,
 ): Promise<void> {

@@ -128,6 +128,17 @@ export const DEFAULT_TIMEOUT_MS = 5 * 60_000;
 export const MIN_RETRY_MS = 500;
 export const MAX_RETRY_MS = 30_000;
 
+/** Peers out of reach whose addresses are shown when a fetch is explained: enough to see what they have in common. */
+export const MAX_EXPLAINED_PEERS = 4;
+
+/** Who only looks what a fetch would do gives peers so long to turn up, once it has the names: what answers a local network and a hint. */
+export const LOOK_AROUND_MS = 1_000;
+
+/** Chunks that a check gets to tell which of several small files in one of them differs; in more of them it does not tell. */
+export const MAX_CHECK_CHUNKS = 64;
+/** They are waited for so long altogether. */
+export const CHECK_CHUNKS_PATIENCE_MS = 30_000;
+
 /** How often slow peers and due retries are looked for. */
 export const TICK_MS = 500;
 /** When everyone who knew the share has refused it, others get so much time to turn up. */

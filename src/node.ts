@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import { pipe } from 'it-pipe';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
-import type { DownloadDeps } from './download.ts';
+import { compare, type Compared } from './compare.ts';
+import type { DownloadDeps, SourceSummary } from './download.ts';
 import { fileError, isShoalError, ShoalError } from './errors.ts';
 import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch.ts';
-import { folderDestination, type ClosableStore } from './files/destination.ts';
+import { folderDestination, plannedPlace, type ClosableStore } from './files/destination.ts';
 import { writeBeside } from './files/beside.ts';
 import { showName } from './files/names.ts';
 import { dropSpooled, giveToShare, isSpooled, sweepSpool } from './files/spool.ts';
@@ -19,6 +20,7 @@ import { fingerprint, walkTree } from './files/walk.ts';
 import { parseHint, type Hint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';
 import type { Root } from './format/layout.ts';
+import { fileKey } from './format/keys.ts';
 import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
@@ -26,9 +28,13 @@ import { openHome, type Home } from './home.ts';
 import { beginKeeping, checkKept, discard } from './kept.ts';
 import { MAX_LINK_HINTS, READ_BYTES, SHARE_PATIENCE_MS, TRAFFIC_FLUSH_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
+import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile, ShareRecord } from './ports.ts';
+import type { Step } from './search.ts';
+import { seed } from './seed.ts';
 import { Server, type Served } from './serve.ts';
+import { contentsOf, type Contents } from './show.ts';
 import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
 import { memoryStore } from './store/memory.ts';
@@ -57,6 +63,16 @@ export interface NodeOptions {
 /** All interfaces; port 0 is a free one. */
 function everywhere(port = 0): string[] {
   return [`/ip4/0.0.0.0/tcp/${port}`, `/ip6/::/tcp/${port}`];
+}
+
+/** A fetch to a folder or file. */
+export interface FolderFetch extends Omit<FetchRequest, 'destination'> {
+  /** An absolute path. */
+  readonly output: string;
+  /** Leaves its blocks in the home, so that the output can be served. */
+  readonly keep: boolean;
+  /** Told of each step of the search. */
+  readonly onStep?: (step: Step) => void;
 }
 
 /** What a share looks like from here. */
@@ -237,12 +253,8 @@ export class ShoalNode {
     return { shares: visitor?.channels ?? 0, bytesUp: visitor?.bytes ?? 0 };
   }
 
-  /** Gets a share to a folder or file. `keep` leaves its blocks in the home, so that the output can be served. */
-  async fetch(
-    request: Omit<FetchRequest, 'destination'> & { readonly output: string; readonly keep: boolean },
-    onEvent: (event: FetchEvent) => void,
-    signal: AbortSignal,
-  ): Promise<Fetched> {
+  /** Gets a share to a folder or file. */
+  async fetch(request: FolderFetch, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Fetched> {
     keyOf(request.link);
     if (!request.keep) return await this.#fetch(request, onEvent, signal);
     const home = this.#needHome();
@@ -253,16 +265,13 @@ export class ShoalNode {
     });
   }
 
-  async #fetch(
-    request: Omit<FetchRequest, 'destination'> & { readonly output: string; readonly keep: boolean },
-    onEvent: (event: FetchEvent) => void,
-    signal: AbortSignal,
-  ): Promise<Fetched> {
+  async #fetch(request: FolderFetch, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Fetched> {
     const storeIn = (folder: Directory): ClosableStore =>
       request.keep ? borrowed(this.#needHome().store, folder) : this.#ownStore(folder);
     const destination = await folderDestination({ id: request.link.id, output: request.output, storeIn });
     try {
-      const fetched = await fetch(this.#downloadDeps(), { ...request, destination }, onEvent, signal);
+      const deps = this.#downloadDeps(request.onStep);
+      const fetched = await fetch(deps, { ...request, destination }, onEvent, signal);
       if (request.keep) await this.#keep(request.link, fetched);
       return fetched;
     } finally {
@@ -283,19 +292,22 @@ export class ShoalNode {
     await this.#alone(id, 'abandon', signal, () => discard(home, id));
   }
 
+  /** What that fetch would do now. Nothing is written. */
+  async plan(request: FolderFetch, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Plan> {
+    const { link, output } = request;
+    const place = await plannedPlace({ id: link.id, output });
+    return await plan(this.#downloadDeps(), { ...request, place, store: memoryStore() }, onEvent, signal);
+  }
+
   /** Gets a share of one file to a stream, in order. */
   async fetchTo(
-    request: Omit<FetchRequest, 'destination'>,
+    request: Omit<FetchRequest, 'destination'> & Pick<FolderFetch, 'onStep'>,
     output: NodeJS.WritableStream,
     onEvent: (event: FetchEvent) => void,
     signal: AbortSignal,
   ): Promise<Fetched> {
-    return await fetch(
-      this.#downloadDeps(),
-      { ...request, destination: streamDestination(output, memoryStore()) },
-      onEvent,
-      signal,
-    );
+    const destination = streamDestination(output, memoryStore());
+    return await fetch(this.#downloadDeps(request.onStep), { ...request, destination }, onEvent, signal);
   }
 
   async list(
@@ -304,6 +316,83 @@ export class ShoalNode {
     signal: AbortSignal,
   ): Promise<Manifest> {
     return await list(this.#downloadDeps(), { ...request, store: memoryStore() }, onEvent, signal);
+  }
+
+  /** Whether this home can open a share, given its key, without asking anybody. */
+  async knows(id: BlockId): Promise<boolean> {
+    if (this.home === undefined) return false;
+    try {
+      await checkKept(this.home.store, id, false);
+      return true;
+    } catch (error) {
+      if (isShoalError(error, 'unavailable')) return false;
+      throw error;
+    }
+  }
+
+  /** Holds a file or folder against what a link names. Nobody is asked where this home knows the share. */
+  async check(
+    request: { readonly link: Link; readonly path: string; readonly timeoutMs?: number },
+    onEvent: (event: FetchEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Compared> {
+    const { crypto, home } = this;
+    const walk = (path: string, stop: AbortSignal): ReturnType<typeof walkTree> => walkTree([path], [], stop, 'check');
+    // What is to be checked may be what it was shared from: chunks made of that would tell nothing.
+    const known = home !== undefined && (await this.knows(request.link.id)) ? home.store : undefined;
+    const deps = known === undefined ? this.#downloadDeps() : { crypto, clock: this.#clock, local: known };
+    return await compare({ ...deps, walk }, { ...request, store: known ?? memoryStore() }, onEvent, signal);
+  }
+
+  /**
+   * Gets the ciphertext of a share into this home, with or without its key. What there is of it is served by then.
+   * @returns who gave how much; nobody where the home has the share already
+   * @throws ShoalError `usage` when the home has it from files that are not as they were
+   */
+  async seed(
+    link: Link,
+    timeoutMs: number | undefined,
+    onEvent: (event: FetchEvent) => void,
+    onKnown: () => void,
+    signal: AbortSignal,
+  ): Promise<readonly SourceSummary[]> {
+    const home = this.#needHome();
+    return await this.#alone(link.id, 'seed', signal, async () => {
+      const record = home.catalog.get(link.id);
+      if (record !== undefined && record.source !== 'imported') {
+        await this.#refuseUnlessWhole(record);
+        onKnown();
+        return [];
+      }
+      const whenKnown = (): void => {
+        home.forgetSources();
+        onKnown();
+      };
+      const { id, key, hints } = link;
+      const request = { id, key, hints, timeoutMs, onKnown: whenKnown };
+      return await seed(
+        { ...this.#downloadDeps(), catalog: home.catalog, store: home.store },
+        request,
+        onEvent,
+        signal,
+      );
+    });
+  }
+
+  async #refuseUnlessWhole(record: ShareRecord): Promise<void> {
+    const { state } = await this.stateOf(record);
+    if (state !== 'changed' && state !== 'missing') return;
+    throw new ShoalError(
+      'usage',
+      `cannot seed share ${record.id}: this home has it from files of its own, which are ${state}; run "shoal forget ${record.id}" first, and seed it then`,
+    );
+  }
+
+  /** What the blocks of a share of this home tell; undefined where they are damaged. */
+  async contentsOf(id: BlockId): Promise<Contents | undefined> {
+    const { catalog, store } = this.#needHome();
+    const key = catalog.keyOf(id);
+    return await contentsOf(store, this.crypto, id, key === undefined ? undefined : fileKey(key));
   }
 
   /** Stops serving a share and removes what the home keeps of it; the user's files stay as they are. */
@@ -492,7 +581,7 @@ export class ShoalNode {
       if (error !== patience.reason) throw error;
       throw new ShoalError(
         'in-use',
-        `cannot ${doing} share ${id}: another command of this home is fetching, importing or forgetting it; wait for it or end it`,
+        `cannot ${doing} share ${id}: another command of this home is fetching, carrying, importing or forgetting it; wait for it or end it`,
       );
     }
   }
@@ -508,13 +597,14 @@ export class ShoalNode {
     };
   }
 
-  #downloadDeps(): DownloadDeps {
+  #downloadDeps(onStep?: DownloadDeps['onStep']): DownloadDeps {
     const { crypto, home, network } = this;
     return {
       crypto,
       clock: this.#clock,
       ...(network === undefined ? {} : { network }),
       ...(home === undefined ? {} : { local: home.source }),
+      onStep,
     };
   }
 

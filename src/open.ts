@@ -25,13 +25,29 @@ export async function openShare(
   id: BlockId,
   key: FileKey,
 ): Promise<OpenedShare> {
+  const listing = await getListing(download, store, crypto, id, key);
+  const manifest = await readManifest(store, crypto, id, key, listing);
+  return { key, listing, manifest };
+}
+
+/**
+ * Gets share block, index blocks and the chunks of the manifest, all that is needed to serve the share but its data.
+ * @param key that the share block is held against, where there is one
+ * @throws ShoalError as `openShare`
+ */
+export async function getListing(
+  download: Download,
+  store: ChunkStore,
+  crypto: Crypto,
+  id: BlockId,
+  key: FileKey | undefined,
+): Promise<Listing> {
   const block = await getShareBlock(download, store, id);
-  checkCommitment(key, block);
+  if (key !== undefined) checkCommitment(key, block);
   const listing = new Listing(block, (stream, index) => store.read(id, { kind: 'index', stream, index }));
   for (const stream of ['manifest', 'data'] as const) await getIndex(download, store, crypto, id, listing, stream);
   await getManifestChunks(download, store, crypto, id, listing);
-  const manifest = await readManifest(store, crypto, id, key, listing);
-  return { key, listing, manifest };
+  return listing;
 }
 
 /** The key of a read link. @throws ShoalError `key-missing` */

@@ -136,8 +136,10 @@ export type Log = (
 /** What a network can say about itself. */
 export interface NetworkStatus {
   readonly connections: number;
-  readonly dhtPeers: number;
-  readonly lanPeers: number;
+  /** Nodes of the DHT that it knows; undefined where it takes no part in it. */
+  readonly dhtPeers: number | undefined;
+  /** Peers that the local network told of; undefined where that is not asked. */
+  readonly lanPeers: number | undefined;
 }
 
 /** A connection to a peer. */
@@ -172,8 +174,16 @@ export interface Network {
   connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel>;
   /** Answers channels of `protocol`. The handler owns the channel; when it throws, the channel is aborted. */
   serve(protocol: string, handler: (channel: Channel) => Promise<void>): Promise<void>;
-  /** Candidates for `id`, from every way of finding at once, first come first, until the signal. May repeat a peer. */
-  find(id: BlockId, hints: readonly Hint[], signal: AbortSignal): AsyncIterable<Candidate>;
+  /**
+   * Candidates for `id`, from every way of finding at once, first come first, until the signal. May repeat a peer.
+   * @param onAsked told how many nodes of the DHT have answered by now
+   */
+  find(
+    id: BlockId,
+    hints: readonly Hint[],
+    signal: AbortSignal,
+    onAsked?: (nodes: number) => void,
+  ): AsyncIterable<Candidate>;
   /** Announces this node as a provider of `id` under its rendezvous keys, and goes on doing so. */
   announce(id: BlockId): void;
   unannounce(id: BlockId): void;
@@ -400,6 +410,8 @@ export interface TreeEntry {
 export interface TreeProblem {
   readonly path: string;
   readonly why: string;
+  /** It is there and can't be looked into. */
+  readonly isUnreadable?: true;
 }
 
 /** What is at the path or paths that a user wants to share. */
@@ -460,6 +472,18 @@ export interface Destination {
   pathOf(manifest: Manifest): string;
   /** Removes what earlier runs left, after it has turned out not to be needed. */
   discard(): Promise<void>;
+}
+
+/** Where a fetch would put what it gets, looked at only: nothing is made. */
+export interface PlannedPlace extends Pick<Destination, 'standing' | 'strangers' | 'pathOf'> {
+  /**
+   * Pieces that an earlier run says it has written.
+   * @param count of the pieces of the data stream
+   * @throws ShoalError `in-use` while another process fetches there; by `fileError`
+   */
+  claimed(count: number): Promise<number[]>;
+  /** Bytes that may be written there. @throws ShoalError `denied` when nothing may be; by `fileError` */
+  roomBytes(): Promise<number>;
 }
 
 /** Something at the place where an output is to go. */

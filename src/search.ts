@@ -1,16 +1,29 @@
 /** What the search for peers of a share has come to, for decisions and in words. */
 import { isShoalError, ShoalError } from './errors.ts';
-import type { NetworkStatus } from './ports.ts';
+import type { FoundVia, NetworkStatus } from './ports.ts';
 import type { WireRefusal } from './protocol/messages.ts';
 import type { Ending, Swarm } from './protocol/swarm.ts';
+
+/** A step of a search, for who wants to see how it goes (explain.ts); what everybody is told are events. */
+export type Step =
+  /** So many nodes of the DHT have answered. */
+  | { readonly step: 'asked'; readonly nodes: number }
+  | { readonly step: 'heard'; readonly peer: string; readonly via: FoundVia; readonly addresses: readonly string[] }
+  | { readonly step: 'dialling' | 'reached'; readonly peer: string }
+  /** It has answered the proof, with the share block. */
+  | { readonly step: 'proved'; readonly peer: string }
+  | { readonly step: 'ended'; readonly peer: string; readonly ending: Ending; readonly detail: string };
 
 /** How a conversation with a peer ended that failed with `error`, or never began because it could not be `connected`. */
 export function endingOf(error: unknown, connected: boolean): Ending {
   const detail = error instanceof Error ? error.message : String(error);
   if (isShoalError(error, 'mismatch')) return { why: 'lied', detail: 'sent wrong bytes' };
-  if (isShoalError(error, 'protocol') && connected) return { why: 'broke-protocol', detail };
+  if (isShoalError(error, 'protocol'))
+    return connected ? { why: 'broke-protocol', detail } : { why: 'unreachable', detail: OTHER_PROTOCOL };
   return { why: connected ? 'vanished' : 'unreachable', detail: connected ? detail : 'can not be reached' };
 }
+
+const OTHER_PROTOCOL = 'can not talk to us, being of another version or another program';
 
 /** The refusals of peers that know the share. */
 export function refusalsIn(swarm: Swarm): WireRefusal[] {
@@ -33,24 +46,63 @@ export function refusedByAll(swarm: Swarm): ShoalError | undefined {
   return new ShoalError('refused', `cannot fetch: everyone who knows the share refuses it (${reasons.join(', ')})`);
 }
 
-/** Who was asked and what came of it, as the end of a sentence. Without a status there is no network. */
-export function searchSoFar(swarm: Swarm, status: NetworkStatus | undefined): string {
-  const { known, dialling } = swarm.counts();
-  const asked =
-    status === undefined
-      ? 'asked this home only'
-      : `asked ${counted(status.lanPeers, 'peer')} on the local network and the DHT (${counted(status.dhtPeers, 'node')})`;
+/** Where is looked for peers. */
+export interface SearchPlaces {
+  /** Addresses in the link. */
+  readonly hints: number;
+  /** Undefined without a network. */
+  readonly status: NetworkStatus | undefined;
+}
+
+/** Who was asked, what came of it, and where nothing did, what to do, as the end of a sentence. */
+export function searchSoFar(swarm: Swarm, places: SearchPlaces): string {
+  const { known, dialling, untried } = swarm.counts();
   const endings = swarm.endings().map(({ ending }) => ending);
   const tally = tallyOf(endings);
   const peers = `${known} known, ${dialling} being called${tally === '' ? '' : ` (${tally})`}`;
+  const next = untried > 0 ? undefined : nextStep(endings, known, places);
+  return `looking for peers: asked ${askedIn(places)}; ${peers}${next === undefined ? '' : `; ${next}`}`;
+}
+
+function askedIn({ hints, status }: SearchPlaces): string {
+  if (status === undefined) return 'this home only';
+  const { lanPeers, dhtPeers } = status;
+  const asked = [
+    ...(hints === 0 ? [] : [`${counted(hints, 'address', 'addresses')} in the link`]),
+    ...(lanPeers === undefined ? [] : [`${counted(lanPeers, 'peer')} on the local network`]),
+    ...(dhtPeers === undefined ? [] : [`the DHT (${counted(dhtPeers, 'node')})`]),
+  ];
+  if (asked.length === 0) return 'nobody, as the link has no address, and the local network and the DHT are off';
+  return asked.length === 1 ? asked.join() : `${asked.slice(0, -1).join(', ')} and ${asked.at(-1)}`;
+}
+
+const RUNNING = 'is "shoal share" still running where it was shared?';
+const STARTING_POINT = 'give a starting point with --bootstrap, or ask for a link with an address (shoal share --hint)';
+
+/**
+ * What whoever looks for a share can do now; undefined where that is only to wait.
+ * @param known peers that may have it
+ */
+export function nextStep(endings: readonly Ending[], known: number, places: SearchPlaces): string | undefined {
   // A share is asked for under a name of the day (format.md §10): who has another day does not know it.
-  const hint = endings.some(isUnknown) ? '; is the link outdated, or the clock of a machine wrong?' : '';
-  return `looking for peers: ${asked}; ${peers}${hint}`;
+  if (endings.some(isUnknown)) return 'is the link outdated, or the clock of a machine wrong?';
+  if (endings.some(({ why }) => why === 'refused')) return undefined;
+  if (endings.some(ending => ending.why === 'unreachable' && ending.detail === OTHER_PROTOCOL))
+    return 'use the same version of shoal on both sides';
+  if (known > 0)
+    return endings.some(({ why }) => why === 'unreachable')
+      ? `${RUNNING} If so, a router or firewall may keep others out`
+      : undefined;
+  const { hints, status } = places;
+  if (status === undefined) return undefined;
+  if (status.dhtPeers !== undefined && status.dhtPeers > 0) return RUNNING;
+  if (status.lanPeers === undefined && hints === 0) return STARTING_POINT;
+  return `${RUNNING} Beyond the local network, ${STARTING_POINT}`;
 }
 
 /** How many of something, in words. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+export function counted(count: number, noun: string, nouns = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : nouns}`;
 }
 
 function isUnknown(ending: Ending): boolean {
@@ -58,7 +110,7 @@ function isUnknown(ending: Ending): boolean {
 }
 
 /** How many conversations ended in each way. */
-function tallyOf(endings: readonly Ending[]): string {
+export function tallyOf(endings: readonly Ending[]): string {
   const ways = Map.groupBy(endings, ending => (ending.why === 'refused' ? ending.refusal.reason : ending.detail));
   return Array.from(ways.values(), alike => `${alike.length} ${whatTheyDo(alike[0]!, alike.length === 1)}`).join('; ');
 }

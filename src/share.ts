@@ -176,7 +176,7 @@ function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) 
       `cannot share everything in "${tree.name}"; mend or remove what follows, or go on without it with --skip:${list}`,
     );
   }
-  for (const problem of tree.problems) onEvent({ event: 'skipped', ...problem });
+  for (const { path, why } of tree.problems) onEvent({ event: 'skipped', path, why });
   for (const glob of tree.unmatched) onEvent({ event: 'unmatched', glob });
   if (tree.entries.length > 0) return;
   const isEmptyFolder = tree.kind === 'folder' && typeof tree.root === 'string' && tree.excluded === 0;

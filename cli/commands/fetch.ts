@@ -1,12 +1,13 @@
 /** `shoal fetch`: gets what a link names. */
 import { resolve, sep } from 'node:path';
-import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
+import type { ActionEvent, Parameters, Results } from '../../src/daemon/actions.ts';
 import { isShoalError, ShoalError } from '../../src/errors.ts';
 import { needDaemon } from '../background.ts';
 import { linkOf, timeoutOf, type Context } from '../context.ts';
 import { EventPrinter } from '../events.ts';
 import { FetchView } from '../fetching.ts';
 import { showLine } from '../progress.ts';
+import { planFetch } from './plan.ts';
 
 export interface FetchOptions {
   /** As typed; `-` is stdout. */
@@ -16,6 +17,8 @@ export interface FetchOptions {
   readonly force: boolean;
   /** The daemon fetches it, and one is started where none runs. */
   readonly detach: boolean;
+  readonly dryRun: boolean;
+  readonly explain: boolean;
   /** Milliseconds; Infinity for never. */
   readonly timeout?: number;
 }
@@ -25,7 +28,12 @@ export async function fetch(context: Context, argument: string | undefined, opti
   const { terminal, signal } = context;
   const toStdout = options.output === '-';
   if (toStdout) refuseWithStdout(options, terminal.isJson);
+  if (options.dryRun && options.explain) throw new ShoalError('usage', '--dry-run and --explain do not go together');
   const link = await linkOf(context, argument);
+  if (options.dryRun) {
+    await planFetch(context, requestOf(context, link, options));
+    return;
+  }
   if (options.detach) {
     await handOver(context, link, options);
     return;
@@ -52,13 +60,13 @@ export async function fetch(context: Context, argument: string | undefined, opti
 
 /** Gives it to the daemon. */
 async function handOver(context: Context, link: string, options: FetchOptions): Promise<void> {
-  const { terminal, performer, signal, cwd } = context;
+  const { terminal, performer, signal } = context;
   if (options.timeout !== undefined)
     throw new ShoalError('usage', '--timeout and --detach do not go together: the daemon does not give up');
   await needDaemon(context);
-  const { output, only, keep, force } = options;
-  const request = { link, output: absolute(cwd, output), only: [...only], keep, force };
-  const transfer = await performer.run('transfer', request, () => undefined, signal);
+  const { output, only, force, keep } = requestOf(context, link, options);
+  const wanted = { link, output, only, force, keep };
+  const transfer = await performer.run('transfer', wanted, () => undefined, signal);
   if (terminal.isJson) {
     terminal.json(transfer);
     return;
@@ -67,8 +75,15 @@ async function handOver(context: Context, link: string, options: FetchOptions): 
   terminal.say('the daemon fetches it; "shoal transfers" tells how far it is');
 }
 
-function refuseWithStdout({ only, keep, force, detach }: FetchOptions, isJson: boolean): void {
-  const others = { '--json': isJson, '--keep': keep, '--force': force, '--detach': detach, '--only': only.length > 0 };
+function refuseWithStdout({ only, keep, force, detach, dryRun }: FetchOptions, isJson: boolean): void {
+  const others = {
+    '--json': isJson,
+    '--keep': keep,
+    '--force': force,
+    '--detach': detach,
+    '--dry-run': dryRun,
+    '--only': only.length > 0,
+  };
   const other = Object.entries(others);
   const refused = other.find(([, isGiven]) => isGiven);
   if (refused !== undefined) throw new ShoalError('usage', `${refused[0]} and --output - do not go together`);
@@ -80,12 +95,20 @@ async function run(
   options: FetchOptions,
   onEvent: (event: ActionEvent) => void,
 ): Promise<Results['fetch']> {
-  const { performer, signal, cwd, stdout, terminal } = context;
-  const timeout = timeoutOf(terminal, options.timeout);
-  if (options.output === '-') return await performer.fetchTo({ link, ...timeout }, stdout, onEvent, signal);
-  const { output, only, keep, force } = options;
-  const request = { link, output: absolute(cwd, output), only: [...only], keep, force, ...timeout };
-  return await performer.run('fetch', request, onEvent, signal);
+  const { performer, signal, stdout, terminal } = context;
+  const { output, explain } = options;
+  if (output !== '-')
+    return await performer.run('fetch', { ...requestOf(context, link, options), explain }, onEvent, signal);
+  const request = { link, explain, ...timeoutOf(terminal, options.timeout) };
+  return await performer.fetchTo(request, stdout, onEvent, signal);
+}
+
+function requestOf(
+  { cwd, terminal }: Context,
+  link: string,
+  { output, only, keep, force, timeout }: FetchOptions,
+): Parameters<'plan'> {
+  return { link, output: absolute(cwd, output), only: [...only], keep, force, ...timeoutOf(terminal, timeout) };
 }
 
 /** With the slash at its end, where one is typed: it says that a folder is meant. */

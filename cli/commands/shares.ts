@@ -13,7 +13,7 @@ const HEADS: readonly Column[] = [
   { title: 'UP', side: 'right' },
 ];
 /** What was imported without its link has no name that could be read. */
-const NAMELESS = '(no key)';
+export const NAMELESS = '(no key)';
 
 /** @throws ShoalError */
 export async function shares({ terminal, performer, signal }: Context): Promise<void> {

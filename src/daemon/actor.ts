@@ -1,14 +1,20 @@
 /** Does the actions of a home on a node in this process. */
 import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
+import { parseHint } from '../format/hint.ts';
 import { pathsOf } from '../format/layout.ts';
-import { parseLink } from '../format/link.ts';
+import { parseLink, type Link } from '../format/link.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
-import type { Fetched } from '../fetch.ts';
-import type { NetworkSettings, ShoalNode } from '../node.ts';
+import { systemClock } from '../clock.ts';
+import { Explanation } from '../explain.ts';
+import type { Fetched, FetchEvent } from '../fetch.ts';
+import type { FolderFetch, NetworkSettings, ShoalNode } from '../node.ts';
 import type { ShareRecord } from '../ports.ts';
+import type { Step } from '../search.ts';
+import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
+import { onlyOf } from './only.ts';
 import { isTransferId, Transfers } from './transfers.ts';
 
 type Emit = (event: ActionEvent) => void;
@@ -92,21 +98,73 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     }
   },
 
-  async fetch({ node, transfers, daemon }, parameters, emit, signal) {
-    if (parameters.keep) refuseToKeepPart(parameters.only);
-    const fetched = fetchedView(await transfers.follow(parameters, emit, signal));
-    if (!parameters.keep) return fetched;
-    const { id } = parseLink(parameters.link);
-    const stop = node.serve(id);
+  async fetch({ node, transfers, daemon }, { explain, ...wanted }, emit, signal) {
+    const { link, keep } = fetchOf(wanted);
+    const work: Fetching = (tell, onStep) => transfers.follow(wanted, tell, signal, onStep);
+    const fetched = fetchedView(await (explain ? explained(node, link, emit, work) : work(emit)));
+    if (!keep) return fetched;
+    const stop = node.serve(link.id);
     try {
-      if (daemon !== undefined) node.serveAs(id, { serveAlways: true });
-      const share = await viewOf(node, id);
+      if (daemon !== undefined) node.serveAs(link.id, { serveAlways: true });
+      const share = await viewOf(node, link.id);
       emit({ event: 'keeping', fetched, share });
       if (daemon === undefined) await serving(node, share, emit, signal);
       return fetched;
     } finally {
       stop();
     }
+  },
+
+  async plan({ node }, parameters, emit, signal) {
+    const { manifest, failure, ...planned } = await node.plan(fetchOf(parameters), emit, signal);
+    const { kind, name, note } = manifest;
+    return {
+      name,
+      kind,
+      ...(note === undefined ? {} : { note }),
+      ...planned,
+      ...(failure === undefined ? {} : { failure: { code: failure.code, message: failure.message } }),
+    };
+  },
+
+  async check({ node }, { link: text, path, timeoutMs }, emit, signal) {
+    const link = parseLink(text);
+    const { manifest, ...compared } = await node.check({ link, path, timeoutMs }, emit, signal);
+    return { id: link.id, name: manifest.name, kind: manifest.kind, path, ...compared };
+  },
+
+  async seed({ node, daemon }, { link: text, timeoutMs }, emit, signal) {
+    const link = parseLink(text);
+    let stop: (() => void) | undefined;
+    const off = node.onServed(served => {
+      if (served.id === link.id) emit(servedEvent(served));
+    });
+    try {
+      const onKnown = (): void => void (stop ??= node.serve(link.id));
+      const sources = await node.seed(link, timeoutMs, emit, onKnown, signal);
+      off();
+      if (daemon !== undefined) node.serveAs(link.id, { serveAlways: true });
+      const share = await viewOf(node, link.id);
+      emit({ event: 'seeding', share, sources });
+      return daemon === undefined ? await serving(node, share, emit, signal) : share;
+    } finally {
+      off();
+      stop?.();
+    }
+  },
+
+  async show({ node }, { id: text, withLink }) {
+    const record = findShare(node, text);
+    const { id, hasKey, hints } = record;
+    if (withLink && !hasKey)
+      throw new ShoalError('key-missing', 'cannot show its link: this home carries the share without its key');
+    return {
+      ...(await viewOfRecord(node, record)),
+      hints,
+      hasKey,
+      ...(await node.contentsOf(id)),
+      ...(withLink ? { link: node.linkOf(id, hints.map(parseHint)) } : {}),
+    };
   },
 
   async list({ node }, { link, timeoutMs }, emit, signal) {
@@ -143,7 +201,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async status({ node, network, transfers, since, daemon }) {
-    const meeting = node.network?.status() ?? { connections: 0, lanPeers: 0, dhtPeers: 0 };
+    const meeting = node.network?.status() ?? { connections: 0 };
     const all = transfers.list();
     return Promise.resolve({
       version: VERSION,
@@ -167,7 +225,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async transfer({ transfers }, parameters) {
-    if (parameters.keep) refuseToKeepPart(parameters.only);
+    fetchOf(parameters);
     return Promise.resolve(transfers.add(parameters));
   },
 
@@ -236,11 +294,6 @@ function watch({ node, transfers }: Holder, emit: Emit): () => void {
   };
 }
 
-function refuseToKeepPart(only: readonly string[]): void {
-  if (only.length === 0) return;
-  throw new ShoalError('usage', 'cannot keep a part of a share: --keep and --only do not go together');
-}
-
 /** Whether a daemon serves a share, whenever there is one. */
 async function serveAlways(node: ShoalNode, text: string, always: boolean): Promise<ShareView> {
   const { id, downloadsLeft } = findShare(node, text);
@@ -267,9 +320,10 @@ async function serving(node: ShoalNode, share: ShareView, emit: Emit, signal: Ab
   let failure: ShoalError | undefined;
   let timer: NodeJS.Timeout | undefined;
   const offs = [
-    node.onServed(({ id: served, peer, event, bytes }) => {
-      if (served !== id) return;
-      emit({ event: 'served', id, peer, what: event, bytes });
+    node.onServed(served => {
+      if (served.id !== id) return;
+      emit(servedEvent(served));
+      const { event } = served;
       if (event === 'joined') present++;
       if (event === 'left') present--;
       if (failure !== undefined && present <= 0) reject(failure);
@@ -298,6 +352,38 @@ async function serving(node: ShoalNode, share: ShareView, emit: Emit, signal: Ab
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
     for (const off of offs) off();
+  }
+}
+
+function servedEvent({ id, peer, event, bytes }: Served): ActionEvent {
+  return { event: 'served', id, peer, what: event, bytes };
+}
+
+/** @throws ShoalError `bad-link`, `usage` */
+function fetchOf({ link, output, only, force, keep, timeoutMs }: Parameters<'plan'>): FolderFetch {
+  if (keep && only.length > 0)
+    throw new ShoalError('usage', 'cannot keep a part of a share: --keep and --only do not go together');
+  return { link: parseLink(link), output, force, keep, ...onlyOf(only), timeoutMs };
+}
+
+/** A fetch that tells of what happens, and where somebody wants to know, of its steps. */
+export type Fetching = (onEvent: (event: FetchEvent) => void, onStep?: (step: Step) => void) => Promise<Fetched>;
+
+/** Does a fetch, and tells in the end how it went, also when it fails. */
+export async function explained(node: ShoalNode, link: Link, emit: Emit, fetching: Fetching): Promise<Fetched> {
+  const explanation = new Explanation(systemClock, link.hints, () => node.network?.status());
+  const onEvent = (event: FetchEvent): void => {
+    explanation.onEvent(event);
+    emit(event);
+  };
+  try {
+    const fetched = await fetching(onEvent, step => explanation.onStep(step));
+    explanation.done(fetched.alreadyThere);
+    emit({ event: 'explained', ...explanation.stages() });
+    return fetched;
+  } catch (error) {
+    emit({ event: 'explained', ...explanation.stages(error) });
+    throw error;
   }
 }
 

@@ -4,6 +4,7 @@
  * door load this file; all else takes types.
  */
 import { z } from 'zod';
+import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { MAX_LINK_CHARS, MAX_LINK_HINTS, MAX_NOTE_BYTES, MAX_PATH_BYTES, MAX_PATHS } from '../limits.ts';
 
 const path = z.string().min(1).max(MAX_PATH_BYTES).describe('An absolute path.');
@@ -62,8 +63,20 @@ export const PARAMETERS = {
     only: z.array(z.string()).default([]).describe('Globs of entries; all when empty.'),
     force: z.boolean().default(false),
     keep: z.boolean().default(false),
+    explain: z.boolean().default(false).describe('Tell of the stages of the fetch in the end.'),
     timeoutMs,
   }),
+  plan: z.strictObject({
+    link,
+    output: path.describe('As for a fetch.'),
+    only: z.array(z.string()).default([]).describe('Globs of entries; all when empty.'),
+    force: z.boolean().default(false),
+    keep: z.boolean().default(false),
+    timeoutMs,
+  }),
+  check: z.strictObject({ link, path: path.describe('An absolute path of a file or folder.'), timeoutMs }),
+  seed: z.strictObject({ link, timeoutMs }),
+  show: z.strictObject({ id: idOrLink, withLink: z.boolean().default(false) }),
   list: z.strictObject({ link, timeoutMs }),
   shares: z.strictObject({}),
   forget: z.strictObject({ id: idOrLink }),
@@ -145,6 +158,42 @@ const transfer = z
     createdAt: seconds,
   })
   .meta({ id: 'Transfer', description: 'A fetch that the process that holds the home carries out.' });
+const code = z.enum(Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]]);
+
+const planned = z
+  .strictObject({
+    name: z.string(),
+    kind,
+    note: z.string().optional(),
+    path: z.string().describe('Where it would be put, or is.'),
+    sizeBytes: bytes,
+    files: count,
+    standing: z
+      .enum(['nothing', 'complete', 'other', 'part'])
+      .describe('What is there: the same, something else, or a part that an earlier run has left.'),
+    partBytes: bytes.describe('What the earlier run says it has.'),
+    neededBytes: bytes.describe('Still to be written.'),
+    roomBytes: bytes.optional().describe('What can be written there; absent where that was not looked at.'),
+    peers: count.describe('Who could give of it at the moment, this home included.'),
+    failure: z.strictObject({ code, message: z.string() }).optional().describe('What a fetch would fail with.'),
+  })
+  .meta({ id: 'Plan', description: 'What a fetch would do now.' });
+
+const difference = z.strictObject({
+  path: z.string(),
+  what: z.enum(['missing', 'extra', 'kind', 'size', 'executable', 'content', 'unsure']),
+  why: z.string(),
+});
+
+const stage = z.strictObject({
+  stage: z.string(),
+  state: z
+    .enum(['done', 'failed', 'off', 'open', 'none'])
+    .describe('"open": begun, and not over when the fetch ended; "none": never begun.'),
+  beganMs: z.number().optional().describe('Since the fetch began.'),
+  endedMs: z.number().optional(),
+  outcome: z.string(),
+});
 
 const entry = z.strictObject({
   path: z.string(),
@@ -166,6 +215,27 @@ export const RESULTS = {
   share,
   serve: share,
   fetch: fetched,
+  plan: planned,
+  check: z.strictObject({
+    id: z.string(),
+    name: z.string(),
+    kind,
+    path: z.string(),
+    sizeBytes: bytes,
+    files: count,
+    differences: z.array(difference).readonly().describe('None when the path is exactly what the link names.'),
+  }),
+  seed: share,
+  show: share.extend({
+    hints: z.array(z.string()).readonly().describe('Of its link.'),
+    hasKey: z.boolean(),
+    chunks: count.optional().describe('Of its data; absent where blocks that the home keeps of it are damaged.'),
+    chunksKept: count.optional().describe('As ciphertext; the others are made from the files.'),
+    diskBytes: bytes.optional().describe('Of all its blocks in this home.'),
+    padded: z.boolean().optional().describe('Whether the exact size is hidden.'),
+    note: z.string().optional(),
+    link: z.string().optional().describe('With its key; only where that was asked for.'),
+  }),
   list: z.strictObject({ name: z.string(), kind, note: z.string().optional(), entries: z.array(entry).readonly() }),
   shares: z.strictObject({ shares: z.array(share).readonly() }),
   forget: share,
@@ -184,8 +254,8 @@ export const RESULTS = {
     daemon: z.strictObject({ pid: count }).optional().describe('The daemon, where one runs.'),
     since: seconds.describe('When it began.'),
     connections: count,
-    lanPeers: count,
-    dhtPeers: count,
+    lanPeers: count.optional().describe('Absent where it does not look there.'),
+    dhtPeers: count.optional().describe('Absent where it takes no part in the DHT.'),
     shares: z.strictObject({ total: count, serving: count }),
     transfers: z.strictObject({ total: count, running: count }),
   }),
@@ -258,6 +328,21 @@ export const EVENT = z.discriminatedUnion('event', [
   z
     .strictObject({ event: z.literal('keeping'), fetched, share })
     .describe('After a fetch with `keep`: the output is served from now on.'),
+  z
+    .strictObject({
+      event: z.literal('seeding'),
+      share,
+      sources: z.array(z.strictObject({ peer, via, bytes })).readonly(),
+    })
+    .describe('All of a share that is carried is here, and is served from now on.'),
+  z
+    .strictObject({
+      event: z.literal('explained'),
+      stages: z.array(stage).readonly(),
+      failed: z.string().optional().describe('The stage at which it failed; "search" where nobody was found.'),
+      next: z.string().optional().describe('What can be done.'),
+    })
+    .describe('How a fetch went; where it failed, the error follows.'),
   z.strictObject({ event: z.literal('blocks'), blocks: count, bytes }),
   z
     .strictObject({ event: z.literal('ready'), addresses: z.array(z.string()).readonly(), shares: count })

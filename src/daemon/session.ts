@@ -12,7 +12,7 @@ import { isHome, makeHomeFolder } from '../home.ts';
 import { HOLDER_PATIENCE_MS, HOLDER_RETRY_MS } from '../limits.ts';
 import { ShoalNode, type NetworkSettings, type NodeOptions } from '../node.ts';
 import type { Log } from '../ports.ts';
-import { actorOf, fetchedView } from './actor.ts';
+import { actorOf, explained, fetchedView, type Fetching } from './actor.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results } from './actions.ts';
 import { attach, HolderGone, type Holder } from './client.ts';
 import { socketPath } from './socket.ts';
@@ -56,7 +56,8 @@ export async function perform<A extends ActionName>(
 ): Promise<Results[A]> {
   const socket = await socketPath(options.home, process.env);
   const watch: OnEvent = event => {
-    if (event.event === 'shared' || event.event === 'keeping') work.serves = event.share.id;
+    if (event.event === 'shared' || event.event === 'keeping' || event.event === 'seeding')
+      work.serves = event.share.id;
     onEvent(event);
   };
   const work: Work<A> = { action, parameters, onEvent: watch, signal, serves: undefined };
@@ -93,7 +94,7 @@ export async function perform<A extends ActionName>(
 
 /** The holder's node does the work, and meets others in its own way. */
 function warnOfIgnored({ asked = {}, network, onNotice }: SessionOptions, holder: Holder, needs: Needs): void {
-  if (needs !== 'serving' && needs !== 'peers') return;
+  if (needs !== 'serving' && needs !== 'peers' && needs !== 'peers-unless-known') return;
   const settings = Object.keys(asked) as (keyof NetworkSettings)[];
   const ignored = settings.filter(name => !isDeepStrictEqual(network[name], holder.network[name]));
   const names = ignored.flatMap(name => asked[name] ?? []);
@@ -115,17 +116,27 @@ async function runHere<A extends ActionName>(
 ): Promise<{ result: Results[A] } | undefined> {
   const needs = needsOf(work.action, work.parameters);
   if (needs === 'holder') throw new ShoalError('usage', 'no process holds this home at the moment');
-  const held = needs === 'peers' || needs === 'catalog' ? undefined : await lockHome(options.home);
-  if (held === undefined && (needs === 'serving' || needs === 'changing')) return undefined;
+  const isHolding = needs === 'serving' || needs === 'changing';
+  const held = isHolding ? await lockHome(options.home) : undefined;
+  if (held === undefined && isHolding) return undefined;
   try {
     if (needs === 'serving') return { result: await runHolding(options, socket, work) };
-    const known = needs === 'changing' || (await isHome(options.home));
-    const node = await ShoalNode.start({
-      log: options.log,
-      holds: needs === 'changing',
-      ...(known ? { home: options.home } : {}),
-      ...(needs === 'peers' ? { network: fetchersNetwork(options) } : {}),
-    });
+    const isThere = needs === 'changing' || (await isHome(options.home));
+    const start = (network?: NetworkSettings): Promise<ShoalNode> =>
+      ShoalNode.start({
+        log: options.log,
+        holds: needs === 'changing',
+        ...(isThere ? { home: options.home } : {}),
+        ...(network === undefined ? {} : { network }),
+      });
+    let node = await start(needs === 'peers' ? fetchersNetwork(options) : undefined);
+    if (
+      needs === 'peers-unless-known' &&
+      !(await node.knows(parseLink((work.parameters as Parameters<'check'>).link).id))
+    ) {
+      await node.stop();
+      node = await start(fetchersNetwork(options));
+    }
     try {
       return { result: await runOn(actorOf(node, options.network), work) };
     } finally {
@@ -163,19 +174,24 @@ async function runHolding<A extends ActionName>(
 }
 
 /** What an action needs of the home when nobody holds it. */
-type Needs = 'serving' | 'changing' | 'catalog' | 'peers' | 'holder';
+type Needs = 'serving' | 'changing' | 'catalog' | 'peers' | 'peers-unless-known' | 'holder';
 
 function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Needs {
   switch (action) {
     case 'share':
     case 'serve':
     case 'daemon':
+    case 'seed':
       return 'serving';
     case 'fetch':
       return (parameters as Parameters<'fetch'>).keep ? 'serving' : 'peers';
     case 'list':
+    case 'plan':
       return 'peers';
+    case 'check':
+      return 'peers-unless-known';
     case 'shares':
+    case 'show':
     case 'export':
     case 'status':
     case 'transfers':
@@ -200,7 +216,7 @@ async function lockHome(home: string): Promise<Lock | undefined> {
 /** Gets a share of one file to a stream, always in this process; a process that holds the home is one of the peers to ask. */
 export async function fetchTo(
   options: SessionOptions,
-  parameters: { readonly link: string; readonly timeoutMs?: number },
+  parameters: { readonly link: string; readonly explain: boolean; readonly timeoutMs?: number },
   output: NodeJS.WritableStream,
   onEvent: OnEvent,
   signal: AbortSignal,
@@ -214,8 +230,10 @@ export async function fetchTo(
   };
   const node = await ShoalNode.start(start);
   try {
-    const { timeoutMs } = parameters;
-    return fetchedView(await node.fetchTo({ link, force: false, timeoutMs }, output, onEvent, signal));
+    const { timeoutMs, explain } = parameters;
+    const work: Fetching = (tell, onStep) =>
+      node.fetchTo({ link, force: false, timeoutMs, onStep }, output, tell, signal);
+    return fetchedView(await (explain ? explained(node, link, onEvent, work) : work(onEvent)));
   } catch (error) {
     if (signal.aborted && !isShoalError(error))
       throw new ShoalError('interrupted', 'stopped on request', { cause: error });

@@ -10,6 +10,7 @@ import { MAX_DONE_TRANSFERS, MAX_TRANSFERS, TRANSFER_EVENT_MS } from '../limits.
 import type { ShoalNode } from '../node.ts';
 import { keyOf } from '../open.ts';
 import type { TransferRecord } from '../ports.ts';
+import type { Step } from '../search.ts';
 import { onlyOf } from './only.ts';
 import type { Parameters, Results } from './actions.ts';
 
@@ -26,7 +27,12 @@ interface Job {
   readonly wanted: Wanted;
   readonly createdAt: number;
   /** Where a command waits for it; without one, the catalog knows it. */
-  readonly attached?: { readonly emit: Emit; readonly settle: (ending: Ending) => void };
+  readonly attached?: {
+    readonly emit: Emit;
+    /** Told of each step of the search. */
+    readonly onStep: ((step: Step) => void) | undefined;
+    readonly settle: (ending: Ending) => void;
+  };
   state: TransferView['state'];
   detail?: string | undefined;
   name?: string;
@@ -67,9 +73,9 @@ export class Transfers {
   }
 
   /** Fetches for a command that waits. @throws ShoalError as `fetch` does; `interrupted` also when it is cancelled from elsewhere */
-  async follow(wanted: Wanted, emit: Emit, signal: AbortSignal): Promise<Fetched> {
+  async follow(wanted: Wanted, emit: Emit, signal: AbortSignal, onStep?: (step: Step) => void): Promise<Fetched> {
     const { promise, resolve } = Promise.withResolvers<Ending>();
-    const job = this.#newJob(wanted, { emit, settle: resolve });
+    const job = this.#newJob(wanted, { emit, onStep, settle: resolve });
     const onAbort = (): void => {
       // A paused one has nothing under way that would end.
       if (job.state === 'paused') resolve({ error: signal.reason });
@@ -216,7 +222,8 @@ export class Transfers {
     };
     let ending: Ending;
     try {
-      const request = { link, output, force, keep, ...onlyOf(only), timeoutMs };
+      const steps = attached?.onStep === undefined ? {} : { onStep: attached.onStep };
+      const request = { link, output, force, keep, ...onlyOf(only), timeoutMs, ...steps };
       ending = { fetched: await this.#node.fetch(request, emit, stop.signal) };
     } catch (error) {
       ending = { error };

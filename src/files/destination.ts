@@ -1,15 +1,17 @@
 /** Where a fetch puts its output: beside the final place until it is complete, then there. */
-import { lstat, mkdir, readdir, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, lstat, mkdir, readdir, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { inParallel } from '../parallel.ts';
-import type { ChunkStore, Destination, Directory, Sink, SinkContent, Standing } from '../ports.ts';
+import type { ChunkStore, Destination, Directory, PlannedPlace, Sink, SinkContent, Standing } from '../ports.ts';
 import { openDirectory } from './directory.ts';
 import type { Lock } from './lock.ts';
 import { harmlessName, showName } from './names.ts';
-import { claimPart, makeUnlessThere, removePart, removeUnusedPart, tagOf } from './part.ts';
+import { readJournal } from './journal.ts';
+import { claimPart, isPartInUse, makeUnlessThere, partName, removePart, removeUnusedPart, tagOf } from './part.ts';
 import { openSink } from './sink.ts';
 
 export interface FolderDestinationOptions {
@@ -40,7 +42,7 @@ const SOME_NAMES = 3;
  * @throws ShoalError `in-use` when another process fetches the same to the same place; by `fileError`
  */
 export async function folderDestination(options: FolderDestinationOptions): Promise<ClosableDestination> {
-  const place = await placeOf(options.output);
+  const place = await placeOf(options.output, true);
   const parent = await openDirectory(place.parent);
   try {
     const tag = tagOfFetch(options.id, place.name);
@@ -66,12 +68,14 @@ interface Place {
   readonly name?: string;
 }
 
-async function placeOf(output: string): Promise<Place> {
+/** @param make whether a folder that is to get the output is made where there is none */
+async function placeOf(output: string, make: boolean): Promise<Place> {
   const path = resolve(output);
   if (/[/\\]$/.test(output) && path !== '/') {
-    await mkdir(path, { recursive: true }).catch((error: unknown) => {
-      throw fileError(error, `make the folder "${showName(path)}"`);
-    });
+    if (make)
+      await mkdir(path, { recursive: true }).catch((error: unknown) => {
+        throw fileError(error, `make the folder "${showName(path)}"`);
+      });
     return { parent: path };
   }
   if (await isFolder(path)) return { parent: path };
@@ -104,6 +108,52 @@ function tagOfFetch(id: BlockId, name = ''): string {
   return tagOf('shoal/part', id, name);
 }
 
+/**
+ * Looks at the place of a fetch; nothing is made.
+ * @throws ShoalError by `fileError`
+ */
+export async function plannedPlace({ id, output }: Omit<FolderDestinationOptions, 'storeIn'>): Promise<PlannedPlace> {
+  const place = await placeOf(output, false);
+  return {
+    standing: manifest => standingAt(place, manifest),
+    strangers: (manifest, isWanted) => strangersAt(place, manifest, isWanted),
+    pathOf: manifest => pathAt(place, manifest),
+    claimed: count => claimedAt(place, tagOfFetch(id, place.name), count),
+    roomBytes: () => roomAt(place.parent),
+  };
+}
+
+/** What the part folder of a tag says it has. */
+async function claimedAt(place: Place, tag: string, count: number): Promise<number[]> {
+  if (!(await isFolder(place.parent))) return [];
+  const parent = await openDirectory(place.parent);
+  try {
+    if ((await parent.stat(partName(tag))) === undefined) return [];
+    const part = await parent.enter(partName(tag));
+    try {
+      if (await isPartInUse(part, join(place.parent, partName(tag)))) throw otherFetches(place.parent);
+      return await readJournal(part, count);
+    } finally {
+      await part.close();
+    }
+  } finally {
+    await parent.close();
+  }
+}
+
+/** What may be written below `path`, which itself may have to be made. */
+async function roomAt(path: string): Promise<number> {
+  try {
+    await access(path, constants.W_OK | constants.X_OK);
+    const { bavail, bsize } = await statfs(path, { bigint: true });
+    return Number(bavail * bsize);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && dirname(path) !== path)
+      return await roomAt(dirname(path));
+    throw fileError(error, `write to "${showName(path)}"`);
+  }
+}
+
 class FolderDestination implements ClosableDestination {
   readonly store: ChunkStore;
   readonly #closeStore: () => Promise<void>;
@@ -134,37 +184,21 @@ class FolderDestination implements ClosableDestination {
     this.#closeStore = () => blocks.close();
   }
 
-  /** Also where an earlier run made the folder that now looks like a place to put the output into. */
   async standing(manifest: Manifest): Promise<Standing | undefined> {
-    const inside = this.pathOf(manifest);
-    if (this.#place.name === undefined && manifest.kind === 'folder' && manifest.entries.length > 0) {
-      const itself = { root: this.#place.parent, plausible: await isPlausible(this.#place.parent, manifest) };
-      if (itself.plausible) return itself;
-    }
-    return (await exists(inside)) ? { root: inside, plausible: await isPlausible(inside, manifest) } : undefined;
+    return await standingAt(this.#place, manifest);
   }
 
   async strangers(manifest: Manifest, isWanted: (path: string) => boolean): Promise<readonly string[]> {
-    const root = this.pathOf(manifest);
-    const found = await lstat(root).catch(() => undefined);
-    if (found?.isDirectory() !== true) return [];
-    const own = new Set(manifest.kind === 'file' ? [] : manifest.entries.map(({ path }) => path).filter(isWanted));
-    const strangers: string[] = [];
-    await findOthers(root, '', own, strangers);
-    return strangers;
+    return await strangersAt(this.#place, manifest, isWanted);
   }
 
   pathOf(manifest: Manifest): string {
-    return join(this.#place.parent, this.#nameOf(manifest));
-  }
-
-  #nameOf(manifest: Manifest): string {
-    return this.#place.name ?? harmlessName(manifest.name);
+    return pathAt(this.#place, manifest);
   }
 
   async open(content: SinkContent, signal: AbortSignal): Promise<Sink> {
     this.#hasOutput = true;
-    const place = { parent: this.#parent, tag: this.#tag, finalName: this.#nameOf(content.manifest) };
+    const place = { parent: this.#parent, tag: this.#tag, finalName: nameAt(this.#place, content.manifest) };
     return await openSink({ ...place, ...content }, signal);
   }
 
@@ -191,6 +225,38 @@ class FolderDestination implements ClosableDestination {
     this.#lock.release();
     await this.#parent.close();
   }
+}
+
+function pathAt(place: Place, manifest: Manifest): string {
+  return join(place.parent, nameAt(place, manifest));
+}
+
+function nameAt({ name }: Place, manifest: Manifest): string {
+  return name ?? harmlessName(manifest.name);
+}
+
+/** Also where an earlier run made the folder that now looks like a place to put the output into. */
+async function standingAt(place: Place, manifest: Manifest): Promise<Standing | undefined> {
+  const inside = pathAt(place, manifest);
+  if (place.name === undefined && manifest.kind === 'folder' && manifest.entries.length > 0) {
+    const itself = { root: place.parent, plausible: await isPlausible(place.parent, manifest) };
+    if (itself.plausible) return itself;
+  }
+  return (await exists(inside)) ? { root: inside, plausible: await isPlausible(inside, manifest) } : undefined;
+}
+
+async function strangersAt(
+  place: Place,
+  manifest: Manifest,
+  isWanted: (path: string) => boolean,
+): Promise<readonly string[]> {
+  const root = pathAt(place, manifest);
+  const found = await lstat(root).catch(() => undefined);
+  if (found?.isDirectory() !== true) return [];
+  const own = new Set(manifest.kind === 'file' ? [] : manifest.entries.map(({ path }) => path).filter(isWanted));
+  const strangers: string[] = [];
+  await findOthers(root, '', own, strangers);
+  return strangers;
 }
 
 /** Adds up to SOME_NAMES files below `folder` of `root` that are not in `own`. */

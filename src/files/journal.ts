@@ -40,6 +40,23 @@ export async function openJournal(part: Directory, count: number): Promise<Journ
   }
 }
 
+/**
+ * The chunks that the journal in a part folder names, ascending; nothing is written.
+ * @throws ShoalError by `fileError`
+ */
+export async function readJournal(part: Directory, count: number): Promise<number[]> {
+  const found = await part.stat(JOURNAL);
+  if (found?.kind !== 'file' || found.links !== 1 || !found.ours) return [];
+  const file = await part.open(JOURNAL, 'read');
+  try {
+    const journal = new Journal(file, count);
+    await journal.load();
+    return journal.claimed();
+  } finally {
+    await file.close();
+  }
+}
+
 export class Journal {
   readonly #file: OpenFile;
   readonly #known: Uint8Array;

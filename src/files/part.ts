@@ -9,6 +9,8 @@ import type { Directory } from '../ports.ts';
 import { lock, type Lock } from './lock.ts';
 
 const PART_RETRY_MS = 100;
+/** The name of the lock inside a part folder. */
+const LOCK = 'lock';
 
 /** A tag that follows from what is being made and where. What it follows from does not show in it. */
 export function tagOf(...of: readonly string[]): string {
@@ -47,6 +49,14 @@ export async function claimPart(
   throw inUse();
 }
 
+/** Whether a process uses the part folder at `path`, in which nothing is made. */
+export async function isPartInUse(part: Directory, path: string): Promise<boolean> {
+  if ((await part.stat(LOCK)) === undefined) return false;
+  const held = await lock(join(path, LOCK));
+  held?.release();
+  return held === undefined;
+}
+
 /** undefined while another holds the lock, and when who held it has removed the folder in the meantime. */
 async function tryToClaim(
   parent: Directory,
@@ -62,7 +72,7 @@ async function tryToClaim(
   let held: Lock | undefined;
   try {
     part = await parent.enter(name);
-    held = await lock(join(path, name, 'lock'));
+    held = await lock(join(path, name, LOCK));
     if (held !== undefined && (await isInPlace())) return { part, held };
   } catch (error) {
     // One that was made since may have got the number of the one that is gone.

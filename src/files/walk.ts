@@ -38,7 +38,12 @@ export interface WalkedEntry {
 export interface WalkProblem {
   readonly path: string;
   readonly why: string;
+  /** It is there and can't be looked into. */
+  readonly isUnreadable?: true;
 }
+
+/** Why something is no entry. */
+type Reason = Omit<WalkProblem, 'path'>;
 
 export interface WalkedTree {
   readonly kind: 'file' | 'folder';
@@ -63,6 +68,7 @@ export interface WalkedTree {
  * Several paths become one folder, in which each stands under its own last segment; the same one twice counts once.
  * @param exclude globs (globs.ts) of what is left out, relative to the folder that is shared. It is not looked at, and a
  *   folder of which nothing else is left is left out too.
+ * @param doing what is to be done with it; only to be shared must it have a name that the format allows
  * @throws ShoalError by `fileError` when a path can't be looked at; `not-shareable` when it is neither file nor folder, or
  *   has no name; `usage` when two paths have the same name, or one is in another; the signal's reason.
  */
@@ -70,12 +76,13 @@ export async function walkTree(
   paths: readonly string[],
   exclude: readonly string[] = [],
   signal?: AbortSignal,
+  doing: 'share' | 'check' = 'share',
 ): Promise<WalkedTree> {
-  const walk = new Walk(exclude, signal);
+  const walk = new Walk(exclude, signal, doing);
   if (paths.length > MAX_PATHS)
     throw new ShoalError('usage', `cannot share ${paths.length} paths at once: share a folder that holds them`);
   const tops: Top[] = [];
-  for (const path of paths) tops.push(await lookAt(path, signal));
+  for (const path of paths) tops.push(await lookAt(path, doing, signal));
   const [first, ...others] = distinct(tops);
   if (first === undefined) throw new Error('nothing is asked for');
   return others.length === 0 ? await walk.one(first) : await walk.together([first, ...others]);
@@ -91,17 +98,17 @@ interface Top {
   readonly stat: BigIntStats;
 }
 
-async function lookAt(asked: string, signal: AbortSignal | undefined): Promise<Top> {
+async function lookAt(asked: string, doing: 'share' | 'check', signal: AbortSignal | undefined): Promise<Top> {
   const shown = showName(asked);
   const name = basename(resolve(asked));
-  if (name === '')
+  if (name === '' && doing === 'share')
     throw new ShoalError('not-shareable', `cannot share "${shown}": it has no name; choose a folder in it`);
   try {
     const path = await realpath(asked);
     const found = await stat(path, { bigint: true });
     signal?.throwIfAborted();
     if (!found.isFile() && !found.isDirectory())
-      throw new ShoalError('not-shareable', `cannot share "${shown}": it is ${special(found)}`);
+      throw new ShoalError('not-shareable', `cannot ${doing} "${shown}": it is ${special(found)}`);
     return { shown, name, path, stat: found };
   } catch (error) {
     signal?.throwIfAborted();
@@ -150,6 +157,8 @@ interface Folder {
 
 class Walk {
   readonly #signal: AbortSignal | undefined;
+  /** What is only checked may have any name of its own. */
+  readonly #isShared: boolean;
   readonly #globs: readonly { readonly glob: string; readonly matches: (path: string) => boolean }[];
   readonly #matched = new Set<string>();
   #excluded = 0;
@@ -160,7 +169,8 @@ class Walk {
   readonly #listed: Folder[] = [];
   #full = false;
 
-  constructor(exclude: readonly string[], signal: AbortSignal | undefined) {
+  constructor(exclude: readonly string[], signal: AbortSignal | undefined, doing: 'share' | 'check') {
+    this.#isShared = doing === 'share';
     this.#globs = exclude.map(glob => ({ glob, matches: matcherOf(glob) }));
     this.#signal = signal;
   }
@@ -191,7 +201,7 @@ class Walk {
     if (this.#isExcluded(name)) return false;
     const refused = pathProblem(name);
     if (refused !== undefined) {
-      this.#problem(name, `its name ${refused}`);
+      this.#problem(name, { why: `its name ${refused}` });
       return false;
     }
     if (found.isFile()) return await this.#addFile(name, top);
@@ -245,7 +255,7 @@ class Walk {
       return;
     }
     if (HOME_FILES.every(name => found.some(entry => entry.name.equals(name)))) {
-      this.#problem(folder.prefix.slice(0, -1), 'it is a home of shoal, with the keys of all its shares');
+      this.#problem(folder.prefix.slice(0, -1), { why: 'it is a home of shoal, with the keys of all its shares' });
       return;
     }
     this.#listed.push(folder);
@@ -262,18 +272,18 @@ class Walk {
       return;
     }
     if (!isUtf8(found.name)) {
-      this.#problem(folder.prefix, 'its name is not UTF-8', found.name);
+      this.#problem(folder.prefix, { why: 'its name is not UTF-8' }, found.name);
       return;
     }
-    const why = await this.#accept(folder, path, found).catch(whyNot);
-    if (why !== undefined) this.#problem(path, why);
+    const reason = await this.#accept(folder, path, found).catch(whyNot);
+    if (reason !== undefined) this.#problem(path, reason);
   }
 
   /** Takes a file for an entry, or a folder to be read; or returns why not. */
-  async #accept(folder: Folder, path: string, found: Dirent<Buffer>): Promise<string | undefined> {
-    if (!found.isFile() && !found.isDirectory()) return `it is ${special(found)}`;
+  async #accept(folder: Folder, path: string, found: Dirent<Buffer>): Promise<Reason | undefined> {
+    if (!found.isFile() && !found.isDirectory()) return { why: `it is ${special(found)}` };
     const refused = pathProblem(path);
-    if (refused !== undefined) return `its path ${refused}`;
+    if (refused !== undefined) return { why: `its path ${refused}` };
     const absolute = folder.absolute + found.name.toString('utf8');
     const [seen, closed] = await Promise.all([
       lstat(absolute, { bigint: true }),
@@ -281,7 +291,7 @@ class Walk {
     ]);
     if (closed !== undefined) return closed;
     if (seen.isDirectory()) {
-      if (isItsOwnParent(folder, seen)) return 'it is a folder that contains it';
+      if (isItsOwnParent(folder, seen)) return { why: 'it is a folder that contains it' };
       this.#waiting.push({
         prefix: `${path}/`,
         absolute: `${absolute}/`,
@@ -291,7 +301,7 @@ class Walk {
       });
       return undefined;
     }
-    if (!seen.isFile()) return `it is ${special(seen)}`;
+    if (!seen.isFile()) return { why: `it is ${special(seen)}` };
     folder.filled = true;
     this.#add(entryOf(path, seen));
     return undefined;
@@ -302,8 +312,8 @@ class Walk {
     else this.#entries.push(entry);
   }
 
-  #problem(path: string, why: string, name?: Uint8Array): void {
-    this.#problems.push({ path: showName(path) + (name === undefined ? '' : showName(name)) || '.', why });
+  #problem(path: string, reason: Reason, name?: Uint8Array): void {
+    this.#problems.push({ path: showName(path) + (name === undefined ? '' : showName(name)) || '.', ...reason });
   }
 }
 
@@ -338,7 +348,7 @@ function floorSeconds(nanoseconds: bigint): number {
 }
 
 /** Why a file can't be read, or undefined. */
-async function unreadable(path: string): Promise<string | undefined> {
+async function unreadable(path: string): Promise<Reason | undefined> {
   try {
     await access(path, constants.R_OK);
     return undefined;
@@ -347,18 +357,18 @@ async function unreadable(path: string): Promise<string | undefined> {
   }
 }
 
-function whyNot(error: unknown): string {
+function whyNot(error: unknown): Reason {
   switch ((error as NodeJS.ErrnoException).code) {
     case 'ENOENT':
     case 'ENOTDIR':
-      return 'vanished while reading';
+      return { why: 'vanished while reading' };
     case 'EACCES':
     case 'EPERM':
-      return 'it may not be read: permission denied';
+      return { why: 'it may not be read: permission denied', isUnreadable: true };
     case 'ENAMETOOLONG':
-      return 'its path is too long';
+      return { why: 'its path is too long', isUnreadable: true };
     default:
-      return `it can not be read: ${showName((error as Error).message)}`;
+      return { why: `it can not be read: ${showName((error as Error).message)}`, isUnreadable: true };
   }
 }
 

@@ -48,13 +48,18 @@ export class Discovery {
   }
 
   /** See ports.ts. When one way fails, the others go on. */
-  async *find(id: BlockId, hints: readonly Hint[], signal: AbortSignal): AsyncGenerator<Candidate, void> {
+  async *find(
+    id: BlockId,
+    hints: readonly Hint[],
+    signal: AbortSignal,
+    onAsked?: (nodes: number) => void,
+  ): AsyncGenerator<Candidate, void> {
     const ended = new AbortController();
     const until = AbortSignal.any([signal, this.#stopped.signal, ended.signal]);
     const found = new Found(until);
     this.#fromHints(hints, found);
     this.#run(until, () => this.#fromLan(found, until));
-    this.#run(until, () => this.#fromDht(id, found, until));
+    this.#run(until, () => this.#fromDht(id, found, onAsked, until));
     try {
       yield* found.candidates();
     } finally {
@@ -97,23 +102,41 @@ export class Discovery {
     }, signal);
   }
 
-  async #fromDht(id: BlockId, found: Found, signal: AbortSignal): Promise<void> {
+  async #fromDht(
+    id: BlockId,
+    found: Found,
+    onAsked: ((nodes: number) => void) | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { dht, clock } = this.#around;
     if (dht === undefined) return;
+    const asked = new Set<string>();
+    const onAnswer = (node: string): void => {
+      if (asked.size < MAX_CANDIDATES) asked.add(node);
+      onAsked?.(asked.size);
+    };
     // At first often: this node may know nobody yet, and who shares may have begun a moment ago.
     for (let retryMs = MIN_RETRY_MS; ; retryMs = Math.min(2 * retryMs, LOOKUP_INTERVAL_MS)) {
       const today = dayOf(clock.now() / 1000);
-      await Promise.all([today, today + 1, today - 1].map(day => this.#lookUp(dht, id, day, found, signal)));
+      await Promise.all([today, today + 1, today - 1].map(day => this.#lookUp(dht, id, day, found, onAnswer, signal)));
       await clock.sleep(retryMs, signal);
     }
   }
 
   /** One look-up under one key. A failure is an empty answer: it is asked again. */
-  async #lookUp(dht: Dht, id: BlockId, day: number, found: Found, signal: AbortSignal): Promise<void> {
+  async #lookUp(
+    dht: Dht,
+    id: BlockId,
+    day: number,
+    found: Found,
+    onAnswer: (node: string) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
     const limited = AbortSignal.any([signal, AbortSignal.timeout(DHT_QUERY_TIMEOUT_MS)]);
     try {
       for await (const event of dht.findProviders(rendezvous(id, day), { signal: limited })) {
         if (event.name === 'PROVIDER') event.providers.forEach(provider => this.#provides(provider, found));
+        if (event.name === 'PEER_RESPONSE') onAnswer(event.from.toString());
       }
     } catch (error) {
       if (!signal.aborted) this.#around.log('debug', 'a DHT look-up failed', { reason: (error as Error).message });

@@ -219,8 +219,8 @@ class Libp2pNetwork implements Network {
     const { dht } = this.#libp2p.services;
     return {
       connections: this.#libp2p.getConnections().length,
-      dhtPeers: dht === undefined ? 0 : routingTableSize(dht),
-      lanPeers: this.#lan?.size ?? 0,
+      dhtPeers: dht === undefined ? undefined : routingTableSize(dht),
+      lanPeers: this.#lan?.size,
     };
   }
 
@@ -277,8 +277,13 @@ class Libp2pNetwork implements Network {
     });
   }
 
-  find(id: BlockId, hints: readonly Hint[], signal: AbortSignal): AsyncIterable<Candidate> {
-    return this.#discovery.find(id, hints, signal);
+  find(
+    id: BlockId,
+    hints: readonly Hint[],
+    signal: AbortSignal,
+    onAsked?: (nodes: number) => void,
+  ): AsyncIterable<Candidate> {
+    return this.#discovery.find(id, hints, signal, onAsked);
   }
 
   announce(id: BlockId): void {

@@ -291,7 +291,9 @@ describe('shoal fetch', () => {
     const { exitCode, stdout, stderr, asked } = await runWith(['fetch', LINK, '-o', '-'], () => fetched);
     expect([exitCode, stdout.text]).to.deep.equal([0, 'the content\u001b']);
     expect(stderr.text).to.contain('done: ');
-    expect(asked).to.deep.equal([{ action: 'fetchTo', parameters: { link: LINK, timeoutMs: 300_000 } }]);
+    expect(asked).to.deep.equal([
+      { action: 'fetchTo', parameters: { link: LINK, explain: false, timeoutMs: 300_000 } },
+    ]);
     for (const other of [['--json'], ['--keep'], ['--force'], ['--only', 'x']]) {
       const refused = await runWith(['fetch', LINK, '-o', '-', ...other], () => fetched);
       expect(refused.exitCode, other[0]).to.equal(2);

@@ -109,6 +109,23 @@ describe('a disk', function () {
     await command.interrupt();
   });
 
+  it('that is full ends a seed, and the same command completes once there is room', async () => {
+    const box = sandbox();
+    const tree = await makePlainTree(box.path('from'), 20 * MIB, 'full');
+    const { link, id } = await box.share('ann', tree);
+    const small = await mount(box.path('homes', 'carrier'), 'size=12m,mode=700');
+    const full = await box.run('carrier', ['seed', link, '--json']);
+    expectFailed(full, 1, 'disk-full');
+    expect(full.last('error').message).to.match(/no space is left on the disk; free some and run the same command/);
+    await mount(small, 'size=64m');
+    const seeding = box.start('carrier', ['seed', link, '--json']);
+    expect((await seeding.event('seeding')).id).to.equal(id);
+    expect((await seeding.event('resumed')).bytes).to.be.greaterThan(MIB);
+    await seeding.interrupt();
+    expectDone(await box.run('carrier', ['forget', id, '--json']));
+    expect(await readdir(`${small}/blocks`)).to.deep.equal([]);
+  });
+
   it('that has no room for a home at all is named', async () => {
     const box = sandbox();
     const small = await mount(box.path('homes', 'ann'), 'size=4k,mode=700');

@@ -52,6 +52,14 @@ export interface Told {
   readonly pid?: number;
   readonly log?: string;
   readonly daemon?: { readonly pid: number };
+  readonly standing?: string;
+  readonly exact?: boolean;
+  readonly chunks?: number;
+  readonly chunksKept?: number;
+  readonly next?: string;
+  readonly failed?: string;
+  readonly stages?: readonly { readonly stage: string; readonly state: string; readonly outcome: string }[];
+  readonly differences?: readonly { readonly path: string; readonly what: string }[];
   readonly entries?: readonly { readonly path: string; readonly size: number }[];
 }
 
@@ -313,12 +321,13 @@ export function useSandbox(): () => Sandbox {
 
 const KEY = /shoal:b[a-z2-7]+\.([A-Za-z0-9_-]{43})/g;
 
-/** Links are for stdout of `share` only; nothing else ever shows one, and stderr never shows a key. */
+/** Links are for stdout of `share` and `show --link` only; nothing else ever shows one, and stderr never shows a key. */
 function expectNoLeaks(commands: readonly Command[]): void {
   const links = commands.flatMap(({ stdout, args }) => [...`${stdout} ${args.join(' ')}`.matchAll(KEY)]);
   const keys = new Set(links.map(([, key = '']) => key));
   for (const command of commands) {
-    const silent = command.args[0] === 'share' ? command.stderr : command.stderr + command.stdout;
+    const isAskedFor = command.args[0] === 'share' || (command.args[0] === 'show' && command.args.includes('--link'));
+    const silent = isAskedFor ? command.stderr : command.stderr + command.stdout;
     for (const key of keys) expect(silent.includes(key), `a key is shown by ${command.args[0] ?? ''}`).to.equal(false);
   }
 }

@@ -12,7 +12,7 @@ const session = { home, network, log: () => undefined, onNotice: () => undefined
 
 for await (const line of createInterface({ input: process.stdin })) {
   const asked = JSON.parse(line) as { link: string; output: string };
-  const request = { ...asked, only: [], force: false, keep: false, timeoutMs: 15_000 };
+  const request = { ...asked, only: [], force: false, keep: false, explain: false, timeoutMs: 15_000 };
   const ending = await perform(session, 'fetch', request, () => undefined, new AbortController().signal).then(
     () => ({ exitCode: 0, code: '', message: '' }),
     (error: unknown) => {

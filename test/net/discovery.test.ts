@@ -40,6 +40,9 @@ class FakeDht implements Dht {
     this.#note(this.asked, key);
     if (this.fails) throw new Error('the DHT fails');
     const from = peerIdFromString(PEER);
+    const message = { messageName: MessageType.GET_PROVIDERS, messageType: MessageType.GET_PROVIDERS };
+    const answer = { ...message, from, closer: [], providers: [], path: PATH };
+    yield { name: 'PEER_RESPONSE', type: EventTypes.PEER_RESPONSE, ...answer };
     yield { name: 'PROVIDER', type: EventTypes.PROVIDER, from, providers: this.providers, path: PATH };
   }
 
@@ -219,6 +222,16 @@ describe('Discovery', () => {
     it('gives a provider with its addresses, each ending in its peer id', async () => {
       dht.providers = [info(SELF, '/ip4/1.2.3.4/tcp/9'), info(PEER, '/ip4/1.2.3.4/tcp/1')];
       expect(await first()).to.deep.equal({ peer: PEER, addresses: [`/ip4/1.2.3.4/tcp/1/p2p/${PEER}`], via: 'dht' });
+    });
+
+    it('tells how many nodes have answered, each of them counted once', async () => {
+      dht.providers = [info(PEER, '/ip4/1.2.3.4/tcp/1')];
+      const asked: number[] = [];
+      const ended = new AbortController();
+      const candidates = discovery.find(ID, [], ended.signal, nodes => asked.push(nodes));
+      while (asked.length < 3) await candidates.next();
+      ended.abort();
+      expect(asked.slice(0, 3), 'one node, under three keys').to.deep.equal([1, 1, 1]);
     });
 
     it('gives no address of our own network that a stranger told', async () => {

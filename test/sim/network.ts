@@ -119,7 +119,7 @@ class Node implements SimNode {
 
   status(): NetworkStatus {
     const others = this.#world.nodes.size - 1;
-    return { connections: this.open.size, dhtPeers: others, lanPeers: this.#world.isLan() ? others : 0 };
+    return { connections: this.open.size, dhtPeers: others, lanPeers: this.#world.isLan() ? others : undefined };
   }
 
   peers(): ConnectedPeer[] {
@@ -159,7 +159,13 @@ class Node implements SimNode {
     this.#handlers.set(protocol, handler);
   }
 
-  async *find(id: BlockId, hints: readonly Hint[], signal: AbortSignal): AsyncGenerator<Candidate, void> {
+  async *find(
+    id: BlockId,
+    hints: readonly Hint[],
+    signal: AbortSignal,
+    onAsked?: (nodes: number) => void,
+  ): AsyncGenerator<Candidate, void> {
+    onAsked?.(this.#world.nodes.size - 1);
     const search = new Search(id, this.self, signal);
     for (const hint of hints) {
       if (hint.kind === 'multiaddr') search.add({ peer: hint.peer, addresses: [hint.text], via: 'hint' });

@@ -5,6 +5,7 @@ import { ShoalError } from '../../src/errors.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from '../../src/fetch.ts';
 import { openSink } from '../../src/files/sink.ts';
 import { decode } from '../../src/format/canonical.ts';
+import type { Hint } from '../../src/format/hint.ts';
 import { dayOf, rendezvous, type BlockId } from '../../src/format/ids.ts';
 import { CREDIT_BYTES } from '../../src/limits.ts';
 import type {
@@ -20,6 +21,7 @@ import type {
 } from '../../src/ports.ts';
 import { CHUNKS_PROTOCOL, encodeMessage, type AskerMessage, type ServerMessage } from '../../src/protocol/messages.ts';
 import { proofOf } from '../../src/protocol/proof.ts';
+import type { Step } from '../../src/search.ts';
 import { Server, type Served } from '../../src/serve.ts';
 import { memoryStore } from '../../src/store/memory.ts';
 import type { TestShare } from '../contract/chunk-source.ts';
@@ -107,23 +109,30 @@ export interface FetchOptions extends Partial<Omit<FetchRequest, 'link'>> {
   readonly store?: ChunkStore;
   readonly crypto?: Crypto;
   readonly local?: ChunkSource;
+  readonly onStep?: (step: Step) => void;
+  readonly onEvent?: (event: FetchEvent) => void;
+  readonly hints?: readonly Hint[];
 }
 
 export function startFetch(world: World, share: Pick<TestShare, 'id' | 'key'>, options: FetchOptions = {}): Fetching {
-  const { disk = new Forgetful(), store = memoryStore(), crypto = world.crypto, local, ...request } = options;
+  const { disk = new Forgetful(), store = memoryStore(), crypto = world.crypto, local, onStep, ...others } = options;
+  const { onEvent, hints = [], ...request } = others;
   const parent = disk.root();
   const node = options.node ?? world.network.node('fetcher');
   const stop = new AbortController();
   const events: FetchEvent[] = [];
   const outcome = fetch(
-    { network: node, crypto, clock: world.clock, ...(local === undefined ? {} : { local }) },
+    { network: node, crypto, clock: world.clock, ...(local === undefined ? {} : { local }), onStep },
     {
-      link: { id: share.id, key: share.key, hints: [] },
+      link: { id: share.id, key: share.key, hints },
       destination: memoryDestination(parent, store),
       force: false,
       ...request,
     },
-    event => events.push(event),
+    event => {
+      events.push(event);
+      onEvent?.(event);
+    },
     stop.signal,
   ).finally(() => parent.close());
   outcome.catch(() => undefined);

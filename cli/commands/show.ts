@@ -1,0 +1,59 @@
+/** `shoal show`: one share of this home in full. */
+import type { Results } from '../../src/daemon/actions.ts';
+import { fieldLines } from '../columns.ts';
+import type { Context } from '../context.ts';
+import { formatBytes, formatDate } from '../units.ts';
+import { NAMELESS } from './shares.ts';
+
+/** @throws ShoalError `unknown-share`; `key-missing` where its link is asked for and has no key */
+export async function show(
+  { terminal, performer, signal }: Context,
+  id: string,
+  options: { readonly link: boolean },
+): Promise<void> {
+  const shown = await performer.run('show', { id, withLink: options.link }, () => undefined, signal);
+  if (terminal.isJson) {
+    terminal.json(shown);
+    return;
+  }
+  if (shown.link === undefined) {
+    terminal.result(...fieldLines(fieldsOf(shown)));
+    return;
+  }
+  terminal.result(shown.link);
+  if (terminal.isInteractive) terminal.say('who has this link can read the share');
+}
+
+const HOW: Readonly<Record<Results['show']['source'], string>> = {
+  original: 'the files that were shared',
+  spooled: 'what came from stdin, kept in the home',
+  copy: 'an encrypted copy',
+  fetched: 'the files that were fetched',
+  imported: 'encrypted blocks from elsewhere',
+};
+
+function fieldsOf(share: Results['show']): [string, string | undefined][] {
+  const { id, name, kind, sizeBytes, files, note, source, path, state, detail, createdAt, hints } = share;
+  const { chunks, chunksKept, diskBytes, padded, peersServed, bytesUp, hasKey } = share;
+  return [
+    ['id', id],
+    ['name', name || NAMELESS],
+    ['kind', hasKey ? kind : undefined],
+    ['size', `${formatBytes(sizeBytes)} (${sizeBytes} bytes)`],
+    ['files', hasKey ? String(files) : undefined],
+    ['note', note],
+    ['source', HOW[source]],
+    ['path', path],
+    ['state', detail === undefined ? state : `${state}: ${detail}`],
+    ['created', formatDate(createdAt)],
+    ['padded', padded === undefined ? undefined : padded ? 'yes, its exact size is hidden' : 'no'],
+    ['hints', hints.length === 0 ? 'none' : hints.join(', ')],
+    [
+      'chunks',
+      chunks === undefined ? 'unknown, as blocks are damaged' : `${chunks}, ${chunksKept ?? 0} of them kept here`,
+    ],
+    ['on disk', diskBytes === undefined ? undefined : formatBytes(diskBytes)],
+    ['peers served', String(peersServed)],
+    ['bytes up', formatBytes(bytesUp)],
+  ];
+}
