@@ -26,14 +26,14 @@ import { formatLink, type Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { openHome, type Home } from './home.ts';
 import { beginKeeping, checkKept, discard } from './kept.ts';
-import { MAX_LINK_HINTS, READ_BYTES, SHARE_PATIENCE_MS, TRAFFIC_FLUSH_MS } from './limits.ts';
+import { MAX_LINK_HINTS, READ_BYTES, SHARE_PATIENCE_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
 import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile, ShareRecord } from './ports.ts';
 import type { Step } from './search.ts';
 import { seed } from './seed.ts';
-import { Server, type Served } from './serve.ts';
+import { Service } from './service.ts';
 import { contentsOf, type Contents } from './show.ts';
 import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
@@ -83,31 +83,16 @@ export class ShoalNode {
   readonly home: Home | undefined;
   readonly network: Network | undefined;
   readonly #clock: Clock = systemClock;
-  readonly #server: Server | undefined;
-  /** How many commands ask for each share to be served. */
-  readonly #wanted = new Map<BlockId, number>();
-  readonly #listeners = new Set<(served: Served) => void>();
-  readonly #changeListeners = new Set<(id: BlockId, why: string) => void>();
-  readonly #endListeners = new Set<(id: BlockId) => void>();
-  /** While there is a daemon: the shares that it serves, and what ends that. */
-  #always: Map<BlockId, () => void> | undefined;
-  /** Peers that are being served. */
-  readonly #visitors = new Map<string, { channels: number; bytes: number }>();
-  readonly #traffic = new Map<BlockId, { bytes: number; peers: number }>();
+  /** What it serves. */
+  readonly service: Service;
   /** Of each share, one at a time writes or removes blocks. */
   readonly #turns = new Turns<BlockId>();
-  #flusher: NodeJS.Timeout | undefined;
 
-  private constructor(
-    crypto: Crypto,
-    home: Home | undefined,
-    network: Network | undefined,
-    server: Server | undefined,
-  ) {
+  private constructor(crypto: Crypto, home: Home | undefined, network: Network | undefined, service: Service) {
     this.crypto = crypto;
     this.home = home;
     this.network = network;
-    this.#server = server;
+    this.service = service;
   }
 
   /** @throws ShoalError `home`, `newer-home`, `io`, `usage` */
@@ -122,15 +107,8 @@ export class ShoalNode {
           : await openHome(options.home, { crypto, clock: systemClock, random: randomBytes });
       if (options.holds) await home?.sweep();
       network = options.network === undefined ? undefined : await startNetwork(options, options.network, home);
-      let tell: (served: Served) => void = () => undefined;
-      const server =
-        options.holds && home !== undefined && network !== undefined
-          ? await startServer(network, home, options.log, served => tell(served))
-          : undefined;
-      const node = new ShoalNode(crypto, home, network, server);
-      tell = served => node.#onServed(served);
-      node.#begin();
-      return node;
+      const service = await Service.start(home, options.holds ? network : undefined, options.log);
+      return new ShoalNode(crypto, home, network, service);
     } catch (error) {
       await network?.stop();
       await home?.close();
@@ -140,7 +118,7 @@ export class ShoalNode {
   }
 
   /**
-   * Encrypts and notes a share; `serve` makes it available, and `serveAs` says for how long.
+   * Encrypts and notes a share; the service makes it available, and knows for how long.
    * @param request `spooled`: its one path is what this home took in from stdin, and goes with the share
    */
   async share(
@@ -190,67 +168,6 @@ export class ShoalNode {
     const hints = texts.flatMap(text => (text === 'self' ? own : [text])).map(parseHint);
     const unique = hints.filter((hint, n) => hints.findIndex(other => other.text === hint.text) === n);
     return unique.slice(0, MAX_LINK_HINTS);
-  }
-
-  /** Serves a share until the returned function was called as often as this one. */
-  serve(id: BlockId): () => void {
-    const server = this.#server;
-    if (server === undefined) throw new Error('only the holder of a home serves');
-    this.#wanted.set(id, (this.#wanted.get(id) ?? 0) + 1);
-    server.add(id);
-    return () => {
-      const left = (this.#wanted.get(id) ?? 1) - 1;
-      if (left > 0) return void this.#wanted.set(id, left);
-      this.#wanted.delete(id);
-      server.remove(id);
-    };
-  }
-
-  /** Says whether a share is served whenever there is a daemon, and how often it is to be delivered. */
-  serveAs(id: BlockId, how: Pick<ShareRecord, 'serveAlways' | 'downloadsLeft'>): void {
-    const { catalog } = this.#needHome();
-    catalog.serveAs(id, how);
-    const record = catalog.get(id);
-    if (record !== undefined) this.#followDaemon(record);
-  }
-
-  /**
-   * Serves what is to be served whenever there is a daemon, also what becomes such meanwhile, until the returned function is
-   * called.
-   */
-  serveAlways(): () => void {
-    this.#always ??= new Map();
-    for (const record of this.#needHome().catalog.list()) this.#followDaemon(record);
-    return () => {
-      for (const stop of this.#always?.values() ?? []) stop();
-      this.#always = undefined;
-    };
-  }
-
-  #followDaemon({ id, serveAlways, state, downloadsLeft }: ShareRecord): void {
-    const always = this.#always;
-    if (always === undefined) return;
-    const isWanted = serveAlways && state === 'ready' && downloadsLeft !== 0;
-    if (isWanted && !always.has(id)) always.set(id, this.serve(id));
-    if (isWanted) return;
-    always.get(id)?.();
-    always.delete(id);
-  }
-
-  /** Whether it holds its home, and so serves. */
-  get serves(): boolean {
-    return this.#server !== undefined;
-  }
-
-  /** How many shares are served now. */
-  get served(): number {
-    return this.#wanted.size;
-  }
-
-  /** What a peer that is being served gets of this home, and has been sent since it came. */
-  trafficWith(peer: string): { readonly shares: number; readonly bytesUp: number } {
-    const visitor = this.#visitors.get(peer);
-    return { shares: visitor?.channels ?? 0, bytesUp: visitor?.bytes ?? 0 };
   }
 
   /** Gets a share to a folder or file. */
@@ -399,20 +316,13 @@ export class ShoalNode {
   async forget(id: BlockId, signal: AbortSignal): Promise<void> {
     const home = this.#needHome();
     await this.#alone(id, 'forget', signal, async () => {
-      this.#endServing(id);
+      this.service.end(id);
       home.catalog.remove(id);
       home.forgetSources();
       await home.store.drop(id);
       home.catalog.clear(id);
     });
-    for (const listener of this.#endListeners) listener(id);
-  }
-
-  /** Whoever wanted it served. */
-  #endServing(id: BlockId): void {
-    this.#wanted.delete(id);
-    this.#always?.delete(id);
-    this.#server?.remove(id);
+    this.service.tellEnded(id);
   }
 
   async export(
@@ -459,7 +369,7 @@ export class ShoalNode {
     const isInStore = source === 'copy' || source === 'imported' || root === undefined;
     const detail = isInStore ? undefined : await whyMissing(root);
     if (detail !== undefined) return { state: 'missing', detail };
-    return { state: this.#server?.has(id) === true ? 'serving' : 'idle' };
+    return { state: this.service.has(id) ? 'serving' : 'idle' };
   }
 
   /** Whether the home itself keeps the original of a share, as it came from stdin. */
@@ -467,76 +377,11 @@ export class ShoalNode {
     return typeof root === 'string' && isSpooled(this.#needHome().spoolFolder, root);
   }
 
-  onServed(listener: (served: Served) => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
-  }
-
-  onChanged(listener: (id: BlockId, why: string) => void): () => void {
-    this.#changeListeners.add(listener);
-    return () => void this.#changeListeners.delete(listener);
-  }
-
-  /** Told when a share is not served any more, whoever wanted it: forgotten, or delivered as often as was wanted. */
-  onEnded(listener: (id: BlockId) => void): () => void {
-    this.#endListeners.add(listener);
-    return () => void this.#endListeners.delete(listener);
-  }
-
   async stop(): Promise<void> {
-    clearInterval(this.#flusher);
     await this.network?.stop();
-    this.#flushTraffic();
+    this.service.stop();
     await this.home?.close();
     await this.crypto.close();
-  }
-
-  #begin(): void {
-    if (this.home !== undefined) {
-      this.home.onChanged = (id, why) => {
-        this.#server?.withhold(id);
-        for (const listener of this.#changeListeners) listener(id, why);
-      };
-      // Who asks for a share that has changed is told so, whatever it is that this home serves at the moment.
-      for (const { id, state } of this.home.catalog.list()) if (state === 'changed') this.#server?.refuse(id);
-    }
-    this.#flusher = setInterval(() => this.#flushTraffic(), TRAFFIC_FLUSH_MS);
-    this.#flusher.unref();
-  }
-
-  #onServed(served: Served): void {
-    const traffic = this.#traffic.get(served.id) ?? { bytes: 0, peers: 0 };
-    traffic.bytes += served.bytes;
-    if (served.event === 'complete') traffic.peers++;
-    this.#traffic.set(served.id, traffic);
-    this.#noteVisitor(served);
-    for (const listener of this.#listeners) listener(served);
-    if (served.event === 'complete') this.#countDelivery(served.id);
-  }
-
-  #noteVisitor({ peer, event, bytes }: Served): void {
-    const visitor = this.#visitors.get(peer) ?? { channels: 0, bytes: 0 };
-    visitor.channels += event === 'joined' ? 1 : event === 'left' ? -1 : 0;
-    visitor.bytes += bytes;
-    if (visitor.channels > 0) this.#visitors.set(peer, visitor);
-    else this.#visitors.delete(peer);
-  }
-
-  #countDelivery(id: BlockId): void {
-    const { catalog } = this.#needHome();
-    const record = catalog.get(id);
-    if (record?.downloadsLeft === undefined || record.downloadsLeft === 0) return;
-    const downloadsLeft = record.downloadsLeft - 1;
-    catalog.serveAs(id, { serveAlways: record.serveAlways, downloadsLeft });
-    if (downloadsLeft > 0) return;
-    this.#endServing(id);
-    for (const listener of this.#endListeners) listener(id);
-  }
-
-  #flushTraffic(): void {
-    for (const [id, { bytes, peers }] of this.#traffic)
-      if (bytes + peers > 0) this.home?.catalog.addTraffic(id, bytes, peers);
-    this.#traffic.clear();
   }
 
   /** Makes a fetched output a share of this home, made again from the output itself when somebody asks. */
@@ -659,23 +504,6 @@ async function startOnSamePort(
 
 function portOf(addresses: readonly string[]): string | undefined {
   return addresses.map(address => /\/tcp\/(\d+)\//.exec(address)?.[1]).find(port => port !== undefined);
-}
-
-async function startServer(
-  network: Network,
-  home: Home,
-  log: Log,
-  onServed: (served: Served) => void,
-): Promise<Server> {
-  return await Server.start({
-    network,
-    source: home.source,
-    refusals: { for: id => home.refusalOf(id) },
-    deliveriesLeft: id => home.catalog.get(id)?.downloadsLeft,
-    clock: systemClock,
-    log,
-    onServed,
-  });
 }
 
 async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promise<void> {

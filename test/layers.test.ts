@@ -55,7 +55,7 @@ const LAYERS: readonly Layer[] = [
   // The home composes stores, the node verbs and all adapters; index.ts says what of all this is public.
   {
     name: 'node',
-    files: /^src\/(node|home)\.ts$/,
+    files: /^src\/(node|home|service)\.ts$/,
     imports: [...PURE, ...ADAPTERS, 'memory', 'system', 'verbs'],
     builtins: 'all',
   },

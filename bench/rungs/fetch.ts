@@ -60,12 +60,12 @@ async function serve(node: ShoalNode, id: Link['id'], role: string, seeds: numbe
   const begun = Promise.withResolvers<undefined>();
   const ended = Promise.withResolvers<undefined>();
   let complete = 0;
-  node.onServed(({ event }) => {
+  node.service.onServed(({ event }) => {
     if (event === 'complete') complete++;
     if (event === 'joined' && complete >= seeds) begun.resolve(undefined);
     if (complete >= seeds + fetchers) ended.resolve(undefined);
   });
-  node.serve(id);
+  node.service.serve(id);
   console.log(node.linkOf(id, node.hintsOf(['self'])));
   await begun.promise;
   await measureSelf(`fetch/${role}`, size * fetchers, async () => {

@@ -68,11 +68,14 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   async share({ node, daemon }, { hints, always = daemon !== undefined, downloads, ...options }, emit, signal) {
     const chosen = node.hintsOf(hints);
     const shared = await node.share({ ...options, serveAlways: always, hints: chosen }, emit, signal);
-    const stop = node.serve(shared.id);
+    const stop = node.service.serve(shared.id);
     try {
       // What the daemon serves already goes on being served by it.
       const serveAlways = always || node.home?.catalog.get(shared.id)?.serveAlways === true;
-      node.serveAs(shared.id, { serveAlways, ...(downloads === undefined ? {} : { downloadsLeft: downloads }) });
+      node.service.serveAs(shared.id, {
+        serveAlways,
+        ...(downloads === undefined ? {} : { downloadsLeft: downloads }),
+      });
       const share = await viewOf(node, shared.id);
       emit({
         event: 'shared',
@@ -90,7 +93,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async serve({ node }, { id: text }, emit, signal) {
     const { id } = findShare(node, text);
-    const stop = node.serve(id);
+    const stop = node.service.serve(id);
     try {
       return await serving(node, await viewOf(node, id), emit, signal);
     } finally {
@@ -103,9 +106,9 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     const work: Fetching = (tell, onStep) => transfers.follow(wanted, tell, signal, onStep);
     const fetched = fetchedView(await (explain ? explained(node, link, emit, work) : work(emit)));
     if (!keep) return fetched;
-    const stop = node.serve(link.id);
+    const stop = node.service.serve(link.id);
     try {
-      if (daemon !== undefined) node.serveAs(link.id, { serveAlways: true });
+      if (daemon !== undefined) node.service.serveAs(link.id, { serveAlways: true });
       const share = await viewOf(node, link.id);
       emit({ event: 'keeping', fetched, share });
       if (daemon === undefined) await serving(node, share, emit, signal);
@@ -136,14 +139,14 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   async seed({ node, daemon }, { link: text, timeoutMs }, emit, signal) {
     const link = parseLink(text);
     let stop: (() => void) | undefined;
-    const off = node.onServed(served => {
+    const off = node.service.onServed(served => {
       if (served.id === link.id) emit(servedEvent(served));
     });
     try {
-      const onKnown = (): void => void (stop ??= node.serve(link.id));
+      const onKnown = (): void => void (stop ??= node.service.serve(link.id));
       const sources = await node.seed(link, timeoutMs, emit, onKnown, signal);
       off();
-      if (daemon !== undefined) node.serveAs(link.id, { serveAlways: true });
+      if (daemon !== undefined) node.service.serveAs(link.id, { serveAlways: true });
       const share = await viewOf(node, link.id);
       emit({ event: 'seeding', share, sources });
       return daemon === undefined ? await serving(node, share, emit, signal) : share;
@@ -210,18 +213,18 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       peer: node.network?.self ?? '',
       addresses: node.network?.addresses() ?? [],
       network,
-      holds: node.serves,
+      holds: node.service.isOn,
       ...(daemon === undefined ? {} : { daemon: { pid: daemon.pid } }),
       since,
       ...meeting,
-      shares: { total: node.home?.catalog.count() ?? 0, serving: node.served },
+      shares: { total: node.home?.catalog.count() ?? 0, serving: node.service.count },
       transfers: { total: all.length, running: all.filter(({ state }) => state === 'running').length },
     });
   },
 
   peers({ node }) {
     const peers = node.network?.peers() ?? [];
-    return Promise.resolve({ peers: peers.map(one => ({ ...one, ...node.trafficWith(one.peer) })) });
+    return Promise.resolve({ peers: peers.map(one => ({ ...one, ...node.service.trafficWith(one.peer) })) });
   },
 
   async transfer({ transfers }, parameters) {
@@ -261,9 +264,9 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     const stop = new AbortController();
     on.daemon = { pid, stop };
     const { node, transfers } = on;
-    const ends = [watch(on, emit), node.serveAlways(), transfers.carryOut()];
+    const ends = [watch(on, emit), node.service.serveAlways(), transfers.carryOut()];
     try {
-      emit({ event: 'ready', addresses: node.network?.addresses() ?? [], shares: node.served });
+      emit({ event: 'ready', addresses: node.network?.addresses() ?? [], shares: node.service.count });
       await aborted(AbortSignal.any([signal, stop.signal]));
       signal.throwIfAborted();
       return {};
@@ -284,9 +287,9 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 /** Tells all that happens, until the returned function is called. */
 function watch({ node, transfers }: Holder, emit: Emit): () => void {
   const offs = [
-    node.onServed(({ id, peer, event, bytes }) => emit({ event: 'served', id, peer, what: event, bytes })),
-    node.onChanged((id, why) => emit({ event: 'changed', id, why })),
-    node.onEnded(id => emit({ event: 'ended', id })),
+    node.service.onServed(({ id, peer, event, bytes }) => emit({ event: 'served', id, peer, what: event, bytes })),
+    node.service.onChanged((id, why) => emit({ event: 'changed', id, why })),
+    node.service.onEnded(id => emit({ event: 'ended', id })),
     transfers.onChange(transfer => emit({ event: 'transfer', transfer })),
   ];
   return () => {
@@ -297,7 +300,7 @@ function watch({ node, transfers }: Holder, emit: Emit): () => void {
 /** Whether a daemon serves a share, whenever there is one. */
 async function serveAlways(node: ShoalNode, text: string, always: boolean): Promise<ShareView> {
   const { id, downloadsLeft } = findShare(node, text);
-  node.serveAs(id, { serveAlways: always, ...(downloadsLeft === undefined ? {} : { downloadsLeft }) });
+  node.service.serveAs(id, { serveAlways: always, ...(downloadsLeft === undefined ? {} : { downloadsLeft }) });
   return await viewOf(node, id);
 }
 
@@ -320,7 +323,7 @@ async function serving(node: ShoalNode, share: ShareView, emit: Emit, signal: Ab
   let failure: ShoalError | undefined;
   let timer: NodeJS.Timeout | undefined;
   const offs = [
-    node.onServed(served => {
+    node.service.onServed(served => {
       if (served.id !== id) return;
       emit(servedEvent(served));
       const { event } = served;
@@ -328,7 +331,7 @@ async function serving(node: ShoalNode, share: ShareView, emit: Emit, signal: Ab
       if (event === 'left') present--;
       if (failure !== undefined && present <= 0) reject(failure);
     }),
-    node.onChanged((changed, why) => {
+    node.service.onChanged((changed, why) => {
       if (changed !== id || failure !== undefined) return;
       emit({ event: 'changed', id, why });
       const error = new ShoalError('changed', `cannot go on serving: ${why}; share it again for a new link`);
@@ -336,7 +339,7 @@ async function serving(node: ShoalNode, share: ShareView, emit: Emit, signal: Ab
       if (present <= 0) reject(error);
       else timer = setTimeout(() => reject(error), CLOSE_LINGER_MS);
     }),
-    node.onEnded(ended => {
+    node.service.onEnded(ended => {
       if (ended === id) resolve(undefined);
     }),
   ];

@@ -233,7 +233,7 @@ export class Transfers {
       const { path, manifest, sizeBytes } = ending.fetched;
       const done = { state: 'done', path, name: manifest.name, totalBytes: sizeBytes, doneBytes: sizeBytes } as const;
       Object.assign(job, { ...done, peers: 0, detail: undefined });
-      if (keep && attached === undefined) this.#node.serveAs(link.id, { serveAlways: true });
+      if (keep && attached === undefined) this.#node.service.serveAs(link.id, { serveAlways: true });
     } else {
       Object.assign(job, { state: 'failed', peers: 0, detail: sentenceOf(ending.error) });
     }

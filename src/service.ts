@@ -1,0 +1,198 @@
+/** What a node serves: at whose wish, for how long, to whom, and how much of it. */
+import type { BlockId } from './format/ids.ts';
+import type { Home } from './home.ts';
+import { TRAFFIC_FLUSH_MS } from './limits.ts';
+import type { Log, Network, ShareRecord } from './ports.ts';
+import { Server, type Served } from './serve.ts';
+import { systemClock } from './clock.ts';
+
+type ServedListener = (served: Served) => void;
+type ChangeListener = (id: BlockId, why: string) => void;
+type EndListener = (id: BlockId) => void;
+
+export class Service {
+  readonly #home: Home | undefined;
+  #server: Server | undefined;
+  /** How many commands ask for each share to be served. */
+  readonly #wanted = new Map<BlockId, number>();
+  /** While there is a daemon: the shares that it serves, and what ends that. */
+  #always: Map<BlockId, () => void> | undefined;
+  /** Peers that are being served. */
+  readonly #visitors = new Map<string, { channels: number; bytes: number }>();
+  readonly #traffic = new Map<BlockId, { bytes: number; peers: number }>();
+  readonly #servedListeners = new Set<ServedListener>();
+  readonly #changeListeners = new Set<ChangeListener>();
+  readonly #endListeners = new Set<EndListener>();
+  readonly #flusher: NodeJS.Timeout;
+
+  private constructor(home: Home | undefined) {
+    this.#home = home;
+    if (home !== undefined) home.onChanged = (id, why) => this.#changed(id, why);
+    this.#flusher = setInterval(() => this.#flushTraffic(), TRAFFIC_FLUSH_MS);
+    this.#flusher.unref();
+  }
+
+  /** @param network of a node that serves; without one it only keeps what is to be served */
+  static async start(home: Home | undefined, network: Network | undefined, log: Log): Promise<Service> {
+    const service = new Service(home);
+    if (home === undefined || network === undefined) return service;
+    service.#server = await Server.start({
+      network,
+      source: home.source,
+      refusals: { for: id => home.refusalOf(id) },
+      deliveriesLeft: id => home.catalog.get(id)?.downloadsLeft,
+      clock: systemClock,
+      log,
+      onServed: served => service.#onServed(served),
+    });
+    // Who asks for a share that has changed is told so, whatever it is that this home serves at the moment.
+    for (const { id, state } of home.catalog.list()) if (state === 'changed') service.#server.refuse(id);
+    return service;
+  }
+
+  /** Whether it can serve. */
+  get isOn(): boolean {
+    return this.#server !== undefined;
+  }
+
+  /** How many shares are served now. */
+  get count(): number {
+    return this.#wanted.size;
+  }
+
+  has(id: BlockId): boolean {
+    return this.#server?.has(id) === true;
+  }
+
+  /** Serves a share until the returned function was called as often as this one. */
+  serve(id: BlockId): () => void {
+    const server = this.#server;
+    if (server === undefined) throw new Error('only the holder of a home serves');
+    this.#wanted.set(id, (this.#wanted.get(id) ?? 0) + 1);
+    server.add(id);
+    return () => {
+      const left = (this.#wanted.get(id) ?? 1) - 1;
+      if (left > 0) return void this.#wanted.set(id, left);
+      this.#wanted.delete(id);
+      server.remove(id);
+    };
+  }
+
+  /** Says whether a share is served whenever there is a daemon, and how often it is to be delivered. */
+  serveAs(id: BlockId, how: Pick<ShareRecord, 'serveAlways' | 'downloadsLeft'>): void {
+    const { catalog } = this.#needHome();
+    catalog.serveAs(id, how);
+    const record = catalog.get(id);
+    if (record !== undefined) this.#followDaemon(record);
+  }
+
+  /**
+   * Serves what is to be served whenever there is a daemon, also what becomes such meanwhile, until the returned function is
+   * called.
+   */
+  serveAlways(): () => void {
+    this.#always ??= new Map();
+    for (const record of this.#needHome().catalog.list()) this.#followDaemon(record);
+    return () => {
+      for (const stop of this.#always?.values() ?? []) stop();
+      this.#always = undefined;
+    };
+  }
+
+  #followDaemon({ id, serveAlways, state, downloadsLeft }: ShareRecord): void {
+    const always = this.#always;
+    if (always === undefined) return;
+    const isWanted = serveAlways && state === 'ready' && downloadsLeft !== 0;
+    if (isWanted && !always.has(id)) always.set(id, this.serve(id));
+    if (isWanted) return;
+    always.get(id)?.();
+    always.delete(id);
+  }
+
+  /** Ends serving a share, whoever wanted it. Those who listen are told by `tellEnded`, once that is for good. */
+  end(id: BlockId): void {
+    this.#wanted.delete(id);
+    this.#always?.delete(id);
+    this.#server?.remove(id);
+  }
+
+  tellEnded(id: BlockId): void {
+    for (const listener of this.#endListeners) listener(id);
+  }
+
+  /** What a peer that is being served gets of this home, and has been sent since it came. */
+  trafficWith(peer: string): { readonly shares: number; readonly bytesUp: number } {
+    const visitor = this.#visitors.get(peer);
+    return { shares: visitor?.channels ?? 0, bytesUp: visitor?.bytes ?? 0 };
+  }
+
+  onServed(listener: ServedListener): () => void {
+    return added(this.#servedListeners, listener);
+  }
+
+  onChanged(listener: ChangeListener): () => void {
+    return added(this.#changeListeners, listener);
+  }
+
+  /** Told when a share is not served any more, whoever wanted it: forgotten, or delivered as often as was wanted. */
+  onEnded(listener: EndListener): () => void {
+    return added(this.#endListeners, listener);
+  }
+
+  /** Notes what has not been noted of the traffic; to be called once nothing is served any more. */
+  stop(): void {
+    clearInterval(this.#flusher);
+    this.#flushTraffic();
+  }
+
+  #changed(id: BlockId, why: string): void {
+    this.#server?.withhold(id);
+    for (const listener of this.#changeListeners) listener(id, why);
+  }
+
+  #onServed(served: Served): void {
+    const { id, event, bytes } = served;
+    const traffic = this.#traffic.get(id) ?? { bytes: 0, peers: 0 };
+    traffic.bytes += bytes;
+    if (event === 'complete') traffic.peers++;
+    this.#traffic.set(id, traffic);
+    this.#noteVisitor(served);
+    for (const listener of this.#servedListeners) listener(served);
+    if (event === 'complete') this.#countDelivery(id);
+  }
+
+  #noteVisitor({ peer, event, bytes }: Served): void {
+    const visitor = this.#visitors.get(peer) ?? { channels: 0, bytes: 0 };
+    visitor.channels += event === 'joined' ? 1 : event === 'left' ? -1 : 0;
+    visitor.bytes += bytes;
+    if (visitor.channels > 0) this.#visitors.set(peer, visitor);
+    else this.#visitors.delete(peer);
+  }
+
+  #countDelivery(id: BlockId): void {
+    const { catalog } = this.#needHome();
+    const record = catalog.get(id);
+    if (record?.downloadsLeft === undefined || record.downloadsLeft === 0) return;
+    const downloadsLeft = record.downloadsLeft - 1;
+    catalog.serveAs(id, { serveAlways: record.serveAlways, downloadsLeft });
+    if (downloadsLeft > 0) return;
+    this.end(id);
+    this.tellEnded(id);
+  }
+
+  #flushTraffic(): void {
+    for (const [id, { bytes, peers }] of this.#traffic)
+      if (bytes + peers > 0) this.#home?.catalog.addTraffic(id, bytes, peers);
+    this.#traffic.clear();
+  }
+
+  #needHome(): Home {
+    if (this.#home === undefined) throw new Error('only a home has something to serve');
+    return this.#home;
+  }
+}
+
+function added<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}
