@@ -1,7 +1,7 @@
 /** Composes adapters and verbs into a node: what a home does for its user, with or without a network of its own. */
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { lstat, open, type FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipe } from 'it-pipe';
 import { systemClock } from './clock.ts';
@@ -26,6 +26,7 @@ import { MAX_LINK_HINTS, READ_BYTES, SHARE_PATIENCE_MS, TRAFFIC_FLUSH_MS } from 
 import { list, type ListRequest } from './list.ts';
 import { Turns } from './parallel.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile, ShareRecord } from './ports.ts';
+import { stateOf, type ShareState } from './records.ts';
 import { Server, type Served } from './serve.ts';
 import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
@@ -51,9 +52,6 @@ export interface NodeOptions {
 }
 
 const EVERYWHERE = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'];
-
-/** What a share looks like from here. */
-export type ShareState = 'serving' | 'idle' | 'changed' | 'missing';
 
 export class ShoalNode {
   readonly crypto: Crypto;
@@ -268,10 +266,7 @@ export class ShoalNode {
   }
 
   async stateOf(record: ShareRecord): Promise<ShareState> {
-    if (record.state === 'changed') return 'changed';
-    const isOnDisk = record.source === 'copy' || record.source === 'imported' || record.root === undefined;
-    if (!isOnDisk && !(await isThere(record.root))) return 'missing';
-    return this.#server?.has(record.id) === true ? 'serving' : 'idle';
+    return await stateOf(record, this.#server?.has(record.id) === true);
   }
 
   onServed(listener: (served: Served) => void): () => void {
@@ -490,14 +485,5 @@ async function openOrdinary(path: string): Promise<FileHandle> {
   } catch (error) {
     await file.close();
     throw error;
-  }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -55,8 +55,8 @@ const LAYERS: readonly Layer[] = [
   // The home composes stores, the node verbs and all adapters; index.ts says what of all this is public.
   {
     name: 'node',
-    files: /^src\/(node|home)\.ts$/,
-    imports: [...PURE, ...ADAPTERS, 'memory', 'system', 'verbs'],
+    files: /^src\/(node|home|records)\.ts$/,
+    imports: [...PURE, ...ADAPTERS, 'memory', 'pace', 'system', 'verbs'],
     builtins: 'all',
   },
   { name: 'index', files: /^src\/index\.ts$/, imports: [...PURE, 'verbs', 'node', 'daemon'], builtins: 'none' },

@@ -17,6 +17,7 @@ import {
   type Results,
   type ShareView,
 } from './actions.ts';
+import { viewOfRecord, viewsOf } from './shares.ts';
 
 type Emit = (event: ActionEvent) => void;
 type Action<A extends ActionName> = (
@@ -115,12 +116,12 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async shares(node) {
     const records = node.home?.catalog.list() ?? [];
-    return { shares: await Promise.all(records.map(record => viewOfRecord(node, record))) };
+    return { shares: await viewsOf(records, record => node.stateOf(record)) };
   },
 
   async forget(node, { id: text }, _emit, signal) {
     const record = findShare(node, text);
-    const view = await viewOfRecord(node, record);
+    const view = await viewIn(node, record);
     await node.forget(record.id, signal);
     return view;
   },
@@ -216,25 +217,11 @@ function forgotten(share: ShareView): ShareView {
 }
 
 async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {
-  return viewOfRecord(node, findShare(node, id));
+  return viewIn(node, findShare(node, id));
 }
 
-async function viewOfRecord(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
-  const { id, name, kind, sizeBytes, files, source, root, changedWhy, createdAt, peersServed, bytesUp } = record;
-  return {
-    id,
-    name,
-    kind,
-    sizeBytes,
-    files,
-    source,
-    ...(root === undefined ? {} : { path: root }),
-    state: await node.stateOf(record),
-    ...(changedWhy === undefined ? {} : { detail: changedWhy }),
-    createdAt,
-    peersServed,
-    bytesUp,
-  };
+async function viewIn(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
+  return viewOfRecord(record, await node.stateOf(record));
 }
 
 /** What is shown of a fetch that is complete. */
