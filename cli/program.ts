@@ -1,35 +1,15 @@
 /** What can be typed: commands, options, and the help. What a command does is loaded when it is called. */
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { ShoalError } from '../src/errors.ts';
+import type { Shell } from './commands/completion.ts';
 import type { Context } from './context.ts';
+import { EPILOGUE } from './epilogue.ts';
 import { holdsKey } from './secrets.ts';
 import { DHT_MODES, type GlobalOptions } from './settings.ts';
 import { parseDuration } from './units.ts';
 
 /** Makes what a command needs, when it is called. */
 export type MakeContext = (options: GlobalOptions) => Promise<Context>;
-
-const EPILOGUE = `
-Exit codes:
-  0    done
-  1    failed; also shares that are malformed, corrupt, or made by a newer program
-  2    wrong usage, or a bad link
-  3    nobody found, or who was found is busy, over quota, or lacks it
-  4    wrong key, passphrase or identity
-  5    every source that knew it refused: blocked, withdrawn or expired
-  6    a source file changed since it was shared
-  130  interrupted; the same command goes on from there
-
-Environment:
-  SHOAL_HOME       the folder of this node's identity and shares
-  SHOAL_LINK       the link, where a command is given none
-  SHOAL_LISTEN, SHOAL_BOOTSTRAP (separated by commas), SHOAL_MDNS (on, off), SHOAL_DHT
-                   as the options of these names, which win
-  NO_COLOR         no control codes; without a terminal there are none anyway
-
-A link on the command line ends up in the shell's history, and with npx in lists of processes. Give "-" and the link on
-stdin to keep it out of there.
-`;
 
 /** @param version of the package  @param print takes help and version; usage errors are thrown as commander's own. */
 export function programOf(version: string, print: (text: string) => void, contextOf: MakeContext): Command {
@@ -61,6 +41,7 @@ export function programOf(version: string, print: (text: string) => void, contex
   addSharing(program, context);
   addFetching(program, context);
   addHome(program, context);
+  addCompletion(program, print);
   return program;
 }
 
@@ -180,6 +161,33 @@ function addHome(program: Command, contextOf: ContextFor): void {
       const context = await contextOf(command);
       const { importCar } = await import('./commands/archive.ts');
       await importCar(context, file);
+    });
+}
+
+const SHELLS: readonly Shell[] = ['bash', 'zsh', 'fish'];
+
+const COMPLETION_EPILOGUE = `
+To install it, for bash (with the package bash-completion), zsh and fish:
+  shoal completion bash > ~/.local/share/bash-completion/completions/shoal
+  shoal completion zsh > ~/.zfunc/_shoal     with "fpath=(~/.zfunc $fpath)" before "compinit" in ~/.zshrc
+  shoal completion fish > ~/.config/fish/completions/shoal.fish
+
+For bash without that package, a line of ~/.bashrc:
+  source <(shoal completion bash)
+`;
+
+function addCompletion(program: Command, print: (text: string) => void): void {
+  program
+    .command('completion')
+    .description('print a script that completes command lines in your shell')
+    .addArgument(new Argument('[shell]', 'the shell that is to run it').choices(SHELLS))
+    .usage(SHELLS.join('|'))
+    .addHelpText('after', COMPLETION_EPILOGUE)
+    .action(async (shell: Shell | undefined) => {
+      if (shell === undefined)
+        throw new ShoalError('usage', `no shell is given: it is ${SHELLS.join(', ')}, as in "shoal completion bash"`);
+      const { completion } = await import('./commands/completion.ts');
+      print(completion(shell, program));
     });
 }
 
