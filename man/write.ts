@@ -1,0 +1,12 @@
+/** Writes the man page beside this file: `npm run man`. */
+import { writeFileSync } from 'node:fs';
+import { programOf } from '../cli/program.ts';
+import { VERSION } from '../src/version.ts';
+import { manualPage } from './page.ts';
+
+const program = programOf(
+  VERSION,
+  () => undefined,
+  () => Promise.reject(new Error('no command is run here')),
+);
+writeFileSync(new URL('shoal.1', import.meta.url), manualPage(program, VERSION));
