@@ -4,7 +4,7 @@ import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ERROR_CODES, fileError, ShoalError, type ErrorCode } from '../src/errors.ts';
-import { makeHomeFolder } from '../src/home.ts';
+import { makeHomeFolder } from '../src/records.ts';
 import { homeFolder } from '../src/daemon/socket.ts';
 import { DAEMON_PATIENCE_MS, DAEMON_POLL_MS } from '../src/limits.ts';
 import type { Context } from './context.ts';

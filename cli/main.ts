@@ -54,7 +54,7 @@ export async function run(world: World): Promise<number> {
       argsForOthers: [...config, ...networkArgs(options)],
     };
   };
-  const program = programOf(VERSION, print, contextOf, surroundings);
+  const program = programOf(VERSION, print, contextOf, () => surroundings);
   try {
     if (args.length === 0) throw new ShoalError('usage', 'no command is given; "shoal --help" lists them');
     await program.parseAsync(args, { from: 'user' });

@@ -1,8 +1,10 @@
 /** What can be typed: commands, options, and the help. What a command does is loaded when it is called. */
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { ShoalError } from '../src/errors.ts';
+import type { Shell } from './commands/completion.ts';
 import type { ConfigContext } from './commands/config.ts';
 import type { Context, Surroundings } from './context.ts';
+import { EPILOGUE } from './epilogue.ts';
 import { holdsKey } from './secrets.ts';
 import { settingList, type GlobalOptions, type Setting } from './settings.ts';
 import { parseCount, parseDuration, parseLocalPort } from './units.ts';
@@ -10,41 +12,12 @@ import { parseCount, parseDuration, parseLocalPort } from './units.ts';
 /** Makes what a command needs, when it is called. */
 export type MakeContext = (options: GlobalOptions) => Promise<Context>;
 
-const EPILOGUE = `
-Exit codes:
-  0    done
-  1    failed; also shares that are malformed, corrupt, or made by a newer program
-  2    wrong usage, or a bad link
-  3    nobody found, or who was found is busy, over quota, or lacks it
-  4    wrong key, passphrase or identity
-  5    every source that knew it refused: blocked, withdrawn or expired
-  6    a source file changed since it was shared
-  130  interrupted; the same command goes on from there
-
-Environment:
-  SHOAL_HOME       the folder of this node's identity and shares
-  SHOAL_LINK       the link, where a command is given none
-  SHOAL_CONFIG     the configuration file (default: config.toml in SHOAL_HOME where that is set, else in
-                   the user's folder for configurations); options and variables win over what it says
-${variablesHelp()}
-                   as the options of these names, which win
-  NO_COLOR         no control codes; without a terminal there are none anyway
-
-A link on the command line ends up in the shell's history, and with npx in lists of processes. Give "-" and the link on
-stdin to keep it out of there.
-`;
-
-/** The variables of settings, in lines of the help. */
-function variablesHelp(): string {
-  const lines = [''];
-  for (const { setting } of settingList()) {
-    if (setting.variable === undefined) continue;
-    const name = setting.kind.type === 'switch' ? `${setting.variable} (on, off)` : setting.variable;
-    const line = lines.at(-1) ?? '';
-    if (line !== '' && line.length + name.length > 96) lines.push(name);
-    else lines[lines.length - 1] = line === '' ? name : `${line}, ${name}`;
-  }
-  return lines.map(line => `  ${line}`).join('\n');
+/** What can be typed, for who describes it: nothing can be called. */
+export function definitionsOf(version: string): Command {
+  const none = (): never => {
+    throw new Error('these commands are only described');
+  };
+  return programOf(version, none, none, none);
 }
 
 /**
@@ -56,7 +29,7 @@ export function programOf(
   version: string,
   print: (text: string) => void,
   contextOf: MakeContext,
-  surroundings: Surroundings,
+  surroundings: () => Surroundings,
 ): Command {
   const program = new Command('shoal')
     .description(
@@ -88,8 +61,9 @@ export function programOf(
   addDaemon(program, context);
   addConfig(program, command => {
     const options = optionsOf(command);
-    return { ...surroundings, options, contextOf: () => contextOf(options) };
+    return { ...surroundings(), options, contextOf: () => contextOf(options) };
   });
+  addCompletion(program, print);
   return program;
 }
 
@@ -424,6 +398,33 @@ function optionOf({ option, kind }: Setting): Option {
   if (kind.type === 'list') return repeatable(flags, description);
   const made = new Option(flags, description);
   return kind.choices === undefined ? made : made.choices(kind.choices);
+}
+
+const SHELLS: readonly Shell[] = ['bash', 'zsh', 'fish'];
+
+const COMPLETION_EPILOGUE = `
+To install it, for bash (with the package bash-completion), zsh and fish:
+  shoal completion bash > ~/.local/share/bash-completion/completions/shoal
+  shoal completion zsh > ~/.zfunc/_shoal     with "fpath=(~/.zfunc $fpath)" before "compinit" in ~/.zshrc
+  shoal completion fish > ~/.config/fish/completions/shoal.fish
+
+For bash without that package, a line of ~/.bashrc:
+  source <(shoal completion bash)
+`;
+
+function addCompletion(program: Command, print: (text: string) => void): void {
+  program
+    .command('completion')
+    .description('print a script that completes command lines in your shell')
+    .addArgument(new Argument('[shell]', 'the shell that is to run it').choices(SHELLS))
+    .usage(SHELLS.join('|'))
+    .addHelpText('after', COMPLETION_EPILOGUE)
+    .action(async (shell: Shell | undefined) => {
+      if (shell === undefined)
+        throw new ShoalError('usage', `no shell is given: it is ${SHELLS.join(', ')}, as in "shoal completion bash"`);
+      const { completion } = await import('./commands/completion.ts');
+      print(completion(shell, program));
+    });
 }
 
 function repeatable(flags: string, description: string): Option {

@@ -1,5 +1,5 @@
 /** A home without a network: its secret, catalog and stored blocks, and one chunk source over all of its shares. */
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, ShoalError } from './errors.ts';
 import { openDirectory } from './files/directory.ts';
@@ -21,10 +21,10 @@ import type {
   Refusal,
   ShareRecord,
 } from './ports.ts';
-import { openCatalog } from './store/catalog.ts';
+import { openRecords } from './records.ts';
 import { diskStore } from './store/disk.ts';
 import { originalSource } from './store/original.ts';
-import { loadSecret, peerSeed, SECRET_FILE } from './store/secret.ts';
+import { peerSeed } from './store/secret.ts';
 
 export interface HomeDeps {
   readonly crypto: Crypto;
@@ -60,39 +60,12 @@ export interface Home {
   close(): Promise<void>;
 }
 
-/** Whether there is a home in `folder`, so that opening it makes nothing new. @throws ShoalError `denied`, `io` */
-export async function isHome(folder: string): Promise<boolean> {
-  try {
-    return (await stat(join(folder, SECRET_FILE))).isFile();
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
-    throw fileError(error, `look into the home folder "${folder}"`);
-  }
-}
-
-/**
- * Makes the folder of a home where there is none, for its user only.
- * @throws ShoalError `home` when others may write to one that is there: they could put files of theirs in the place of ours
- */
-export async function makeHomeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    throw fileError(error, `make the home folder "${folder}" (SHOAL_HOME chooses another)`);
-  });
-  if (process.platform === 'win32' || ((await stat(folder)).mode & 0o022) === 0) return;
-  throw new ShoalError(
-    'home',
-    `cannot use the home folder "${folder}": others may write to it; if they did not, run: chmod 700 '${folder}'`,
-  );
-}
-
 /**
  * Opens a home, made where there is none.
  * @throws ShoalError `home` when it can't be used, saying why and what to do; `newer-home`; `denied`, `io`
  */
 export async function openHome(folder: string, deps: HomeDeps): Promise<Home> {
-  await makeHomeFolder(folder);
-  const secret = await loadSecret(folder, deps.random);
-  const catalog = await openCatalog(join(folder, 'catalog.sqlite'), { secret, random: deps.random, clock: deps.clock });
+  const { secret, catalog } = await openRecords(folder, { clock: deps.clock, random: deps.random });
   let root: Directory | undefined;
   try {
     await mkdir(join(folder, 'blocks'), { recursive: true, mode: 0o700 });

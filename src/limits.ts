@@ -180,6 +180,10 @@ export const CACHED_LISTINGS = 8;
 export const READ_BYTES = 256 * KiB;
 /** Steps like opening a file are handed to other threads once they take longer than this on average: a local disk takes a tenth. */
 export const SLOW_STEP_MS = 1;
+/** The same for looking whether a file is there. That is so short that one interruption by other work must not decide. */
+export const SLOW_LOOK_MS = 4;
+/** Files that are looked for at once: what a slow disk has under way, and far less than ten thousand promises. */
+export const LOOKS_AT_ONCE = 16;
 /** Once steps have turned out to be slow, others do the waiting for so long; then it is tried again. */
 export const SLOW_FOR_MS = 10_000;
 /** Written in the calling thread while steps are quick; more takes long enough to be handed over. */

@@ -19,7 +19,6 @@ import { streamDestination } from './files/stream.ts';
 import { fingerprint, walkTree } from './files/walk.ts';
 import { parseHint, type Hint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';
-import type { Root } from './format/layout.ts';
 import { fileKey } from './format/keys.ts';
 import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
@@ -31,6 +30,7 @@ import { list, type ListRequest } from './list.ts';
 import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile, ShareRecord } from './ports.ts';
+import { stateOf, type Standing } from './records.ts';
 import type { Step } from './search.ts';
 import { seed } from './seed.ts';
 import { Service } from './service.ts';
@@ -38,7 +38,7 @@ import { contentsOf, type Contents } from './show.ts';
 import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
 import { memoryStore } from './store/memory.ts';
-import { goneOf, originalSource } from './store/original.ts';
+import { originalSource } from './store/original.ts';
 
 export interface NetworkSettings {
   /** Multiaddrs; where there are none, who serves listens on all interfaces. */
@@ -74,9 +74,6 @@ export interface FolderFetch extends Omit<FetchRequest, 'destination'> {
   /** Told of each step of the search. */
   readonly onStep?: (step: Step) => void;
 }
-
-/** What a share looks like from here. */
-export type ShareState = 'serving' | 'idle' | 'changed' | 'missing' | 'delivered';
 
 export class ShoalNode {
   readonly crypto: Crypto;
@@ -362,14 +359,8 @@ export class ShoalNode {
   }
 
   /** How a share stands, and why, where there is something to say. */
-  async stateOf(record: ShareRecord): Promise<{ state: ShareState; detail?: string }> {
-    const { id, state, source, root, changedWhy, downloadsLeft } = record;
-    if (state === 'changed') return { state, ...(changedWhy === undefined ? {} : { detail: changedWhy }) };
-    if (downloadsLeft === 0) return { state: 'delivered' };
-    const isInStore = source === 'copy' || source === 'imported' || root === undefined;
-    const detail = isInStore ? undefined : await whyMissing(root);
-    if (detail !== undefined) return { state: 'missing', detail };
-    return { state: this.service.has(id) ? 'serving' : 'idle' };
+  async stateOf(record: ShareRecord): Promise<Standing> {
+    return await stateOf(record, this.service.has(record.id));
   }
 
   /** Whether the home itself keeps the original of a share, as it came from stdin. */
@@ -534,16 +525,6 @@ async function openOrdinary(path: string): Promise<FileHandle> {
     );
   } catch (error) {
     await file.close();
-    throw error;
-  }
-}
-
-async function whyMissing(root: Root): Promise<string | undefined> {
-  try {
-    const gone = await goneOf(root);
-    return gone === undefined ? undefined : `"${showName(gone)}" is not there`;
-  } catch (error) {
-    if (isShoalError(error)) return error.message;
     throw error;
   }
 }

@@ -46,7 +46,7 @@ const LAYERS: readonly Layer[] = [
   },
   { name: 'ports', files: /^src\/ports\.ts$/, imports: ['format', 'protocol'], builtins: 'none' },
   // Adapters implement ports and know neither verbs nor each other.
-  { name: 'store', files: /^src\/store\//, imports: [...PURE, 'memory'], builtins: 'all' },
+  { name: 'store', files: /^src\/store\//, imports: [...PURE, 'memory', 'pace'], builtins: 'all' },
   { name: 'net', files: /^src\/net\//, imports: [...PURE, 'memory'], builtins: 'all' },
   { name: 'files', files: /^src\/files\//, imports: [...PURE, 'pace'], builtins: 'all' },
   { name: 'crypto', files: /^src\/crypto\//, imports: [...PURE, 'memory', 'pace'], builtins: 'all' },
@@ -55,8 +55,8 @@ const LAYERS: readonly Layer[] = [
   // The home composes stores, the node verbs and all adapters; index.ts says what of all this is public.
   {
     name: 'node',
-    files: /^src\/(node|home|service)\.ts$/,
-    imports: [...PURE, ...ADAPTERS, 'memory', 'system', 'verbs'],
+    files: /^src\/(node|home|records|service)\.ts$/,
+    imports: [...PURE, ...ADAPTERS, 'memory', 'pace', 'system', 'verbs'],
     builtins: 'all',
   },
   { name: 'index', files: /^src\/index\.ts$/, imports: [...PURE, 'verbs', 'node', 'daemon'], builtins: 'none' },

@@ -79,7 +79,7 @@ async function openTcp(
   listen: { readonly host: string; readonly port: number },
   log: Log,
 ): Promise<() => Promise<void>> {
-  const { makeHomeFolder } = await import('../../src/home.ts');
+  const { makeHomeFolder } = await import('../../src/records.ts');
   const { serveTcp } = await import('../../src/daemon/api.ts');
   const { loadToken } = await import('../../src/daemon/token.ts');
   const home = homeFolder(env);

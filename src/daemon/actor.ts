@@ -2,7 +2,6 @@
 import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
 import { parseHint } from '../format/hint.ts';
-import { pathsOf } from '../format/layout.ts';
 import { parseLink, type Link } from '../format/link.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
 import { systemClock } from '../clock.ts';
@@ -15,6 +14,7 @@ import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 import { onlyOf } from './only.ts';
+import { viewOfRecord, viewsOf } from './shares.ts';
 import { isTransferId, Transfers } from './transfers.ts';
 
 type Emit = (event: ActionEvent) => void;
@@ -162,7 +162,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     if (withLink && !hasKey)
       throw new ShoalError('key-missing', 'cannot show its link: this home carries the share without its key');
     return {
-      ...(await viewOfRecord(node, record)),
+      ...(await viewIn(node, record)),
       hints,
       hasKey,
       ...(await node.contentsOf(id)),
@@ -177,12 +177,12 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async shares({ node }) {
     const records = node.home?.catalog.list() ?? [];
-    return { shares: await Promise.all(records.map(record => viewOfRecord(node, record))) };
+    return { shares: await viewsOf(records, record => viewIn(node, record)) };
   },
 
   async forget({ node }, { id: text }, _emit, signal) {
     const record = findShare(node, text);
-    const view = await viewOfRecord(node, record);
+    const view = await viewIn(node, record);
     await node.forget(record.id, signal);
     return view;
   },
@@ -350,7 +350,7 @@ async function serving(node: ShoalNode, share: ShareView, emit: Emit, signal: Ab
     await promise;
     const record = node.home?.catalog.get(share.id as BlockId);
     // A forgotten one is as it was before.
-    return record === undefined ? { ...share, state: 'idle' } : await viewOfRecord(node, record);
+    return record === undefined ? { ...share, state: 'idle' } : await viewIn(node, record);
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
@@ -407,30 +407,11 @@ function findShare(node: ShoalNode, text: string): ShareRecord {
 }
 
 async function viewOf(node: ShoalNode, id: string): Promise<ShareView> {
-  return viewOfRecord(node, findShare(node, id));
+  return viewIn(node, findShare(node, id));
 }
 
-async function viewOfRecord(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
-  const { id, name, kind, sizeBytes, files, root, createdAt, peersServed, bytesUp } = record;
-  const { serveAlways, downloadsLeft } = record;
-  const isSpooled = node.isSpooled(record);
-  const source = isSpooled && record.source === 'original' ? 'spooled' : record.source;
-  return {
-    id,
-    name,
-    kind,
-    sizeBytes,
-    files,
-    source,
-    ...(typeof root === 'string' && !isSpooled ? { path: root } : {}),
-    ...(typeof root === 'object' ? { paths: pathsOf(root) } : {}),
-    ...(await node.stateOf(record)),
-    createdAt,
-    peersServed,
-    bytesUp,
-    always: serveAlways,
-    ...(downloadsLeft === undefined ? {} : { downloadsLeft }),
-  };
+async function viewIn(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
+  return viewOfRecord(record, await node.stateOf(record), node.isSpooled(record));
 }
 
 /** What is shown of a fetch that is complete. */

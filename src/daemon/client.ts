@@ -1,6 +1,6 @@
 /** Asks the process that holds a home to do something. */
-import { readFile } from 'node:fs/promises';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { lstat, readFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { ShoalError } from '../errors.ts';
 import type { NetworkSettings } from '../node.ts';
 import { API_VERSION, VERSION } from '../version.ts';
@@ -31,6 +31,7 @@ export async function attach(
   onNotice: ((text: string) => void) | undefined,
   signal: AbortSignal,
 ): Promise<Holder | undefined> {
+  if (!(await isThere(path))) return undefined;
   const actor: Actor = { run: (action, parameters, onEvent, stop) => runOver(path, action, parameters, onEvent, stop) };
   const late = AbortSignal.timeout(patienceMs);
   let status;
@@ -57,6 +58,14 @@ export async function attach(
       `the process that holds this home is shoal ${status.version}, this is ${VERSION}; should anything fail, ${remedy}`,
     );
   return { ...actor, network: status.network };
+}
+
+/** Whether somebody listens at a socket, or did and was killed. */
+async function isThere(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The process that listens at a socket, as it has noted itself. */
@@ -102,6 +111,8 @@ async function runOver<A extends ActionName>(
 }
 
 function post(socketPath: string, path: string, body: string, signal: AbortSignal): Promise<IncomingMessage> {
+  // An import would load all that the module can offer, which takes longer than the answer.
+  const { request: httpRequest } = process.getBuiltinModule('node:http');
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
     const request = httpRequest({ socketPath, path, method: 'POST', headers, agent: false, signal }, resolve);

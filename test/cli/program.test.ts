@@ -27,6 +27,12 @@ const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
       env: { PATH: process.env['PATH'], SHOAL_HOME: join(home, 'home'), XDG_RUNTIME_DIR: home },
     });
 
+  /** The names of packages that the tracer has seen. */
+  function packagesIn(stderr: string): string[] {
+    const names = [...stderr.matchAll(/LOADED .*node_modules\/((?:@[^/]+\/)?[^/]+)/g)].map(([, name]) => name ?? '');
+    return [...new Set(names)];
+  }
+
   async function finished(child: ChildProcess) {
     const [stdout, stderr] = [text(child.stdout!), text(child.stderr!)];
     const [exitCode] = (await once(child, 'close')) as [number | null];
@@ -39,8 +45,7 @@ const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
       const { stdout, stderr, exitCode } = await finished(start([option], ['--import', TRACER]));
       expect(exitCode).to.equal(0);
       if (option === '--version') expect(stdout).to.equal(`${version}\n`);
-      const packages = [...stderr.matchAll(/LOADED .*node_modules\/((?:@[^/]+\/)?[^/]+)/g)].map(([, name]) => name);
-      expect([...new Set(packages)]).to.deep.equal(['commander']);
+      expect(packagesIn(stderr)).to.deep.equal(['commander']);
       expect(stderr).not.to.match(/dist\/src\/(node|home|daemon)/);
       expect(stderr).to.contain('dist/cli/main.js');
     }
@@ -57,6 +62,19 @@ const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
     writeFileSync(join(home, 'home', 'config.toml'), '', { mode: 0o600 });
     expect(await loaded()).to.equal(true);
     rmSync(join(home, 'home'), { recursive: true });
+  });
+
+  it('lists shares without loading what only a network or a holder needs', async () => {
+    const { stdout, stderr, exitCode } = await finished(start(['shares', '--json'], ['--import', TRACER]));
+    expect([exitCode, stdout]).to.deep.equal([0, '{"shares":[]}\n']);
+    expect(packagesIn(stderr)).to.have.members([
+      'commander',
+      'env-paths',
+      'is-safe-filename',
+      '@noble/hashes',
+      'multiformats',
+    ]);
+    expect(stderr).not.to.match(/dist\/src\/(node|home)\.js|LOADED node:http/);
   });
 
   it('exits with the code of what went wrong', async () => {

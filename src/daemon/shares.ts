@@ -1,0 +1,65 @@
+/** What is told of the shares of a home. Read from its catalog alone: to start a node for that would take longer than all the rest. */
+import { randomBytes } from 'node:crypto';
+import { systemClock } from '../clock.ts';
+import { isSpooled, spoolFolder } from '../files/spool.ts';
+import { pathsOf } from '../format/layout.ts';
+import { LOOKS_AT_ONCE } from '../limits.ts';
+import { inParallel } from '../parallel.ts';
+import type { ShareRecord } from '../ports.ts';
+import { isHome, openRecords, stateOf, type Standing } from '../records.ts';
+import type { Results, ShareView } from './actions.ts';
+
+/**
+ * The shares of a home that nobody holds. Where there is none, none is made.
+ * @throws ShoalError `home`, `newer-home`, `denied`, `io`
+ */
+export async function sharesOf(folder: string): Promise<Results['shares']> {
+  if (!(await isHome(folder))) return { shares: [] };
+  const { catalog } = await openRecords(folder, { clock: systemClock, random: randomBytes });
+  try {
+    const spool = await spoolFolder(folder);
+    const view = async (record: ShareRecord): Promise<ShareView> =>
+      viewOfRecord(
+        record,
+        await stateOf(record, false),
+        typeof record.root === 'string' && isSpooled(spool, record.root),
+      );
+    return { shares: await viewsOf(catalog.list(), view) };
+  } finally {
+    catalog.close();
+  }
+}
+
+/** In the order of `records`. */
+export async function viewsOf(
+  records: readonly ShareRecord[],
+  view: (record: ShareRecord) => Promise<ShareView>,
+): Promise<ShareView[]> {
+  const views: ShareView[] = [];
+  await inParallel(records.entries(), LOOKS_AT_ONCE, async ([n, record]) => {
+    views[n] = await view(record);
+  });
+  return views;
+}
+
+/** @param isSpooled the home itself keeps the original, as it came from stdin */
+export function viewOfRecord(record: ShareRecord, standing: Standing, isSpooled: boolean): ShareView {
+  const { id, name, kind, sizeBytes, files, root, createdAt, peersServed, bytesUp, serveAlways, downloadsLeft } =
+    record;
+  return {
+    id,
+    name,
+    kind,
+    sizeBytes,
+    files,
+    source: isSpooled && record.source === 'original' ? 'spooled' : record.source,
+    ...(typeof root === 'string' && !isSpooled ? { path: root } : {}),
+    ...(typeof root === 'object' ? { paths: pathsOf(root) } : {}),
+    ...standing,
+    createdAt,
+    peersServed,
+    bytesUp,
+    always: serveAlways,
+    ...(downloadsLeft === undefined ? {} : { downloadsLeft }),
+  };
+}

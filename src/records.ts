@@ -1,0 +1,80 @@
+/** What a home knows of its shares, without what it needs to serve them: its folder, its catalog, and how each share stands. */
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileError, isShoalError, ShoalError } from './errors.ts';
+import { showName } from './files/names.ts';
+import type { Root } from './format/layout.ts';
+import type { Catalog, Clock, RandomBytes, ShareRecord } from './ports.ts';
+import { openCatalog } from './store/catalog.ts';
+import { goneOf } from './store/gone.ts';
+import { loadSecret, SECRET_FILE } from './store/secret.ts';
+
+/** A home's catalog, and the secret that opens it. */
+export interface Records {
+  readonly secret: Uint8Array;
+  readonly catalog: Catalog;
+}
+
+/**
+ * Opens the catalog of a home; folder, secret and catalog are made where there are none.
+ * @throws ShoalError `home` when it can't be used, saying why and what to do; `newer-home`; `denied`, `io`
+ */
+export async function openRecords(folder: string, deps: { clock: Clock; random: RandomBytes }): Promise<Records> {
+  await makeHomeFolder(folder);
+  const secret = await loadSecret(folder, deps.random);
+  return { secret, catalog: await openCatalog(join(folder, 'catalog.sqlite'), { secret, ...deps }) };
+}
+
+/** Whether there is a home in `folder`, so that opening it makes nothing new. @throws ShoalError `denied`, `io` */
+export async function isHome(folder: string): Promise<boolean> {
+  try {
+    return (await stat(join(folder, SECRET_FILE))).isFile();
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw fileError(error, `look into the home folder "${folder}"`);
+  }
+}
+
+/**
+ * Makes the folder of a home where there is none, for its user only.
+ * @throws ShoalError `home` when others may write to one that is there: they could put files of theirs in the place of ours
+ */
+export async function makeHomeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw fileError(error, `make the home folder "${folder}" (SHOAL_HOME chooses another)`);
+  });
+  if (process.platform === 'win32' || ((await stat(folder)).mode & 0o022) === 0) return;
+  throw new ShoalError(
+    'home',
+    `cannot use the home folder "${folder}": others may write to it; if they did not, run: chmod 700 '${folder}'`,
+  );
+}
+
+/** What a share looks like from here. */
+export type ShareState = 'serving' | 'idle' | 'changed' | 'missing' | 'delivered';
+
+/** How a share stands, and why, where there is something to say. */
+export interface Standing {
+  readonly state: ShareState;
+  readonly detail?: string;
+}
+
+export async function stateOf(record: ShareRecord, isServed: boolean): Promise<Standing> {
+  const { state, source, root, changedWhy, downloadsLeft } = record;
+  if (state === 'changed') return { state, ...(changedWhy === undefined ? {} : { detail: changedWhy }) };
+  if (downloadsLeft === 0) return { state: 'delivered' };
+  const isInStore = source === 'copy' || source === 'imported' || root === undefined;
+  const detail = isInStore ? undefined : await whyMissing(root);
+  if (detail !== undefined) return { state: 'missing', detail };
+  return { state: isServed ? 'serving' : 'idle' };
+}
+
+async function whyMissing(root: Root): Promise<string | undefined> {
+  try {
+    const gone = await goneOf(root);
+    return gone === undefined ? undefined : `"${showName(gone)}" is not there`;
+  } catch (error) {
+    if (isShoalError(error)) return error.message;
+    throw error;
+  }
+}
