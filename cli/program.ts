@@ -59,10 +59,12 @@ export function programOf(
   addFetching(program, context);
   addHome(program, context);
   addDaemon(program, context);
-  addConfig(program, command => {
+  const unconfigured = (command: Command): ConfigContext => {
     const options = optionsOf(command);
     return { ...surroundings(), options, contextOf: () => contextOf(options) };
-  });
+  };
+  addDoctor(program, unconfigured);
+  addConfig(program, unconfigured);
   addCompletion(program, print);
   return program;
 }
@@ -344,6 +346,17 @@ function addDaemon(program: Command, contextOf: ContextFor): void {
         await commands[name](context, id);
       });
   }
+}
+
+function addDoctor(program: Command, contextOf: (command: Command) => ConfigContext): void {
+  program
+    .command('doctor')
+    .description('look for what may be wrong with this home and its node, and say what to do about it')
+    .action(async (_flags: unknown, command: Command) => {
+      const { contextOf: load, ...surroundings } = contextOf(command);
+      const { doctor } = await import('./commands/doctor.ts');
+      await doctor(surroundings, load);
+    });
 }
 
 function addConfig(program: Command, contextOf: (command: Command) => ConfigContext): void {

@@ -1,11 +1,13 @@
 /** A home without a network: its secret, catalog and stored blocks, and one chunk source over all of its shares. */
-import { mkdir } from 'node:fs/promises';
+import { lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, ShoalError } from './errors.ts';
 import { openDirectory } from './files/directory.ts';
+import { showName } from './files/names.ts';
 import { dropSpooled, spoolFolder, sweepSpool } from './files/spool.ts';
 import { fileKey } from './format/keys.ts';
 import type { BlockId } from './format/ids.ts';
+import { fileAt } from './format/layout.ts';
 import { Listing } from './format/listing.ts';
 import { decodeShareBlock } from './format/share-block.ts';
 import { CACHED_ORIGINALS } from './limits.ts';
@@ -46,6 +48,11 @@ export interface Home {
   readonly source: ChunkSource;
   /** The Ed25519 seed of the home's peer key. */
   readonly peerSeed: Uint8Array;
+  /**
+   * The first file of a share that does not look as it did when it was shared, and how; undefined where all do, or where the
+   * chunks are kept. By size and time: nothing is read.
+   */
+  touched(record: ShareRecord): Promise<string | undefined>;
   /** Why a share is not given to anybody. */
   refusalOf(id: BlockId): Refusal | undefined;
   /** Told when the files of a share turn out to have changed. */
@@ -97,6 +104,9 @@ function withSpool(store: ClosableStore, spool: string): ClosableStore {
     close: () => store.close(),
   };
 }
+
+/** What the chunks of a share are made again from. */
+type Original = Omit<Parameters<typeof originalSource>[0], 'crypto' | 'store' | 'onChanged'>;
 
 class OpenHome implements Home {
   readonly folder: string;
@@ -188,12 +198,36 @@ class OpenHome implements Home {
     }
   }
 
-  async #open({ id, source, root }: ShareRecord): Promise<ChunkSource> {
+  async touched(record: ShareRecord): Promise<string | undefined> {
+    const original = await this.#originalOf(record);
+    if (original === undefined) return undefined;
+    const { root, manifest } = original;
+    for (const { path, size, modified, directory } of manifest.entries) {
+      if (directory === true) continue;
+      const found = await lstat(fileAt(root, manifest.kind, path)).catch((error: unknown) => {
+        throw fileError(error, `look at "${showName(path)}"`);
+      });
+      const time = Math.floor(found.mtimeMs / 1000);
+      if (found.size !== size) return `"${showName(path)}" has ${found.size} bytes, and had ${size}`;
+      if (modified !== undefined && time !== modified) return `"${showName(path)}" was written since`;
+    }
+    return undefined;
+  }
+
+  /** What a share is made again from; undefined where its chunks are kept. */
+  async #originalOf({ id, source, root }: ShareRecord): Promise<Original | undefined> {
     const key = this.catalog.keyOf(id);
-    if (source === 'copy' || source === 'imported' || root === undefined || key === undefined) return this.store;
+    if (source === 'copy' || source === 'imported' || root === undefined || key === undefined) return undefined;
     const block = decodeShareBlock(await this.store.read(id, { kind: 'share' }));
     const listing = new Listing(block, (stream, index) => this.store.read(id, { kind: 'index', stream, index }));
     const manifest = await readManifest(this.store, this.#crypto, id, fileKey(key), listing);
+    return { id, key: fileKey(key), root, manifest, listing };
+  }
+
+  async #open(record: ShareRecord): Promise<ChunkSource> {
+    const original = await this.#originalOf(record);
+    if (original === undefined) return this.store;
+    const { id } = record;
     const onChanged = (why: string): Promise<void> => {
       this.#changed.add(id);
       this.catalog.markChanged(id, why);
@@ -201,11 +235,7 @@ class OpenHome implements Home {
       return Promise.resolve();
     };
     return originalSource({
-      id,
-      key: fileKey(key),
-      root,
-      manifest,
-      listing,
+      ...original,
       crypto: this.#crypto,
       store: this.store,
       onChanged,

@@ -244,6 +244,15 @@ export const PART_PATIENCE_MS = 3_000;
 /** Another import or fetch of the same share into the same home that is just ending is waited for. */
 export const SHARE_PATIENCE_MS = 3_000;
 
+// What the doctor looks for.
+
+/** With less room than this a fetch of a few films fails, and so may SQLite. */
+export const LOW_DISK_BYTES = 1_000_000_000;
+/** No clock that is right says less than this: it is when this was written (Unix milliseconds). */
+export const EARLIEST_NOW_MS = Date.UTC(2026, 10, 1);
+/** What was written by a clock that is this much ahead of the present one shows that one of the two is wrong. */
+export const MAX_CLOCK_AHEAD_MS = 3_600_000;
+
 // The daemon.
 
 /** Fetches that a daemon carries out at once; more take turns. One that finds nobody costs a look-up now and then. */

@@ -13,6 +13,7 @@ import type { Step } from '../search.ts';
 import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
+import { nodeChecks } from './doctor.ts';
 import { onlyOf } from './only.ts';
 import { viewOfRecord, viewsOf } from './shares.ts';
 import { isTransferId, Transfers } from './transfers.ts';
@@ -246,6 +247,10 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async cancel({ transfers }, { id }, _emit, signal) {
     return await transfers.cancel(id, signal);
+  },
+
+  async doctor({ node }, _parameters, _emit, signal) {
+    return { checks: await nodeChecks(node, signal) };
   },
 
   async events(on, _parameters, emit, signal) {

@@ -25,6 +25,7 @@ const SUMMARIES: Readonly<Record<ActionName, string>> = {
   pause: 'Pause a transfer, or stop serving a share whenever there is a daemon.',
   resume: 'Go on with a transfer, or serve a share whenever there is a daemon.',
   cancel: 'End a transfer and remove what it has fetched so far.',
+  doctor: 'Look for what may be wrong with the node and its shares.',
   events: 'Tell what happens, until the asker goes away: transfers, peers that are served, shares that end.',
   daemon: 'Be the daemon of this home, as long as the asker stays.',
   stop: 'Stop the daemon.',

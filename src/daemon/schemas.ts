@@ -97,6 +97,7 @@ export const PARAMETERS = {
   pause: z.strictObject({ id: anyId }),
   resume: z.strictObject({ id: anyId }),
   cancel: z.strictObject({ id: anyId }),
+  doctor: z.strictObject({}),
   events: z.strictObject({}),
   daemon: z.strictObject({ pid: z.number().int().positive() }),
   stop: z.strictObject({}),
@@ -278,6 +279,18 @@ export const RESULTS = {
   pause: z.union([transfer, share]),
   resume: z.union([transfer, share]),
   cancel: transfer,
+  doctor: z.strictObject({
+    checks: z
+      .array(
+        z.strictObject({
+          name: z.string().describe('What was looked at.'),
+          state: z.enum(['ok', 'notice', 'problem']).describe('"notice": it may be as it is meant to be.'),
+          message: z.string(),
+          remedy: z.string().optional().describe('What to do about it, in a sentence.'),
+        }),
+      )
+      .readonly(),
+  }),
   events: z.strictObject({}),
   daemon: z.strictObject({}),
   stop: z.strictObject({ pid: count.describe('Of the daemon that has been told to stop.') }),

@@ -194,6 +194,7 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
     case 'share':
     case 'serve':
     case 'daemon':
+    case 'doctor':
     case 'seed':
       return 'serving';
     case 'fetch':

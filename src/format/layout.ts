@@ -109,7 +109,8 @@ export function placesOf(
   return { places, zeros };
 }
 
-function fileAt(root: Root, kind: 'file' | 'folder', path: string): string {
+/** The absolute path of the file that an entry's path stands for. */
+export function fileAt(root: Root, kind: 'file' | 'folder', path: string): string {
   if (typeof root === 'string') return kind === 'file' ? root : `${root}/${path}`;
   const end = path.indexOf('/');
   const name = end < 0 ? path : path.slice(0, end);

@@ -444,5 +444,6 @@ function listenError(error: unknown): unknown {
     if (reason.includes('EACCES')) return `${address} (the port is for the administrator only)`;
     return `${address} (${reason === '' ? 'no transport for such an address' : reason})`;
   });
-  return new ShoalError('io', `cannot listen on ${reasons.join(', ')}`, { cause: error });
+  const next = 'choose another address or port, by --listen, --port or in the configuration';
+  return new ShoalError('io', `cannot listen on ${reasons.join(', ')}; ${next}`, { cause: error });
 }
