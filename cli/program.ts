@@ -23,7 +23,8 @@ Exit codes:
 Environment:
   SHOAL_HOME       the folder of this node's identity and shares
   SHOAL_LINK       the link, where a command is given none
-  SHOAL_LISTEN, SHOAL_BOOTSTRAP (separated by commas), SHOAL_MDNS (on, off), SHOAL_DHT
+  SHOAL_LISTEN, SHOAL_BOOTSTRAP (separated by commas), SHOAL_MDNS (on, off), SHOAL_DHT,
+  SHOAL_MAX_UP, SHOAL_MAX_DOWN, SHOAL_MAX_CONNECTIONS
                    as the options of these names, which win
   NO_COLOR         no control codes; without a terminal there are none anyway
 
@@ -49,6 +50,9 @@ export function programOf(version: string, print: (text: string) => void, contex
     .addOption(repeatable('--bootstrap <addr>', 'begin at this peer, a multiaddr with /p2p/'))
     .option('--no-mdns', 'do not look for peers on the local network')
     .addOption(new Option('--dht <mode>', 'part taken in the DHT (default: auto)').choices(DHT_MODES))
+    .option('--max-up <rate>', 'send no more than this of blocks, like "500 kB/s", to all peers together')
+    .option('--max-down <rate>', 'receive no more than this, from all peers together')
+    .option('--max-connections <n>', 'have no more connections than this (default: 300)')
     .addHelpText('after', EPILOGUE);
 
   const context = (command: Command): Promise<Context> => {

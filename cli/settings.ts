@@ -1,6 +1,8 @@
 /** Options that all commands have: how to print, and how this node meets others. */
 import { ShoalError } from '../src/errors.ts';
 import { quoted } from '../src/format/quoted.ts';
+import { LEAST_CONNECTIONS, MOST_CONNECTIONS } from '../src/limits.ts';
+import { parseRate } from './units.ts';
 
 /** How a node meets others. */
 export interface NetworkChoice {
@@ -9,6 +11,10 @@ export interface NetworkChoice {
   readonly bootstrap: string[];
   readonly mdns: boolean;
   readonly dht: (typeof DHT_MODES)[number];
+  /** Bytes per second. */
+  readonly maxUp?: number;
+  readonly maxDown?: number;
+  readonly maxConnections?: number;
 }
 
 export const DHT_MODES = ['auto', 'client', 'server', 'off'] as const;
@@ -22,6 +28,9 @@ export interface GlobalOptions {
   readonly bootstrap?: readonly string[];
   readonly mdns?: boolean;
   readonly dht?: string;
+  readonly maxUp?: string;
+  readonly maxDown?: string;
+  readonly maxConnections?: string;
 }
 
 /**
@@ -34,6 +43,9 @@ export function networkOf(options: GlobalOptions, env: Readonly<Record<string, s
     bootstrap: addresses('--bootstrap', options.bootstrap, 'SHOAL_BOOTSTRAP', env),
     mdns: options.mdns ?? onOrOff('SHOAL_MDNS', env),
     dht: mode(options.dht, env),
+    ...number('maxUp', parseRate, options, env),
+    ...number('maxDown', parseRate, options, env),
+    ...number('maxConnections', connections, options, env),
   };
 }
 
@@ -47,6 +59,7 @@ export function askedOf(
     ['bootstrap', '--bootstrap', 'SHOAL_BOOTSTRAP'],
     ['mdns', '--no-mdns', 'SHOAL_MDNS'],
     ['dht', '--dht', 'SHOAL_DHT'],
+    ...Object.entries(NUMBERS).map(([setting, names]) => [setting as keyof typeof NUMBERS, ...names] as const),
   ] as const;
   const asked = names.map(([setting, option, variable]) => [
     setting,
@@ -67,6 +80,36 @@ function addresses(
   if (wrong === undefined) return [...texts];
   const from = given === undefined ? variable : option;
   throw new ShoalError('usage', `${from}: ${quoted(wrong)} is not a multiaddr like /ip4/192.0.2.1/tcp/4001`);
+}
+
+/** By which option and variable each is set. */
+const NUMBERS = {
+  maxUp: ['--max-up', 'SHOAL_MAX_UP'],
+  maxDown: ['--max-down', 'SHOAL_MAX_DOWN'],
+  maxConnections: ['--max-connections', 'SHOAL_MAX_CONNECTIONS'],
+} as const;
+
+function number<S extends keyof typeof NUMBERS>(
+  setting: S,
+  parse: (text: string) => number,
+  options: GlobalOptions,
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly [N in S]?: number } {
+  const [option, variable] = NUMBERS[setting];
+  const given = options[setting];
+  const text = given ?? env[variable];
+  if (given === undefined && !text) return {};
+  try {
+    return { [setting]: parse(text ?? '') } as { [N in S]?: number };
+  } catch (error) {
+    throw new ShoalError('usage', `${given === undefined ? variable : option}: ${(error as Error).message}`);
+  }
+}
+
+function connections(text: string): number {
+  const count = /^[0-9]+$/.test(text) ? Number(text) : NaN;
+  if (count >= LEAST_CONNECTIONS && count <= MOST_CONNECTIONS) return count;
+  throw new ShoalError('usage', `${quoted(text)} is no number from ${LEAST_CONNECTIONS} to ${MOST_CONNECTIONS}`);
 }
 
 function onOrOff(variable: string, env: Readonly<Record<string, string | undefined>>): boolean {

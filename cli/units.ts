@@ -1,6 +1,7 @@
 /** Sizes and times as people read and type them. */
 import { ShoalError } from '../src/errors.ts';
 import { quoted } from '../src/format/quoted.ts';
+import { MIN_BYTES_PER_SECOND } from '../src/limits.ts';
 
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'];
 
@@ -33,6 +34,36 @@ export function formatDate(unixSeconds: number): string {
 /** `1 file`, `2 files`. */
 export function count(n: number, noun: string): string {
   return `${n} ${noun}${n === 1 ? '' : 's'}`;
+}
+
+const BYTES_PER_UNIT: Readonly<Record<string, number>> = {
+  B: 1,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+};
+
+/**
+ * Bytes per second as they are typed: `500 kB/s`, `5MB/s`, `2.5 MiB`. Bits are refused, and so is what could be either.
+ * @throws ShoalError `usage`
+ */
+export function parseRate(text: string): number {
+  const [, value, unit = ''] = /^([0-9]+(?:\.[0-9]+)?) ?([kKMG]i?B|B)(?:\/s)?$/.exec(text.trim()) ?? [];
+  const bytes = Math.round(Number(value) * (BYTES_PER_UNIT[unit] ?? NaN));
+  if (!Number.isSafeInteger(bytes))
+    throw new ShoalError(
+      'usage',
+      `cannot read the rate ${quoted(text)}: write bytes per second like 500 kB/s, 5 MB/s or 2 MiB/s`,
+    );
+  if (bytes < MIN_BYTES_PER_SECOND)
+    throw new ShoalError(
+      'usage',
+      `the rate ${quoted(text)} is too low: the least is ${formatBytes(MIN_BYTES_PER_SECOND)}/s`,
+    );
+  return bytes;
 }
 
 const MS_PER_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -82,13 +82,18 @@ export const DIAL_TIMEOUT_MS = 10_000;
 /** Channels that one peer may hold open at once, and all together: memory is credit times channels at worst. */
 export const MAX_CHANNELS_PER_PEER = 16;
 export const MAX_CHANNELS = 256;
-/** Connections of a node; beyond, those from outside that have no channel give way to new ones. */
+/** Connections of a node, unless its user says otherwise; beyond, those that have no channel give way to new ones. */
 export const MAX_CONNECTIONS = 300;
-/** Connections from one host, likewise: many homes may share an address, and none may take all places. */
-export const MAX_CONNECTIONS_PER_HOST = 150;
-/** A connection from outside that has had no channel for so long is closed while there are more such than these: a few save their owners from dialling again. */
+/** What a user may ask for: few peers and the DHT fit into the least, and the memory for the most is some hundred MiB. */
+export const LEAST_CONNECTIONS = 8;
+export const MOST_CONNECTIONS = 2000;
+/** Of all places, the share that one host may take: many homes may have one address, and none may take all. */
+export const SHARE_PER_HOST = 1 / 2;
+/** … and that of what a node dials itself, kept free of those who come: its own fetches are not kept out by those it serves. */
+export const SHARE_FOR_DIALS = 1 / 16;
+/** A connection from outside that has had no channel for so long is closed while more than this share are such: a few save their owners from dialling again. */
 export const IDLE_CONNECTION_MS = 30_000;
-export const MAX_IDLE_CONNECTIONS = 50;
+export const SHARE_OF_IDLE = 1 / 6;
 /** How often such connections are looked for. */
 export const CROWD_CHECK_MS = 10_000;
 /** Peers that a home remembers, several times what the DHT's routing table holds, and bytes about each: those that identify takes, and some more. */
@@ -102,6 +107,18 @@ export const MAX_INBOUND_PER_SECOND = 100;
 export const INBOUND_HANDSHAKE_MS = 5_000;
 /** Inbound connections that have not finished their handshake: more than one host can begin in that time, so that it can't keep others out. */
 export const MAX_PENDING_INBOUND = 512;
+
+// Limits of bytes per second, each way.
+
+/** The least that a limit may be: with less, peers that share it wait so long for their turns that they take us for dead. */
+export const MIN_BYTES_PER_SECOND = 10_000;
+/** What may pass at once is so much time's worth: short for who waits for a turn, long enough for timers. */
+export const SLICE_MS = 50;
+/** … but no less, and no more: each slice is a write of its own, and it leaves at the speed of the line. */
+export const MIN_SLICE_BYTES = KiB;
+export const MAX_SLICE_BYTES = 256 * KiB;
+/** Of the time in which nothing passed, so much is made up for: as late as a busy process may be with its next slice. */
+export const RATE_BURST_MS = 100;
 
 // Fetching.
 

@@ -26,6 +26,7 @@ import { MAX_LINK_HINTS, READ_BYTES, SHARE_PATIENCE_MS, TRAFFIC_FLUSH_MS } from 
 import { list, type ListRequest } from './list.ts';
 import { Turns } from './parallel.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile, ShareRecord } from './ports.ts';
+import { Rate } from './rate.ts';
 import { Server, type Served } from './serve.ts';
 import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
@@ -38,6 +39,11 @@ export interface NetworkSettings {
   readonly bootstrap: readonly string[];
   readonly mdns: boolean;
   readonly dht: 'off' | 'client' | 'server' | 'auto';
+  /** Bytes per second of blocks, of all peers together; no limit when absent. */
+  readonly maxUp?: number;
+  readonly maxDown?: number;
+  /** Connections at once; MAX_CONNECTIONS when absent. */
+  readonly maxConnections?: number;
 }
 
 export interface NodeOptions {
@@ -407,6 +413,8 @@ async function startNetwork(options: NodeOptions, settings: NetworkSettings, hom
   // What works without a network does not wait for libp2p to load.
   const { createNetwork } = await import('./net/node.ts');
   const seed = options.holds && home !== undefined ? home.peerSeed : randomBytes(32);
+  const { maxUp, maxDown, maxConnections } = settings;
+  const rates = { up: new Rate(systemClock, maxUp), down: new Rate(systemClock, maxDown) };
   const start = (listen: readonly string[]): Promise<Network> =>
     createNetwork({
       seed,
@@ -414,6 +422,8 @@ async function startNetwork(options: NodeOptions, settings: NetworkSettings, hom
       bootstrap: settings.bootstrap,
       mdns: settings.mdns,
       dht: settings.dht,
+      rates,
+      ...(maxConnections === undefined ? {} : { maxConnections }),
       clock: systemClock,
       log: options.log,
       ...(options.holds && home !== undefined ? { datastorePath: join(home.folder, 'peers') } : {}),

@@ -138,6 +138,10 @@ export interface NetworkStatus {
   readonly connections: number;
   readonly dhtPeers: number;
   readonly lanPeers: number;
+  /** The limits in force: connections, and bytes per second, where there is such a limit. */
+  readonly maxConnections: number;
+  readonly maxUp?: number;
+  readonly maxDown?: number;
 }
 
 /** Peers, how they are found, and channels to them. */

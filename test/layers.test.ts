@@ -45,9 +45,11 @@ const LAYERS: readonly Layer[] = [
     without: OUTSIDE,
   },
   { name: 'ports', files: /^src\/ports\.ts$/, imports: ['format', 'protocol'], builtins: 'none' },
+  // One limit for all that share it: the node makes it, and channels wait for it.
+  { name: 'rate', files: /^src\/rate\.ts$/, imports: [...GROUND, 'ports'], builtins: 'none', without: OUTSIDE },
   // Adapters implement ports and know neither verbs nor each other.
   { name: 'store', files: /^src\/store\//, imports: [...PURE, 'memory'], builtins: 'all' },
-  { name: 'net', files: /^src\/net\//, imports: [...PURE, 'memory'], builtins: 'all' },
+  { name: 'net', files: /^src\/net\//, imports: [...PURE, 'memory', 'rate'], builtins: 'all' },
   { name: 'files', files: /^src\/files\//, imports: [...PURE, 'pace'], builtins: 'all' },
   { name: 'crypto', files: /^src\/crypto\//, imports: [...PURE, 'memory', 'pace'], builtins: 'all' },
   // The real clock, and what the package says of itself: adapters too small for a folder.
@@ -56,7 +58,7 @@ const LAYERS: readonly Layer[] = [
   {
     name: 'node',
     files: /^src\/(node|home)\.ts$/,
-    imports: [...PURE, ...ADAPTERS, 'memory', 'system', 'verbs'],
+    imports: [...PURE, ...ADAPTERS, 'memory', 'rate', 'system', 'verbs'],
     builtins: 'all',
   },
   { name: 'index', files: /^src\/index\.ts$/, imports: [...PURE, 'verbs', 'node', 'daemon'], builtins: 'none' },

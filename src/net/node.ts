@@ -30,6 +30,7 @@ import {
   MIN_RETRY_MS,
 } from '../limits.ts';
 import type { Candidate, Channel, Clock, Log, Network, NetworkStatus } from '../ports.ts';
+import type { Rates } from '../rate.ts';
 import { Crowd } from './crowd.ts';
 import { Discovery, routingTableSize } from './discovery.ts';
 import { connectionGater, Gater, placeOf } from './gater.ts';
@@ -55,6 +56,10 @@ export interface NetworkOptions {
   readonly dht: 'off' | 'client' | 'server' | 'auto';
   /** A folder for what is known about peers and announcements; in memory when absent. */
   readonly datastorePath?: string;
+  /** Connections that it may have, dialled ones included; MAX_CONNECTIONS when absent. */
+  readonly maxConnections?: number;
+  /** Limits of all channels together; none when absent. */
+  readonly rates?: Rates;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -87,8 +92,8 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
       streamMuxers: [() => lines.noting(yamux({ streamOptions: STREAM_OPTIONS })())],
       connectionGater: connectionGater(gater),
       connectionManager: {
-        // The crowd keeps to MAX_CONNECTIONS; libp2p would refuse who comes last.
-        maxConnections: 2 * MAX_CONNECTIONS,
+        // The crowd keeps to the limit; libp2p would refuse who comes last.
+        maxConnections: 2 * (options.maxConnections ?? MAX_CONNECTIONS),
         inboundConnectionThreshold: MAX_INBOUND_PER_SECOND,
         maxIncomingPendingConnections: MAX_PENDING_INBOUND,
         inboundUpgradeTimeout: INBOUND_HANDSHAKE_MS,
@@ -172,6 +177,8 @@ class Libp2pNetwork implements Network {
   readonly #discovery: Discovery;
   readonly #crowd: Crowd;
   readonly #lines: Lines;
+  readonly #rates: Rates | undefined;
+  readonly #maxConnections: number;
   readonly #channels = new Map<Channel, Stream>();
   readonly #stopping = new AbortController();
   readonly #closeStore: () => Promise<void>;
@@ -183,7 +190,7 @@ class Libp2pNetwork implements Network {
     lines: Lines,
     lan: Lan | undefined,
     bootstrap: readonly Multiaddr[],
-    { clock, log }: NetworkOptions,
+    { clock, log, rates, maxConnections = MAX_CONNECTIONS }: NetworkOptions,
     closeStore: () => Promise<void>,
   ) {
     this.self = libp2p.peerId.toString();
@@ -200,7 +207,9 @@ class Libp2pNetwork implements Network {
       addresses: () => this.addresses(),
     });
     this.#lines = lines;
-    this.#crowd = new Crowd(() => libp2p.getConnections());
+    this.#rates = rates;
+    this.#maxConnections = maxConnections;
+    this.#crowd = new Crowd(() => libp2p.getConnections(), maxConnections);
     libp2p.addEventListener('connection:open', ({ detail }) => this.#crowd.opened(detail));
     void this.#watchCrowd().catch(() => undefined);
     for (const address of bootstrap) {
@@ -219,12 +228,15 @@ class Libp2pNetwork implements Network {
       connections: this.#libp2p.getConnections().length,
       dhtPeers: dht === undefined ? 0 : routingTableSize(dht),
       lanPeers: this.#lan?.size ?? 0,
+      maxConnections: this.#maxConnections,
+      ...limitsOf(this.#rates),
     };
   }
 
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {
     const limited = AbortSignal.any([signal, this.#stopping.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
     try {
+      this.#crowd.counts(protocol);
       const connection = await this.#dial(candidate, limited);
       const stream = await openStream(connection, protocol, limited);
       return this.#channel(stream, connection);
@@ -247,7 +259,7 @@ class Libp2pNetwork implements Network {
         channel.abort(error as Error);
       }
     };
-    this.#crowd.serve(protocol);
+    this.#crowd.counts(protocol);
     await this.#libp2p.handle(protocol, answer, {
       maxInboundStreams: MAX_CHANNELS_PER_PEER,
       maxOutboundStreams: MAX_CHANNELS_PER_PEER,
@@ -294,7 +306,7 @@ class Libp2pNetwork implements Network {
 
   #channel(stream: Stream, connection: Connection): Channel {
     const remote = { peer: connection.remotePeer.toString(), address: connection.remoteAddr.toString() };
-    const channel = channelOf(stream, remote, this.#clock, this.#lines.below(stream));
+    const channel = channelOf(stream, remote, this.#clock, this.#lines.below(stream), this.#rates);
     if (stream.status === 'open') {
       this.#channels.set(channel, stream);
       stream.addEventListener('close', () => this.#channels.delete(channel), { once: true });
@@ -334,6 +346,11 @@ class Libp2pNetwork implements Network {
       await this.#clock.sleep(retryMs, signal);
     }
   }
+}
+
+function limitsOf(rates: Rates | undefined): { maxUp?: number; maxDown?: number } {
+  const [maxUp, maxDown] = [rates?.up.limit, rates?.down.limit];
+  return { ...(maxUp === undefined ? {} : { maxUp }), ...(maxDown === undefined ? {} : { maxDown }) };
 }
 
 /** @throws ShoalError `usage` */

@@ -42,10 +42,26 @@ describe('Settings of the network', () => {
     });
   });
 
+  it('limit rates and connections', () => {
+    const env = { SHOAL_MAX_UP: '1 MB/s', SHOAL_MAX_DOWN: '', SHOAL_MAX_CONNECTIONS: '20' };
+    expect(networkOf({ maxUp: '500 kB/s' }, env)).to.deep.include({ maxUp: 500_000, maxConnections: 20 });
+    expect(networkOf({}, env)).to.deep.include({ maxUp: 1_000_000 }).and.not.to.have.property('maxDown');
+    expect(askedOf({ maxDown: '1 MB/s' }, env)).to.deep.equal({
+      maxUp: 'SHOAL_MAX_UP',
+      maxDown: '--max-down',
+      maxConnections: 'SHOAL_MAX_CONNECTIONS',
+    });
+  });
+
   it('are refused by the name of the variable or option that is wrong', () => {
     const wrong: readonly [object, Record<string, string>, string][] = [
       [{}, { SHOAL_LISTEN: '127.0.0.1:4001' }, 'SHOAL_LISTEN: "127.0.0.1:4001" is not a multiaddr'],
       [{ bootstrap: ['a.example'] }, {}, '--bootstrap: "a.example" is not a multiaddr'],
+      [{ maxUp: '5M' }, {}, '--max-up: cannot read the rate "5M"'],
+      [{ maxUp: '' }, {}, '--max-up: cannot read the rate ""'],
+      [{}, { SHOAL_MAX_DOWN: '0 kB/s' }, 'SHOAL_MAX_DOWN: the rate "0 kB/s" is too low'],
+      [{ maxConnections: '7' }, {}, '--max-connections: "7" is no number from 8 to 2000'],
+      [{}, { SHOAL_MAX_CONNECTIONS: '1e3' }, 'SHOAL_MAX_CONNECTIONS: "1e3" is no number from 8 to 2000'],
       [{}, { SHOAL_MDNS: 'no' }, 'SHOAL_MDNS: "no" is neither "on" nor "off"'],
       [{}, { SHOAL_DHT: 'yes' }, 'SHOAL_DHT: "yes" is none of auto, client, server, off'],
     ];

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { ShoalError } from '../../src/errors.ts';
-import { count, formatBytes, formatDate, formatSeconds, parseDuration } from '../../cli/units.ts';
+import { count, formatBytes, formatDate, formatSeconds, parseDuration, parseRate } from '../../cli/units.ts';
 
 describe('Units', () => {
   it('of sizes are decimal, with two or three figures', () => {
@@ -73,6 +73,43 @@ describe('Units', () => {
     ]) {
       expect(() => parseDuration(text), text)
         .to.throw(ShoalError, 'cannot read the duration')
+        .with.property('code', 'usage');
+    }
+  });
+
+  it('of rates are bytes per second', () => {
+    const expected: Record<string, number> = {
+      '500 kB/s': 500_000,
+      '5 MB/s': 5_000_000,
+      '2 MiB/s': 2_097_152,
+      '2.5MB': 2_500_000,
+      '100 KiB': 102_400,
+      '1 GB/s': 1e9,
+      '10000 B/s': 10_000,
+    };
+    for (const [text, bytes] of Object.entries(expected)) expect(parseRate(text), text).to.equal(bytes);
+  });
+
+  it('of rates are refused where they are none, or bits, or too low', () => {
+    for (const text of [
+      '',
+      '5',
+      '5M',
+      '5 Mbit/s',
+      '5 Mb/s',
+      '5 mB/s',
+      '-5 MB/s',
+      '5 MB/h',
+      '1e3 kB',
+      '9'.repeat(400) + ' B',
+    ]) {
+      expect(() => parseRate(text), text)
+        .to.throw(ShoalError, 'write bytes per second like 500 kB/s, 5 MB/s or 2 MiB/s')
+        .with.property('code', 'usage');
+    }
+    for (const text of ['0 kB/s', '0.001 MB/s', '9999 B']) {
+      expect(() => parseRate(text), text)
+        .to.throw(ShoalError, 'too low: the least is 10.0 kB/s')
         .with.property('code', 'usage');
     }
   });

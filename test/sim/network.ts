@@ -109,7 +109,8 @@ class Node implements SimNode {
 
   status(): NetworkStatus {
     const others = this.#world.nodes.size - 1;
-    return { connections: this.open.size, dhtPeers: others, lanPeers: this.#world.isLan() ? others : 0 };
+    const lanPeers = this.#world.isLan() ? others : 0;
+    return { connections: this.open.size, dhtPeers: others, lanPeers, maxConnections: Infinity };
   }
 
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {
