@@ -24,7 +24,7 @@ Environment:
   SHOAL_HOME       the folder of this node's identity and shares
   SHOAL_LINK       the link, where a command is given none
   SHOAL_LISTEN, SHOAL_BOOTSTRAP (separated by commas), SHOAL_MDNS (on, off), SHOAL_DHT,
-  SHOAL_MAX_UP, SHOAL_MAX_DOWN, SHOAL_MAX_CONNECTIONS
+  SHOAL_MAX_UP, SHOAL_MAX_DOWN, SHOAL_MAX_CONNECTIONS, SHOAL_PORT_MAPPING (on, off)
                    as the options of these names, which win
   NO_COLOR         no control codes; without a terminal there are none anyway
 
@@ -50,17 +50,20 @@ export function programOf(version: string, print: (text: string) => void, contex
     .addOption(repeatable('--bootstrap <addr>', 'begin at this peer, a multiaddr with /p2p/'))
     .option('--no-mdns', 'do not look for peers on the local network')
     .addOption(new Option('--dht <mode>', 'part taken in the DHT (default: auto)').choices(DHT_MODES))
+    .option('--no-port-mapping', 'do not ask the router for a port that others can reach')
     .option('--max-up <rate>', 'send no more than this of blocks, like "500 kB/s", to all peers together')
     .option('--max-down <rate>', 'receive no more than this, from all peers together')
     .option('--max-connections <n>', 'have no more connections than this (default: 300)')
     .addHelpText('after', EPILOGUE);
 
   const context = (command: Command): Promise<Context> => {
-    const { mdns, ...options } = command.optsWithGlobals<GlobalOptions>();
+    const { mdns, portMapping, ...options } = command.optsWithGlobals<GlobalOptions>();
     // Commander says true where it was not given; then the environment is to be asked.
-    return contextOf(
-      program.getOptionValueSource('mdns') === 'cli' && mdns !== undefined ? { ...options, mdns } : options,
-    );
+    return contextOf({
+      ...options,
+      ...(mdns === false ? { mdns } : {}),
+      ...(portMapping === false ? { portMapping } : {}),
+    });
   };
   addSharing(program, context);
   addFetching(program, context);

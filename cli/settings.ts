@@ -15,6 +15,7 @@ export interface NetworkChoice {
   readonly maxUp?: number;
   readonly maxDown?: number;
   readonly maxConnections?: number;
+  readonly portMapping: boolean;
 }
 
 export const DHT_MODES = ['auto', 'client', 'server', 'off'] as const;
@@ -31,6 +32,7 @@ export interface GlobalOptions {
   readonly maxUp?: string;
   readonly maxDown?: string;
   readonly maxConnections?: string;
+  readonly portMapping?: boolean;
 }
 
 /**
@@ -43,6 +45,7 @@ export function networkOf(options: GlobalOptions, env: Readonly<Record<string, s
     bootstrap: addresses('--bootstrap', options.bootstrap, 'SHOAL_BOOTSTRAP', env),
     mdns: options.mdns ?? onOrOff('SHOAL_MDNS', env),
     dht: mode(options.dht, env),
+    portMapping: options.portMapping ?? onOrOff('SHOAL_PORT_MAPPING', env),
     ...number('maxUp', parseRate, options, env),
     ...number('maxDown', parseRate, options, env),
     ...number('maxConnections', connections, options, env),
@@ -59,6 +62,7 @@ export function askedOf(
     ['bootstrap', '--bootstrap', 'SHOAL_BOOTSTRAP'],
     ['mdns', '--no-mdns', 'SHOAL_MDNS'],
     ['dht', '--dht', 'SHOAL_DHT'],
+    ['portMapping', '--no-port-mapping', 'SHOAL_PORT_MAPPING'],
     ...Object.entries(NUMBERS).map(([setting, names]) => [setting as keyof typeof NUMBERS, ...names] as const),
   ] as const;
   const asked = names.map(([setting, option, variable]) => [

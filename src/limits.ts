@@ -213,6 +213,28 @@ export const NETWORK_CHECK_MS = 30_000;
 /** The wall clock may drift so far from the monotonic one within one check before the machine is taken to have slept. */
 export const MAX_CLOCK_DRIFT_MS = 60_000;
 
+// The router in front of a private network.
+
+/** For so long a port is asked for, and renewed after half of it: a router that has restarted is asked again soon. */
+export const MAPPING_MS = 20 * 60_000;
+/** What a router says of that is believed within these: one that says less would be asked all the time. */
+export const MIN_MAPPING_MS = 2 * 60_000;
+export const MAX_MAPPING_MS = MAPPING_MS;
+/** Where no router offers a port, it is looked for again after this time, or when the network changes. */
+export const MAPPING_RETRY_MS = 10 * 60_000;
+/** External ports that are tried: others behind the same router may have the first. */
+export const PORT_TRIES = 3;
+/** For so long a router may be silent before there is none; one at home answers in milliseconds, to a search within a second. */
+export const ROUTER_PATIENCE_MS = 4_000;
+/** A request by UDP is repeated after this time, then after pauses that double (RFC 6886). */
+export const FIRST_ROUTER_RETRY_MS = 250;
+/** One request by HTTP. */
+export const ROUTER_REQUEST_MS = 3_000;
+/** A description of a router has some KiB; anyone on the local network may pretend to be one. */
+export const MAX_ROUTER_ANSWER_BYTES = 64 * KiB;
+/** Those that answered a search and are asked for their description. */
+export const MAX_ROUTERS = 4;
+
 // The local network.
 
 /** A search asks the local network so often for its first ten seconds; then the pauses double up to the larger. */

@@ -44,6 +44,8 @@ export interface NetworkSettings {
   readonly maxDown?: number;
   /** Connections at once; MAX_CONNECTIONS when absent. */
   readonly maxConnections?: number;
+  /** Whether who serves asks the router of a private network for a port; who only fetches never does. */
+  readonly portMapping: boolean;
 }
 
 export interface NodeOptions {
@@ -426,7 +428,9 @@ async function startNetwork(options: NodeOptions, settings: NetworkSettings, hom
       ...(maxConnections === undefined ? {} : { maxConnections }),
       clock: systemClock,
       log: options.log,
-      ...(options.holds && home !== undefined ? { datastorePath: join(home.folder, 'peers') } : {}),
+      ...(options.holds && home !== undefined
+        ? { datastorePath: join(home.folder, 'peers'), portMapping: settings.portMapping }
+        : {}),
     });
   // Who only fetches is not called by anybody.
   if (!options.holds || home === undefined) return await start(settings.listen);

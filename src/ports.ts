@@ -138,6 +138,8 @@ export interface NetworkStatus {
   readonly connections: number;
   readonly dhtPeers: number;
   readonly lanPeers: number;
+  /** Whether a router lets others reach this node by an address of its own, which is among the addresses then. */
+  readonly portMapping: 'off' | 'none' | 'mapped';
   /** The limits in force: connections, and bytes per second, where there is such a limit. */
   readonly maxConnections: number;
   readonly maxUp?: number;
@@ -151,6 +153,8 @@ export interface Network {
   /** Multiaddrs as text, each ending in /p2p/…, under which this node believes it can be reached. */
   addresses(): string[];
   status(): NetworkStatus;
+  /** Resolves when the addresses are what they will be for now: where a router is asked for one, when that has ended. */
+  settled(): Promise<void>;
   /** @throws ShoalError `not-found` when the peer can not be reached, `protocol` when it does not speak `protocol`. */
   connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel>;
   /** Answers channels of `protocol`. The handler owns the channel; when it throws, the channel is aborted. */

@@ -127,7 +127,9 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^commander$/, /^cli\//],
   [/^node:sqlite$/, /^src\/files\/sqlite\.ts$/],
   [/^node:worker_threads$/, /^src\/crypto\//],
-  [/^node:(http|https|http2)$/, /^src\/daemon\//],
+  // Routers are asked over HTTP, too.
+  [/^node:http$/, /^src\/(daemon\/|net\/upnp\.ts$)/],
+  [/^node:(https|http2)$/, /^src\/daemon\//],
   [/^node:(net|tls|dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\//],
 ];
 

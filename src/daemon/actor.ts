@@ -60,6 +60,7 @@ export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
 
 const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   async share(node, { path, hints, ...options }, emit, signal) {
+    if (hints.includes('self')) await node.network?.settled();
     const chosen = node.hintsOf(hints);
     const shared = await node.share({ path, ...options, serveAlways: false, hints: chosen }, emit, signal);
     const stop = node.serve(shared.id);

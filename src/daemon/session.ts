@@ -92,7 +92,7 @@ export async function perform<A extends ActionName>(
 /** The holder's node does the work, and meets others in its own way. */
 function warnOfIgnored({ asked = {}, network, onNotice }: SessionOptions, holder: Holder, needs: Needs): void {
   if (needs !== 'serving' && needs !== 'peers') return;
-  const settings = ['listen', 'bootstrap', 'mdns', 'dht', 'maxUp', 'maxDown', 'maxConnections'] as const;
+  const settings = ['listen', 'bootstrap', 'mdns', 'dht', 'maxUp', 'maxDown', 'maxConnections', 'portMapping'] as const;
   const ignored = settings.filter(name => !isDeepStrictEqual(network[name], holder.network[name]));
   const names = ignored.flatMap(name => asked[name] ?? []);
   if (names.length > 0)

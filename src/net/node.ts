@@ -30,6 +30,7 @@ import {
   MIN_RETRY_MS,
 } from '../limits.ts';
 import type { Candidate, Channel, Clock, Log, Network, NetworkStatus } from '../ports.ts';
+import type { Mapping, PortMapping } from './port-mapping.ts';
 import type { Rates } from '../rate.ts';
 import { Crowd } from './crowd.ts';
 import { Discovery, routingTableSize } from './discovery.ts';
@@ -56,6 +57,8 @@ export interface NetworkOptions {
   readonly dht: 'off' | 'client' | 'server' | 'auto';
   /** A folder for what is known about peers and announcements; in memory when absent. */
   readonly datastorePath?: string;
+  /** Whether to ask the router of a private network for a port by which others can reach this node. */
+  readonly portMapping?: boolean;
   /** Connections that it may have, dialled ones included; MAX_CONNECTIONS when absent. */
   readonly maxConnections?: number;
   /** Limits of all channels together; none when absent. */
@@ -126,6 +129,11 @@ interface Services extends Record<string, unknown> {
 }
 
 interface Interfaces {
+  /** What is listened on, of each interface. */
+  listening(): Multiaddr[];
+  /** Adds an address under which others reach this node through a router, or takes it back. */
+  map(mapping: Mapping): void;
+  unmap(mapping: Mapping): void;
   /** Lets libp2p announce the public addresses of this machine's own interfaces, which it otherwise keeps to itself. */
   announce(): void;
   /** Ends libp2p's wait before it notes that the listeners have closed, which would keep the process for a second. */
@@ -141,6 +149,15 @@ function servicesOf(mode: NetworkOptions['dht'], bootstrap: readonly Multiaddr[]
     identify: identify(),
     ping: ping(),
     interfaces: ({ addressManager, transportManager }) => ({
+      listening: () => transportManager.getAddrs(),
+      map: ({ host, port, externalHost, externalPort }) => {
+        addressManager.addPublicAddressMapping(host, port, externalHost, externalPort, 'tcp');
+        addressManager.confirmObservedAddr(multiaddr(`/ip4/${externalHost}/tcp/${externalPort}`), {
+          type: 'ip-mapping',
+        });
+      },
+      unmap: ({ host, port, externalHost, externalPort }) =>
+        addressManager.removePublicAddressMapping(host, port, externalHost, externalPort, 'tcp'),
       announce: () =>
         transportManager
           .getAddrs()
@@ -181,6 +198,8 @@ class Libp2pNetwork implements Network {
   readonly #maxConnections: number;
   readonly #channels = new Map<Channel, Stream>();
   readonly #stopping = new AbortController();
+  readonly #portMapping: Promise<PortMapping> | undefined;
+  #mapping: Mapping | undefined;
   readonly #closeStore: () => Promise<void>;
   #stopped: Promise<void> | undefined;
 
@@ -190,7 +209,7 @@ class Libp2pNetwork implements Network {
     lines: Lines,
     lan: Lan | undefined,
     bootstrap: readonly Multiaddr[],
-    { clock, log, rates, maxConnections = MAX_CONNECTIONS }: NetworkOptions,
+    { clock, log, rates, maxConnections = MAX_CONNECTIONS, portMapping = false }: NetworkOptions,
     closeStore: () => Promise<void>,
   ) {
     this.self = libp2p.peerId.toString();
@@ -212,6 +231,7 @@ class Libp2pNetwork implements Network {
     this.#crowd = new Crowd(() => libp2p.getConnections(), maxConnections);
     libp2p.addEventListener('connection:open', ({ detail }) => this.#crowd.opened(detail));
     void this.#watchCrowd().catch(() => undefined);
+    this.#portMapping = portMapping ? this.#mapPort() : undefined;
     for (const address of bootstrap) {
       if (peerOf(address) !== this.self) void this.#stayConnected(address).catch(() => undefined);
     }
@@ -228,9 +248,16 @@ class Libp2pNetwork implements Network {
       connections: this.#libp2p.getConnections().length,
       dhtPeers: dht === undefined ? 0 : routingTableSize(dht),
       lanPeers: this.#lan?.size ?? 0,
+      portMapping: this.#mapping !== undefined ? 'mapped' : this.#portMapping !== undefined ? 'none' : 'off',
       maxConnections: this.#maxConnections,
       ...limitsOf(this.#rates),
     };
+  }
+
+  async settled(): Promise<void> {
+    await (
+      await this.#portMapping
+    )?.settled;
   }
 
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {
@@ -285,7 +312,7 @@ class Libp2pNetwork implements Network {
 
   async #stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#discovery.stop();
+    await Promise.all([this.#discovery.stop(), this.#portMapping?.then(mapping => mapping.stop())]);
     // The other side must not take our end for the end of what was said.
     for (const [channel, stream] of this.#channels) {
       if (stream.writeStatus === 'writable') channel.abort(new Error('the node stops'));
@@ -302,6 +329,18 @@ class Libp2pNetwork implements Network {
     if (via !== 'dht') targets.forEach(address => this.#gater.allow(address));
     const [open] = this.#libp2p.getConnections(peerIdFromString(peer)).filter(each => each.status === 'open');
     return open ?? this.#libp2p.dial(targets.length > 0 ? targets : peerIdFromString(peer), { signal });
+  }
+
+  /** Only the node of a home needs this, and only it loads it. */
+  async #mapPort(): Promise<PortMapping> {
+    const { PortMapping } = await import('./port-mapping.ts');
+    const { interfaces } = this.#libp2p.services;
+    const onMapped = (mapping: Mapping | undefined): void => {
+      if (this.#mapping !== undefined) interfaces.unmap(this.#mapping);
+      if (mapping !== undefined) interfaces.map(mapping);
+      this.#mapping = mapping;
+    };
+    return new PortMapping({ listening: () => interfaces.listening(), onMapped, clock: this.#clock, log: this.#log });
   }
 
   #channel(stream: Stream, connection: Connection): Channel {

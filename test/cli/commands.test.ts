@@ -533,9 +533,20 @@ describe('Arguments', () => {
   });
 
   it('of the network are handed on, and only those that were given', async () => {
-    const given = ['--listen', '/a', '--listen', '/b', '--bootstrap', '/c', '--no-mdns', '--dht', 'off'];
-    const expected = { listen: ['/a', '/b'], bootstrap: ['/c'], mdns: false, dht: 'off' };
-    const wanted = ['listen', 'bootstrap', 'mdns', 'dht'];
+    const given = [
+      '--listen',
+      '/a',
+      '--listen',
+      '/b',
+      '--bootstrap',
+      '/c',
+      '--no-mdns',
+      '--dht',
+      'off',
+      '--no-port-mapping',
+    ];
+    const expected = { listen: ['/a', '/b'], bootstrap: ['/c'], mdns: false, dht: 'off', portMapping: false };
+    const wanted = ['listen', 'bootstrap', 'mdns', 'dht', 'portMapping', 'maxUp', 'maxDown', 'maxConnections'];
     const { options } = await runWith(['shares', ...given], () => ({ shares: [] }));
     expect(options).to.deep.include(expected);
     const none = await runWith(['shares'], () => ({ shares: [] }));

@@ -4,7 +4,13 @@ import { askedOf, networkOf } from '../../cli/settings.ts';
 
 describe('Settings of the network', () => {
   it('need none', () => {
-    expect(networkOf({}, {})).to.deep.equal({ listen: [], bootstrap: [], mdns: true, dht: 'auto' });
+    expect(networkOf({}, {})).to.deep.equal({
+      listen: [],
+      bootstrap: [],
+      mdns: true,
+      dht: 'auto',
+      portMapping: true,
+    });
   });
 
   it('come from the environment', () => {
@@ -13,12 +19,14 @@ describe('Settings of the network', () => {
       SHOAL_BOOTSTRAP: '/dns4/a.example/tcp/1/p2p/x',
       SHOAL_MDNS: 'off',
       SHOAL_DHT: 'server',
+      SHOAL_PORT_MAPPING: 'off',
     };
     expect(networkOf({}, env)).to.deep.equal({
       listen: ['/ip4/127.0.0.1/tcp/0', '/ip6/::1/tcp/0'],
       bootstrap: ['/dns4/a.example/tcp/1/p2p/x'],
       mdns: false,
       dht: 'server',
+      portMapping: false,
     });
     expect(networkOf({}, { SHOAL_LISTEN: '', SHOAL_MDNS: '', SHOAL_DHT: '' })).to.deep.equal(networkOf({}, {}));
   });

@@ -42,6 +42,7 @@ describe('createNetwork', () => {
       connections: 0,
       dhtPeers: 0,
       lanPeers: 0,
+      portMapping: 'off',
       maxConnections: MAX_CONNECTIONS,
     });
   });

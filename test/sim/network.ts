@@ -110,8 +110,10 @@ class Node implements SimNode {
   status(): NetworkStatus {
     const others = this.#world.nodes.size - 1;
     const lanPeers = this.#world.isLan() ? others : 0;
-    return { connections: this.open.size, dhtPeers: others, lanPeers, maxConnections: Infinity };
+    return { connections: this.open.size, dhtPeers: others, lanPeers, portMapping: 'off', maxConnections: Infinity };
   }
+
+  async settled(): Promise<void> {}
 
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {
     await turn();

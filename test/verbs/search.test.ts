@@ -20,7 +20,7 @@ function swarmOf(...endings: Ending[]): Swarm {
 describe('The words of a search', () => {
   it('say how many were asked, one and several', () => {
     const asked = (lanPeers: number, dhtPeers: number): string =>
-      searchSoFar(new Swarm(), { connections: 0, lanPeers, dhtPeers, maxConnections: 300 });
+      searchSoFar(new Swarm(), { connections: 0, lanPeers, dhtPeers, portMapping: 'off', maxConnections: 300 });
     expect(asked(0, 1)).to.contain('asked 0 peers on the local network and the DHT (1 node); 0 known, 0 being called');
     expect(asked(1, 2)).to.contain('asked 1 peer on the local network and the DHT (2 nodes);');
     expect(searchSoFar(new Swarm(), undefined)).to.contain('asked this home only;');
