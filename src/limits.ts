@@ -112,6 +112,8 @@ export const MAX_PENDING_INBOUND = 512;
 
 /** The least that a limit may be: with less, peers that share it wait so long for their turns that they take us for dead. */
 export const MIN_BYTES_PER_SECOND = 10_000;
+/** Of a limit, each peer of a fetch should have so much: a sender takes who lets no window pass in a minute for one that has stopped reading. */
+export const PEER_BYTES_PER_SECOND = 20_000;
 /** What may pass at once is so much time's worth: short for who waits for a turn, long enough for timers. */
 export const SLICE_MS = 50;
 /** … but no less, and no more: each slice is a write of its own, and it leaves at the speed of the line. */

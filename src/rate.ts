@@ -74,21 +74,24 @@ export class Rate {
   /** Lets those who wait pass, one after the other, until nobody does. */
   async #serve(): Promise<void> {
     this.#isServing = true;
-    for (;;) {
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
       const waitMs = this.#limit === undefined ? 0 : this.#freeMs - this.#clock.monotonic();
       if (waitMs > 0) await this.#clock.sleep(waitMs, this.#changed.signal).catch(() => undefined);
-      else if (!this.#passNext()) break;
+      else this.#pass(next);
     }
     this.#isServing = false;
   }
 
-  #passNext(): boolean {
-    const next = this.#urgent.shift() ?? this.#waiting.shift();
-    if (next === undefined) return false;
+  #next(): Waiter | undefined {
+    return this.#urgent[0] ?? this.#waiting[0];
+  }
+
+  #pass(next: Waiter): void {
+    (next === this.#urgent[0] ? this.#urgent : this.#waiting).shift();
     const { bytes } = next;
     if (this.#limit === undefined) {
       next.pass(bytes);
-      return true;
+      return;
     }
     const slice = Math.round(Math.min(MAX_SLICE_BYTES, Math.max(MIN_SLICE_BYTES, (this.#limit * SLICE_MS) / 1000)));
     const passed = Math.min(bytes, slice);
@@ -96,6 +99,5 @@ export class Rate {
     const fromMs = Math.max(this.#freeMs, this.#clock.monotonic() - RATE_BURST_MS);
     this.#freeMs = fromMs + (1000 * passed) / this.#limit;
     next.pass(passed);
-    return true;
   }
 }
