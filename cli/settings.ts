@@ -98,13 +98,13 @@ function number<S extends keyof typeof NUMBERS>(
   parse: (text: string) => number,
   options: GlobalOptions,
   env: Readonly<Record<string, string | undefined>>,
-): { readonly [N in S]?: number } {
+): Partial<Record<S, number>> {
   const [option, variable] = NUMBERS[setting];
   const given = options[setting];
   const text = given ?? env[variable];
   if (given === undefined && !text) return {};
   try {
-    return { [setting]: parse(text ?? '') } as { [N in S]?: number };
+    return { [setting]: parse(text ?? '') } as Partial<Record<S, number>>;
   } catch (error) {
     throw new ShoalError('usage', `${given === undefined ? variable : option}: ${(error as Error).message}`);
   }

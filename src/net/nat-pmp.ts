@@ -3,7 +3,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FIRST_ROUTER_RETRY_MS, ROUTER_PATIENCE_MS } from '../limits.ts';
-import type { Router } from './port-mapping.ts';
+import type { Router } from './router.ts';
 
 const PORT = 5351;
 const EXTERNAL_ADDRESS = 0;

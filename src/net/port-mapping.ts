@@ -18,22 +18,8 @@ import {
 import type { Clock, Log } from '../ports.ts';
 import { placeOf } from './gater.ts';
 import { findNatPmp } from './nat-pmp.ts';
+import type { Outside, Router } from './router.ts';
 import { findUpnp } from './upnp.ts';
-
-/** A router that maps TCP ports. All throw when it refuses, or does not answer until the signal. */
-export interface Router {
-  readonly kind: 'NAT-PMP' | 'UPnP';
-  /** What it returns is not to be believed. Mapping a port again renews it. */
-  map(wanted: { port: number; wantedPort: number; lifetimeMs: number }, signal: AbortSignal): Promise<Outside>;
-  unmap(mapped: { port: number; externalPort: number }, signal: AbortSignal): Promise<void>;
-}
-
-/** Where a mapped port is to be reached, and for how long. */
-interface Outside {
-  readonly host: string;
-  readonly port: number;
-  readonly lifetimeMs: number;
-}
 
 /** A port of this node and where it is to be reached from outside. */
 export interface Mapping {

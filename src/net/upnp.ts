@@ -7,7 +7,7 @@ import { createSocket } from 'node:dgram';
 import { on, once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { MAX_ROUTER_ANSWER_BYTES, MAX_ROUTERS, ROUTER_PATIENCE_MS, ROUTER_REQUEST_MS } from '../limits.ts';
-import type { Router } from './port-mapping.ts';
+import type { Router } from './router.ts';
 
 const GROUP = '239.255.255.250';
 const SSDP_PORT = 1900;

@@ -89,9 +89,9 @@ describe('Crowd', () => {
     served.forEach(guest => guest.open(CHANNEL));
     while (open().length < MAX_CONNECTIONS) comes('10.2.0.3', 'outbound').open(CHANNEL);
     expect(comes('10.2.0.4', 'outbound').open(CHANNEL).status).to.equal('open');
-    expect([first!.status, oldest!.status]).to.deep.equal(['aborted', 'open']);
+    expect([first!.status, oldest.status]).to.deep.equal(['aborted', 'open']);
     expect(comes('10.2.0.5', 'outbound').open(CHANNEL).status).to.equal('open');
-    expect(oldest!.status).to.equal('aborted');
+    expect(oldest.status).to.equal('aborted');
     expect(comes('10.2.0.6', 'outbound').status).to.equal('aborted');
     expect(served.every(({ status }) => status === 'open')).to.equal(true);
     expect(open().length).to.equal(MAX_CONNECTIONS);

@@ -67,6 +67,7 @@ export async function upnpRouter(options: RouterOptions): Promise<TestRouter> {
   const state = {
     mapped,
     asked: 0,
+    refused: 0,
     close: (): void => {
       web.close();
       web.closeAllConnections();
@@ -99,45 +100,73 @@ async function bound(socket: Socket, port: number, host: string): Promise<void> 
   await once(socket, 'listening');
 }
 
+interface State {
+  readonly mapped: Map<number, number>;
+  asked: number;
+  refused: number;
+}
+
 async function answer(
-  { external, fault, conflicts = 0 }: RouterOptions,
-  state: { mapped: Map<number, number>; asked: number; refused?: number },
+  options: RouterOptions,
+  state: State,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  const { fault } = options;
   const body = await text(request);
   const say = (status: number, xml: string): void => {
     response.writeHead(status, { 'content-type': 'text/xml' });
     response.end(xml);
   };
-  if (request.method === 'GET') {
-    if (fault === 'huge') {
-      const filler = Buffer.alloc(64 * 1024, '<service>');
-      const more = (): void => void (response.destroyed || response.write(filler, more));
-      response.writeHead(200);
-      return more();
-    }
-    const service = (type: string, url: string): string =>
-      `<service><serviceType>${type}</serviceType><controlURL>${url}</controlURL></service>`;
-    return say(
-      200,
-      `<?xml version="1.0"?><root><device>${service('urn:schemas-upnp-org:service:Layer3Forwarding:1', '/l3')}` +
-        `<deviceList>${service(SERVICE, fault === 'garbage' ? 'http://198.51.100.1/ctl' : '/ctl')}</deviceList></device></root>`,
-    );
+  if (request.method === 'GET') describe(fault, response, say);
+  else act(options, state, request.headers['soapaction'], body, say);
+}
+
+type Say = (status: number, xml: string) => void;
+
+function describe(fault: RouterOptions['fault'], response: ServerResponse, say: Say): void {
+  if (fault === 'huge') {
+    const filler = Buffer.alloc(64 * 1024, '<service>');
+    const more = (): void => {
+      if (!response.destroyed) response.write(filler, more);
+    };
+    response.writeHead(200);
+    more();
+    return;
   }
-  const action = String(request.headers['soapaction']).replaceAll('"', '').split('#')[1] ?? '';
+  const service = (type: string, url: string): string =>
+    `<service><serviceType>${type}</serviceType><controlURL>${url}</controlURL></service>`;
+  say(
+    200,
+    `<?xml version="1.0"?><root><device>${service('urn:schemas-upnp-org:service:Layer3Forwarding:1', '/l3')}` +
+      `<deviceList>${service(SERVICE, fault === 'garbage' ? 'http://198.51.100.1/ctl' : '/ctl')}</deviceList></device></root>`,
+  );
+}
+
+function act(
+  { external, fault, conflicts = 0 }: RouterOptions,
+  state: State,
+  header: string | string[] | undefined,
+  body: string,
+  say: Say,
+): void {
+  const action = String(header).replaceAll('"', '').split('#')[1] ?? '';
   const valueOf = (name: string): string => new RegExp(`<${name}>([^<]*)</${name}>`).exec(body)?.[1] ?? '';
-  const error = (code: number): void =>
-    say(
-      500,
-      `<s:Envelope><s:Body><s:Fault><detail><UPnPError><errorCode>${code}</errorCode></UPnPError></detail></s:Fault></s:Body></s:Envelope>`,
-    );
   const outer = Number(valueOf('NewExternalPort'));
   if (action === 'AddPortMapping') {
-    if (fault === 'refuses') return error(606);
-    if (fault === 'permanent' && valueOf('NewLeaseDuration') !== '0') return error(725);
-    state.refused ??= 0;
-    if (state.refused++ < conflicts) return error(718);
+    const isLease = valueOf('NewLeaseDuration') !== '0';
+    const code =
+      fault === 'refuses'
+        ? 606
+        : fault === 'permanent' && isLease
+          ? 725
+          : state.refused++ < conflicts
+            ? 718
+            : undefined;
+    if (code !== undefined) {
+      say(500, `<s:Fault><detail><UPnPError><errorCode>${code}</errorCode></UPnPError></detail></s:Fault>`);
+      return;
+    }
     state.asked++;
     state.mapped.set(outer, Number(valueOf('NewInternalPort')));
   } else if (action === 'DeletePortMapping') state.mapped.delete(outer);
