@@ -153,8 +153,8 @@ export interface Network {
   /** Multiaddrs as text, each ending in /p2p/…, under which this node believes it can be reached. */
   addresses(): string[];
   status(): NetworkStatus;
-  /** Resolves when the addresses are what they will be for now: where a router is asked for one, when that has ended. */
-  settled(): Promise<void>;
+  /** Resolves when the addresses are what they will be for now: where a router is asked for one, when that has ended. Or at the signal. */
+  settled(signal: AbortSignal): Promise<void>;
   /** @throws ShoalError `not-found` when the peer can not be reached, `protocol` when it does not speak `protocol`. */
   connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel>;
   /** Answers channels of `protocol`. The handler owns the channel; when it throws, the channel is aborted. */

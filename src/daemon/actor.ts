@@ -60,7 +60,7 @@ export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
 
 const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   async share(node, { path, hints, ...options }, emit, signal) {
-    if (hints.includes('self')) await node.network?.settled();
+    if (hints.includes('self')) await node.network?.settled(signal);
     const chosen = node.hintsOf(hints);
     const shared = await node.share({ path, ...options, serveAlways: false, hints: chosen }, emit, signal);
     const stop = node.serve(shared.id);

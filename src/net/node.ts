@@ -254,10 +254,13 @@ class Libp2pNetwork implements Network {
     };
   }
 
-  async settled(): Promise<void> {
-    await (
-      await this.#portMapping
-    )?.settled;
+  async settled(signal: AbortSignal): Promise<void> {
+    const { promise: aborted, resolve } = Promise.withResolvers<undefined>();
+    const onAbort = (): void => resolve(undefined);
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
+    await Promise.race([aborted, this.#portMapping?.then(mapping => mapping.settled)]);
+    signal.removeEventListener('abort', onAbort);
   }
 
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {

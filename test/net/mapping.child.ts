@@ -5,12 +5,16 @@ import { natPmpRouter, upnpRouter, type RouterOptions } from './router.ts';
 import { MAPPING_MS, MAPPING_RETRY_MS, NETWORK_CHECK_MS } from '../../src/limits.ts';
 import { createNetwork } from '../../src/net/node.ts';
 
-const { kind, renew, move, listen, late, ...given } = JSON.parse(process.argv[2] ?? '{}') as Partial<RouterOptions> & {
+const { kind, renew, move, listen, late, stopped, ...given } = JSON.parse(
+  process.argv[2] ?? '{}',
+) as Partial<RouterOptions> & {
   kind?: 'nat-pmp' | 'upnp';
   /** Lets half of the time pass, and waits until the router was asked again. */
   renew?: boolean;
   /** The machine gets a public address, and loses it again. */
   move?: boolean;
+  /** Who waits for the router has been stopped. */
+  stopped?: boolean;
   /** The router is there only after a first search. */
   late?: boolean;
   listen?: string;
@@ -28,8 +32,10 @@ const network = await createNetwork(
     log: (level, message) => void logged.push(`${level}: ${message}`),
   }),
 );
+const stop = new AbortController();
+if (stopped === true) stop.abort();
 const startedMs = performance.now();
-await network.settled();
+await network.settled(stop.signal);
 const tookMs = performance.now() - startedMs;
 if (clock instanceof ManualClock && move === true) {
   for (const change of ['add', 'del']) {

@@ -129,6 +129,11 @@ describe('Port mapping', function () {
     expectNone(await outcomeOf({}));
   });
 
+  it('is not waited for by who has been stopped', async () => {
+    const { logged } = await outcomeOf({ stopped: true });
+    expect(logged, 'the search has not ended').to.deep.equal([]);
+  });
+
   it('is not asked for by who listens on this machine only', async () => {
     const outcome = await outcomeOf({ kind: 'nat-pmp', listen: '/ip4/127.0.0.1/tcp/0' });
     expectNone(outcome);
