@@ -4,7 +4,7 @@
  */
 import { isShoalError, ShoalError } from '../src/errors.ts';
 import { quoted } from '../src/format/quoted.ts';
-import { MAX_CHOSEN_CONNECTIONS, MAX_CONNECTIONS } from '../src/limits.ts';
+import { LEAST_CONNECTIONS, MAX_CONNECTIONS, MOST_CONNECTIONS } from '../src/limits.ts';
 import { parseLocalPort, parseRate } from './units.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -45,11 +45,15 @@ const LISTEN_ADDRESSES: Kind<readonly string[]> = addresses('/ip4/192.0.2.1/tcp/
 
 const SWITCH: Kind<boolean> = { type: 'switch', expects: 'true or false', read: given => given === true };
 
-const RATE: Kind<number> = {
+/** undefined for no limit. */
+const RATE: Kind<number | undefined> = {
   type: 'text',
   expects: 'a rate in bytes per second',
   example: '5 MB/s',
-  read: given => parseRate(String(given)),
+  read: given => {
+    const bytesPerSecond = parseRate(String(given));
+    return bytesPerSecond === Infinity ? undefined : bytesPerSecond;
+  },
 };
 
 const LOCAL_PORT: Kind<{ readonly host: string; readonly port: number }> = {
@@ -162,26 +166,41 @@ export const SETTINGS = {
   maxConnections: {
     key: 'network.max-connections',
     description: 'Connections at most, to others and from them.',
-    kind: wholeNumber(1, MAX_CHOSEN_CONNECTIONS),
+    kind: wholeNumber(LEAST_CONNECTIONS, MOST_CONNECTIONS),
     fallback: MAX_CONNECTIONS,
+    option: { flags: '--max-connections <number>', description: 'have no more connections than this (default: 300)' },
+    variable: 'SHOAL_MAX_CONNECTIONS',
+    network: true,
   },
   portMapping: {
     key: 'network.port-mapping',
     description: 'Whether to ask the router to let others in (UPnP, NAT-PMP).',
     kind: SWITCH,
     fallback: true,
+    option: { flags: '--no-port-mapping', description: 'do not ask the router for a port that others can reach' },
+    variable: 'SHOAL_PORT_MAPPING',
+    network: true,
   },
   maxUp: {
     key: 'rate.up',
     description: 'What is sent at most, of all shares together.',
     kind: RATE,
     fallback: 'unlimited',
+    option: {
+      flags: '--max-up <rate>',
+      description: 'send no more than this of blocks, like "500 kB/s", to all peers together',
+    },
+    variable: 'SHOAL_MAX_UP',
+    network: true,
   },
   maxDown: {
     key: 'rate.down',
     description: 'What is received at most, of all shares together.',
     kind: RATE,
     fallback: 'unlimited',
+    option: { flags: '--max-down <rate>', description: 'receive no more than this, from all peers together' },
+    variable: 'SHOAL_MAX_DOWN',
+    network: true,
   },
   apiListen: {
     key: 'daemon.api-listen',

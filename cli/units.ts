@@ -1,6 +1,7 @@
 /** Sizes and times as people read and type them. */
 import { ShoalError } from '../src/errors.ts';
 import { quoted } from '../src/format/quoted.ts';
+import { MIN_BYTES_PER_SECOND } from '../src/limits.ts';
 
 /** As much of an id as tells shares of one home apart; it can be typed in place of the whole. */
 export const SHORT_ID_CHARS = 16;
@@ -79,7 +80,12 @@ export function parseRate(text: string): number {
   if (text === 'unlimited') return Infinity;
   const [, value = '', unit = ''] = /^([0-9]+(?:\.[0-9]+)?) ?((?:k|[KMG]i|[MG])?B)\/s$/.exec(text) ?? [];
   const bytesPerSecond = Math.round(Number(value) * (RATE_UNITS[unit] ?? NaN));
-  if (bytesPerSecond >= 1 && Number.isSafeInteger(bytesPerSecond)) return bytesPerSecond;
+  if (bytesPerSecond >= MIN_BYTES_PER_SECOND && Number.isSafeInteger(bytesPerSecond)) return bytesPerSecond;
+  if (bytesPerSecond >= 1 && bytesPerSecond < MIN_BYTES_PER_SECOND)
+    throw new ShoalError(
+      'usage',
+      `the rate ${quoted(text)} is too low: the least is ${formatRate(MIN_BYTES_PER_SECOND)}; write "unlimited" for no limit`,
+    );
   throw new ShoalError('usage', `cannot read the rate ${quoted(text)}: ${rateHint(text)}`);
 }
 

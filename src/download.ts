@@ -106,7 +106,7 @@ interface Phase {
 export class Download {
   readonly #deps: DownloadDeps;
   readonly #options: DownloadOptions;
-  readonly #swarm = new Swarm();
+  readonly #swarm: Swarm;
   readonly #sources = new Map<string, Source>();
   readonly #left: SourceSummary[] = [];
   readonly #stop = new AbortController();
@@ -122,6 +122,7 @@ export class Download {
   constructor(deps: DownloadDeps, options: DownloadOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#swarm = new Swarm(deps.network?.status().maxDown);
     this.#lastRefusedMs = deps.clock.monotonic();
     this.#movement = new Movement(this.#lastRefusedMs);
     this.#shareBlock.promise.catch(() => undefined);
@@ -166,6 +167,7 @@ export class Download {
         wanted: wanted.indices,
         lengthOf: index => (isChunk ? chunkLength(size, index) : MAX_BLOCK_BYTES),
         window: wanted.window,
+        maxDown: this.#deps.network?.status().maxDown,
       }),
     };
     this.#phase = phase;

@@ -82,13 +82,18 @@ export const DIAL_TIMEOUT_MS = 10_000;
 /** Channels that one peer may hold open at once, and all together: memory is credit times channels at worst. */
 export const MAX_CHANNELS_PER_PEER = 16;
 export const MAX_CHANNELS = 256;
-/** Connections of a node; beyond, those from outside that have no channel give way to new ones. */
+/** Connections of a node, unless its user says otherwise; beyond, those that have no channel give way to new ones. */
 export const MAX_CONNECTIONS = 300;
-/** Connections from one host, likewise: many homes may share an address, and none may take all places. */
-export const MAX_CONNECTIONS_PER_HOST = 150;
-/** A connection from outside that has had no channel for so long is closed while there are more such than these: a few save their owners from dialling again. */
+/** What a user may ask for: few peers and the DHT fit into the least, and the memory for the most is some hundred MiB. */
+export const LEAST_CONNECTIONS = 8;
+export const MOST_CONNECTIONS = 2000;
+/** Of all places, the share that one host may take: many homes may have one address, and none may take all. */
+export const SHARE_PER_HOST = 1 / 2;
+/** … and that of what a node dials itself, kept free of those who come: its own fetches are not kept out by those it serves. */
+export const SHARE_FOR_DIALS = 1 / 16;
+/** A connection from outside that has had no channel for so long is closed while more than this share are such: a few save their owners from dialling again. */
 export const IDLE_CONNECTION_MS = 30_000;
-export const MAX_IDLE_CONNECTIONS = 50;
+export const SHARE_OF_IDLE = 1 / 6;
 /** How often such connections are looked for. */
 export const CROWD_CHECK_MS = 10_000;
 /** Peers that a home remembers, several times what the DHT's routing table holds, and bytes about each: those that identify takes, and some more. */
@@ -102,6 +107,20 @@ export const MAX_INBOUND_PER_SECOND = 100;
 export const INBOUND_HANDSHAKE_MS = 5_000;
 /** Inbound connections that have not finished their handshake: more than one host can begin in that time, so that it can't keep others out. */
 export const MAX_PENDING_INBOUND = 512;
+
+// Limits of bytes per second, each way.
+
+/** The least that a limit may be: with less, peers that share it wait so long for their turns that they take us for dead. */
+export const MIN_BYTES_PER_SECOND = 10_000;
+/** Of a limit, each peer of a fetch should have so much: a sender takes who lets no window pass in a minute for one that has stopped reading. */
+export const PEER_BYTES_PER_SECOND = 20_000;
+/** What may pass at once is so much time's worth: short for who waits for a turn, long enough for timers. */
+export const SLICE_MS = 50;
+/** … but no less, and no more: each slice is a write of its own, and it leaves at the speed of the line. */
+export const MIN_SLICE_BYTES = KiB;
+export const MAX_SLICE_BYTES = 256 * KiB;
+/** Of the time in which nothing passed, so much is made up for: as late as a busy process may be with its next slice. */
+export const RATE_BURST_MS = 100;
 
 // Fetching.
 
@@ -215,6 +234,28 @@ export const NETWORK_CHECK_MS = 30_000;
 /** The wall clock may drift so far from the monotonic one within one check before the machine is taken to have slept. */
 export const MAX_CLOCK_DRIFT_MS = 60_000;
 
+// The router in front of a private network.
+
+/** For so long a port is asked for, and renewed after half of it: a router that has restarted is asked again soon. */
+export const MAPPING_MS = 20 * 60_000;
+/** What a router says of that is believed within these: one that says less would be asked all the time. */
+export const MIN_MAPPING_MS = 2 * 60_000;
+export const MAX_MAPPING_MS = MAPPING_MS;
+/** Where no router offers a port, it is looked for again after this time, or when the network changes. */
+export const MAPPING_RETRY_MS = 10 * 60_000;
+/** External ports that are tried: others behind the same router may have the first. */
+export const PORT_TRIES = 3;
+/** For so long a router may be silent before there is none; one at home answers in milliseconds, to a search within a second. */
+export const ROUTER_PATIENCE_MS = 4_000;
+/** A request by UDP is repeated after this time, then after pauses that double (RFC 6886). */
+export const FIRST_ROUTER_RETRY_MS = 250;
+/** One request by HTTP. */
+export const ROUTER_REQUEST_MS = 3_000;
+/** A description of a router has some KiB; anyone on the local network may pretend to be one. */
+export const MAX_ROUTER_ANSWER_BYTES = 64 * KiB;
+/** Those that answered a search and are asked for their description. */
+export const MAX_ROUTERS = 4;
+
 // The local network.
 
 /** A search asks the local network so often for its first ten seconds; then the pauses double up to the larger. */
@@ -274,5 +315,3 @@ export const MAX_CONFIG_BYTES = 64 * KiB;
 export const MAX_CONFIG_DEPTH = 4;
 /** Problems of one file that are told; with more, all of it is wrong. */
 export const MAX_CONFIG_PROBLEMS = 20;
-/** The most connections that can be asked for: the ports of one address. */
-export const MAX_CHOSEN_CONNECTIONS = 65_535;

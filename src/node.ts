@@ -30,6 +30,7 @@ import { list, type ListRequest } from './list.ts';
 import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile, ShareRecord } from './ports.ts';
+import { Rate } from './rate.ts';
 import { stateOf, type Standing } from './records.ts';
 import type { Step } from './search.ts';
 import { seed } from './seed.ts';
@@ -48,6 +49,13 @@ export interface NetworkSettings {
   readonly bootstrap: readonly string[];
   readonly mdns: boolean;
   readonly dht: 'off' | 'client' | 'server' | 'auto';
+  /** Bytes per second of blocks, of all peers together; no limit when absent. */
+  readonly maxUp?: number | undefined;
+  readonly maxDown?: number | undefined;
+  /** Connections at once; MAX_CONNECTIONS when absent. */
+  readonly maxConnections?: number;
+  /** Whether who serves asks the router of a private network for a port; who only fetches never does. */
+  readonly portMapping: boolean;
 }
 
 export interface NodeOptions {
@@ -459,6 +467,8 @@ async function startNetwork(options: NodeOptions, settings: NetworkSettings, hom
   // What works without a network does not wait for libp2p to load.
   const { createNetwork } = await import('./net/node.ts');
   const seed = options.holds && home !== undefined ? home.peerSeed : randomBytes(32);
+  const { maxUp, maxDown, maxConnections } = settings;
+  const rates = { up: new Rate(systemClock, maxUp), down: new Rate(systemClock, maxDown) };
   const start = (listen: readonly string[]): Promise<Network> =>
     createNetwork({
       seed,
@@ -466,9 +476,13 @@ async function startNetwork(options: NodeOptions, settings: NetworkSettings, hom
       bootstrap: settings.bootstrap,
       mdns: settings.mdns,
       dht: settings.dht,
+      rates,
+      ...(maxConnections === undefined ? {} : { maxConnections }),
       clock: systemClock,
       log: options.log,
-      ...(options.holds && home !== undefined ? { datastorePath: join(home.folder, 'peers') } : {}),
+      ...(options.holds && home !== undefined
+        ? { datastorePath: join(home.folder, 'peers'), portMapping: settings.portMapping }
+        : {}),
     });
   // Who only fetches is not called by anybody.
   if (!options.holds || home === undefined) return await start(settings.listen);

@@ -140,6 +140,12 @@ export interface NetworkStatus {
   readonly dhtPeers: number | undefined;
   /** Peers that the local network told of; undefined where that is not asked. */
   readonly lanPeers: number | undefined;
+  /** Whether a router lets others reach this node by an address of its own, which is among the addresses then. */
+  readonly portMapping: 'off' | 'none' | 'mapped';
+  /** The limits in force: connections, and bytes per second, where there is such a limit. */
+  readonly maxConnections: number;
+  readonly maxUp?: number;
+  readonly maxDown?: number;
 }
 
 /** A connection to a peer. */
@@ -170,6 +176,8 @@ export interface Network {
   peers(): ConnectedPeer[];
   /** Looks for peers in every way, for as long as it takes who is there to answer. @throws the signal's reason */
   survey(signal: AbortSignal): Promise<Survey>;
+  /** Resolves when the addresses are what they will be for now: where a router is asked for one, when that has ended. Or at the signal. */
+  settled(signal: AbortSignal): Promise<void>;
   /** @throws ShoalError `not-found` when the peer can not be reached, `protocol` when it does not speak `protocol`. */
   connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel>;
   /** Answers channels of `protocol`. The handler owns the channel; when it throws, the channel is aborted. */

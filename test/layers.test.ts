@@ -45,9 +45,11 @@ const LAYERS: readonly Layer[] = [
     without: OUTSIDE,
   },
   { name: 'ports', files: /^src\/ports\.ts$/, imports: ['format', 'protocol'], builtins: 'none' },
+  // One limit for all that share it: the node makes it, and channels wait for it.
+  { name: 'rate', files: /^src\/rate\.ts$/, imports: [...GROUND, 'ports'], builtins: 'none', without: OUTSIDE },
   // Adapters implement ports and know neither verbs nor each other.
   { name: 'store', files: /^src\/store\//, imports: [...PURE, 'memory', 'pace'], builtins: 'all' },
-  { name: 'net', files: /^src\/net\//, imports: [...PURE, 'memory'], builtins: 'all' },
+  { name: 'net', files: /^src\/net\//, imports: [...PURE, 'memory', 'rate'], builtins: 'all' },
   { name: 'files', files: /^src\/files\//, imports: [...PURE, 'pace'], builtins: 'all' },
   { name: 'crypto', files: /^src\/crypto\//, imports: [...PURE, 'memory', 'pace'], builtins: 'all' },
   // The real clock, and what the package says of itself: adapters too small for a folder.
@@ -56,7 +58,7 @@ const LAYERS: readonly Layer[] = [
   {
     name: 'node',
     files: /^src\/(node|home|records|service)\.ts$/,
-    imports: [...PURE, ...ADAPTERS, 'memory', 'pace', 'system', 'verbs'],
+    imports: [...PURE, ...ADAPTERS, 'memory', 'pace', 'rate', 'system', 'verbs'],
     builtins: 'all',
   },
   { name: 'index', files: /^src\/index\.ts$/, imports: [...PURE, 'verbs', 'node', 'daemon'], builtins: 'none' },
@@ -153,7 +155,9 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^uqr$/, /^cli\/qr\.ts$/],
   [/^node:sqlite$/, /^src\/files\/sqlite\.ts$/],
   [/^node:worker_threads$/, /^src\/crypto\//],
-  [/^node:(http|https|http2)$/, /^src\/daemon\//],
+  // Routers are asked over HTTP, too.
+  [/^node:http$/, /^src\/(daemon\/|net\/upnp\.ts$)/],
+  [/^node:(https|http2)$/, /^src\/daemon\//],
   [/^node:(net|tls|dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\//],
 ];
 

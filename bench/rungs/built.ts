@@ -5,7 +5,13 @@ export async function builtLibrary(): Promise<typeof import('../../src/index.ts'
 }
 
 /** A network of this machine only. */
-export const LOOPBACK = { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [], mdns: false, dht: 'off' } as const;
+export const LOOPBACK = {
+  listen: ['/ip4/127.0.0.1/tcp/0'],
+  bootstrap: [],
+  mdns: false,
+  dht: 'off',
+  portMapping: false,
+} as const;
 
 export const NEVER = new AbortController().signal;
 

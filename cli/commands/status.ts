@@ -25,6 +25,11 @@ function nobody({ shares, transfers }: Results['status']): string[] {
 
 function linesOf(status: Results['status']): string[] {
   const { version, pid, daemon, since, peer, addresses, connections, lanPeers, dhtPeers, shares, transfers } = status;
+  const { maxConnections, maxUp, maxDown } = status;
+  const limits = [
+    ...(maxUp === undefined ? [] : [`${formatBytes(maxUp)}/s up`]),
+    ...(maxDown === undefined ? [] : [`${formatBytes(maxDown)}/s down`]),
+  ];
   const up = formatSeconds(Math.max(0, Date.now() / 1000 - since));
   const who =
     daemon === undefined ? 'a command' : daemon.pid === pid ? 'the daemon' : `a command, and daemon ${daemon.pid}`;
@@ -32,8 +37,9 @@ function linesOf(status: Results['status']): string[] {
     `holder:       ${who} (process ${pid}, shoal ${version}), for ${up}`,
     `serving:      ${shares.serving} of ${count(shares.total, 'share')}`,
     `transfers:    ${transfers.running} of ${transfers.total} under way`,
-    `connections:  ${connections}`,
-    `known nodes:  ${lanPeers} on the local network, ${dhtPeers} in the DHT`,
+    `connections:  ${connections}${maxConnections === undefined ? '' : ` of ${maxConnections}`}`,
+    ...(limits.length === 0 ? [] : [`limits:       ${limits.join(', ')}`]),
+    `known nodes:  ${lanPeers ?? 'none asked'} on the local network, ${dhtPeers ?? 'none asked'} in the DHT`,
     `peer id:      ${peer}`,
     ...addresses.map((address, n) => `${n === 0 ? 'addresses:  ' : '            '}  ${address}`),
   ];

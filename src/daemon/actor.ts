@@ -67,6 +67,7 @@ export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
 
 const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   async share({ node, daemon }, { hints, always = daemon !== undefined, downloads, ...options }, emit, signal) {
+    if (hints.includes('self')) await node.network?.settled(signal);
     const chosen = node.hintsOf(hints);
     const shared = await node.share({ ...options, serveAlways: always, hints: chosen }, emit, signal);
     const stop = node.service.serve(shared.id);

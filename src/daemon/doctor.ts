@@ -124,7 +124,8 @@ export async function nodeChecks(node: ShoalNode, signal: AbortSignal): Promise<
 
 async function networkChecks({ network }: ShoalNode, signal: AbortSignal): Promise<Check[]> {
   if (network === undefined) return [];
-  const { multicast, lanPeers = 0, dhtPeers } = await network.survey(signal);
+  await network.settled(signal);
+  const { multicast, lanPeers = 0, dhtPeers, portMapping } = await network.survey(signal);
   const addresses = network.addresses();
   return [
     addresses.length > 0
@@ -138,8 +139,22 @@ async function networkChecks({ network }: ShoalNode, signal: AbortSignal): Promi
           message: 'it listens on no address, so nobody can fetch from here',
           remedy: 'connect this machine to a network, or give an address of it by --listen or in the configuration',
         },
+    ...routerChecks(portMapping),
     ...lanChecks(multicast, lanPeers),
     dhtCheck(dhtPeers),
+  ];
+}
+
+function routerChecks(portMapping: 'off' | 'none' | 'mapped'): Check[] {
+  if (portMapping === 'mapped') return [ok('router', 'it lets others in')];
+  if (portMapping === 'off') return [];
+  return [
+    {
+      name: 'router',
+      state: 'notice',
+      message: 'none offered a port (UPnP, NAT-PMP), so this node may not be reached from other networks',
+      remedy: 'allow UPnP or NAT-PMP in the router, or have it pass a port on and give that one by --port',
+    },
   ];
 }
 

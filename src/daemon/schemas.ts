@@ -209,6 +209,11 @@ const network = z.strictObject({
   bootstrap: z.array(z.string()).readonly(),
   mdns: z.boolean(),
   dht: z.enum(['off', 'client', 'server', 'auto']),
+  port: count.optional(),
+  maxUp: bytes.optional().describe('Bytes per second; no limit where absent.'),
+  maxDown: bytes.optional().describe('Bytes per second; no limit where absent.'),
+  maxConnections: count.optional(),
+  portMapping: z.boolean(),
 });
 
 /** What comes back in the end. */
@@ -255,6 +260,13 @@ export const RESULTS = {
     daemon: z.strictObject({ pid: count }).optional().describe('The daemon, where one runs.'),
     since: seconds.describe('When it began.'),
     connections: count,
+    maxConnections: count.optional(),
+    maxUp: bytes.optional().describe('The limit in force, in bytes per second.'),
+    maxDown: bytes.optional().describe('The limit in force, in bytes per second.'),
+    portMapping: z
+      .enum(['off', 'none', 'mapped'])
+      .optional()
+      .describe('Whether a router lets others in, by an address that is among the addresses then.'),
     lanPeers: count.optional().describe('Absent where it does not look there.'),
     dhtPeers: count.optional().describe('Absent where it takes no part in the DHT.'),
     shares: z.strictObject({ total: count, serving: count }),

@@ -1,38 +1,50 @@
 /**
  * Who may stay connected to this node. A stranger costs nothing to be many, so places are kept for those who use them: a
- * connection from outside that has no channel gives way when there are too many of its host, or of all.
+ * connection from outside that has no channel gives way when there are too many of its host, or of all. One that this node
+ * has dialled finds a place while any connection has no channel.
  */
 import type { Connection } from '@libp2p/interface';
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
-import { IDLE_CONNECTION_MS, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_HOST, MAX_IDLE_CONNECTIONS } from '../limits.ts';
+import { IDLE_CONNECTION_MS, SHARE_FOR_DIALS, SHARE_OF_IDLE, SHARE_PER_HOST } from '../limits.ts';
 
 /** What is looked at of a connection. */
 export type Guest = Pick<Connection, 'direction' | 'remoteAddr' | 'status' | 'streams' | 'abort' | 'timeline'>;
 
 export class Crowd {
   readonly #connections: () => readonly Guest[];
+  readonly #places: number;
   readonly #protocols = new Set<string>();
   /** When a connection was first seen without a channel since it last had one. */
   readonly #idleSinceMs = new WeakMap<Guest, number>();
 
-  /** @param connections all that the node has */
-  constructor(connections: () => readonly Guest[]) {
+  /**
+   * @param connections all that the node has
+   * @param places how many it may have
+   */
+  constructor(connections: () => readonly Guest[], places: number) {
     this.#connections = connections;
+    this.#places = places;
   }
 
   /** A stream of this protocol is a channel. */
-  serve(protocol: string): void {
+  counts(protocol: string): void {
     this.#protocols.add(protocol);
   }
 
-  /** A connection was opened: where it is one too many, another gives way to it. Those that we dialled have their places. */
+  /** A connection was opened: where it is one too many, another gives way to it. */
   opened(guest: Guest): void {
-    if (guest.direction !== 'inbound') return;
-    const host = hostOf(guest.remoteAddr);
     const others = this.#guests().filter(other => other !== guest);
+    const isOneTooMany = this.#open().length > this.#places;
+    if (guest.direction === 'outbound') {
+      const dialled = this.#open().filter(other => other.direction === 'outbound' && other !== guest);
+      if (isOneTooMany) this.#giveWay([...others, ...dialled], guest);
+      return;
+    }
+    const host = hostOf(guest.remoteAddr);
     const ofHost = others.filter(other => hostOf(other.remoteAddr) === host);
-    if (ofHost.length >= MAX_CONNECTIONS_PER_HOST) this.#giveWay(ofHost, guest);
-    else if (this.#connections().length > MAX_CONNECTIONS) this.#giveWay(others, guest);
+    const forOthers = this.#places - Math.ceil(SHARE_FOR_DIALS * this.#places);
+    if (ofHost.length >= Math.floor(SHARE_PER_HOST * this.#places)) this.#giveWay(ofHost, guest);
+    else if (isOneTooMany || others.length >= forOthers) this.#giveWay(others, guest);
   }
 
   /** Closes those that have had no channel for long, the oldest first, while there are more than a few. */
@@ -49,7 +61,7 @@ export class Crowd {
       this.#idleSinceMs.set(guest, sinceMs);
       if (nowMs - sinceMs >= IDLE_CONNECTION_MS) late.push(guest);
     }
-    const tooMany = Math.max(0, idle - MAX_IDLE_CONNECTIONS);
+    const tooMany = Math.max(0, idle - Math.floor(SHARE_OF_IDLE * this.#places));
     for (const guest of late.slice(0, tooMany)) guest.abort(new Error('the connection is not used'));
   }
 
@@ -65,9 +77,13 @@ export class Crowd {
 
   /** Those that came from outside, the oldest first. */
   #guests(): Guest[] {
-    return this.#connections()
-      .filter(({ direction, status }) => direction === 'inbound' && status === 'open')
-      .sort((a, b) => a.timeline.open - b.timeline.open);
+    return this.#open().filter(({ direction }) => direction === 'inbound');
+  }
+
+  /** The oldest first. */
+  #open(): Guest[] {
+    const open = this.#connections().filter(({ status }) => status === 'open');
+    return open.sort((a, b) => a.timeline.open - b.timeline.open);
   }
 }
 

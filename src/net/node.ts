@@ -30,7 +30,9 @@ import {
   MIN_RETRY_MS,
   SURVEY_MS,
 } from '../limits.ts';
+import type { Rates } from '../rate.ts';
 import type { Candidate, Channel, Clock, ConnectedPeer, Log, Network, NetworkStatus, Survey } from '../ports.ts';
+import type { Mapping, PortMapping } from './port-mapping.ts';
 import { Crowd } from './crowd.ts';
 import { Discovery } from './discovery.ts';
 import { routingTableSize } from './dht.ts';
@@ -57,6 +59,12 @@ export interface NetworkOptions {
   readonly dht: 'off' | 'client' | 'server' | 'auto';
   /** A folder for what is known about peers and announcements; in memory when absent. */
   readonly datastorePath?: string;
+  /** Whether to ask the router of a private network for a port by which others can reach this node. */
+  readonly portMapping?: boolean;
+  /** Connections that it may have, dialled ones included; MAX_CONNECTIONS when absent. */
+  readonly maxConnections?: number;
+  /** Limits of all channels together; none when absent. */
+  readonly rates?: Rates;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -89,8 +97,8 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
       streamMuxers: [() => lines.noting(yamux({ streamOptions: STREAM_OPTIONS })())],
       connectionGater: connectionGater(gater),
       connectionManager: {
-        // The crowd keeps to MAX_CONNECTIONS; libp2p would refuse who comes last.
-        maxConnections: 2 * MAX_CONNECTIONS,
+        // The crowd keeps to the limit; libp2p would refuse who comes last.
+        maxConnections: 2 * (options.maxConnections ?? MAX_CONNECTIONS),
         inboundConnectionThreshold: MAX_INBOUND_PER_SECOND,
         maxIncomingPendingConnections: MAX_PENDING_INBOUND,
         inboundUpgradeTimeout: INBOUND_HANDSHAKE_MS,
@@ -123,6 +131,11 @@ interface Services extends Record<string, unknown> {
 }
 
 interface Interfaces {
+  /** What is listened on, of each interface. */
+  listening(): Multiaddr[];
+  /** Adds an address under which others reach this node through a router, or takes it back. */
+  map(mapping: Mapping): void;
+  unmap(mapping: Mapping): void;
   /** Lets libp2p announce the public addresses of this machine's own interfaces, which it otherwise keeps to itself. */
   announce(): void;
   /** Ends libp2p's wait before it notes that the listeners have closed, which would keep the process for a second. */
@@ -138,6 +151,15 @@ function servicesOf(mode: NetworkOptions['dht'], bootstrap: readonly Multiaddr[]
     identify: identify(),
     ping: ping(),
     interfaces: ({ addressManager, transportManager }) => ({
+      listening: () => transportManager.getAddrs(),
+      map: ({ host, port, externalHost, externalPort }) => {
+        addressManager.addPublicAddressMapping(host, port, externalHost, externalPort, 'tcp');
+        addressManager.confirmObservedAddr(multiaddr(`/ip4/${externalHost}/tcp/${externalPort}`), {
+          type: 'ip-mapping',
+        });
+      },
+      unmap: ({ host, port, externalHost, externalPort }) =>
+        addressManager.removePublicAddressMapping(host, port, externalHost, externalPort, 'tcp'),
       announce: () =>
         transportManager
           .getAddrs()
@@ -174,8 +196,12 @@ class Libp2pNetwork implements Network {
   readonly #discovery: Discovery;
   readonly #crowd: Crowd;
   readonly #lines: Lines;
+  readonly #rates: Rates | undefined;
+  readonly #maxConnections: number;
   readonly #channels = new Map<Channel, Stream>();
   readonly #stopping = new AbortController();
+  readonly #portMapping: Promise<PortMapping> | undefined;
+  #mapping: Mapping | undefined;
   readonly #closeStore: () => Promise<void>;
   #stopped: Promise<void> | undefined;
 
@@ -185,7 +211,7 @@ class Libp2pNetwork implements Network {
     lines: Lines,
     lan: Lan | undefined,
     bootstrap: readonly Multiaddr[],
-    { clock, log }: NetworkOptions,
+    { clock, log, rates, maxConnections = MAX_CONNECTIONS, portMapping = false }: NetworkOptions,
     closeStore: () => Promise<void>,
   ) {
     this.self = libp2p.peerId.toString();
@@ -202,9 +228,12 @@ class Libp2pNetwork implements Network {
       addresses: () => this.addresses(),
     });
     this.#lines = lines;
-    this.#crowd = new Crowd(() => libp2p.getConnections());
+    this.#rates = rates;
+    this.#maxConnections = maxConnections;
+    this.#crowd = new Crowd(() => libp2p.getConnections(), maxConnections);
     libp2p.addEventListener('connection:open', ({ detail }) => this.#crowd.opened(detail));
     void this.#watchCrowd().catch(() => undefined);
+    this.#portMapping = portMapping ? this.#mapPort() : undefined;
     for (const address of bootstrap) {
       if (peerOf(address) !== this.self) void this.#stayConnected(address).catch(() => undefined);
     }
@@ -221,6 +250,9 @@ class Libp2pNetwork implements Network {
       connections: this.#libp2p.getConnections().length,
       dhtPeers: dht === undefined ? undefined : routingTableSize(dht),
       lanPeers: this.#lan?.size,
+      portMapping: this.#mapping !== undefined ? 'mapped' : this.#portMapping !== undefined ? 'none' : 'off',
+      maxConnections: this.#maxConnections,
+      ...limitsOf(this.#rates),
     };
   }
 
@@ -245,9 +277,19 @@ class Libp2pNetwork implements Network {
     return { ...this.status(), multicast };
   }
 
+  async settled(signal: AbortSignal): Promise<void> {
+    const { promise: aborted, resolve } = Promise.withResolvers<undefined>();
+    const onAbort = (): void => resolve(undefined);
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
+    await Promise.race([aborted, this.#portMapping?.then(mapping => mapping.settled)]);
+    signal.removeEventListener('abort', onAbort);
+  }
+
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {
     const limited = AbortSignal.any([signal, this.#stopping.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
     try {
+      this.#crowd.counts(protocol);
       const connection = await this.#dial(candidate, limited);
       const stream = await openStream(connection, protocol, limited);
       return this.#channel(stream, connection);
@@ -270,7 +312,7 @@ class Libp2pNetwork implements Network {
         channel.abort(error as Error);
       }
     };
-    this.#crowd.serve(protocol);
+    this.#crowd.counts(protocol);
     await this.#libp2p.handle(protocol, answer, {
       maxInboundStreams: MAX_CHANNELS_PER_PEER,
       maxOutboundStreams: MAX_CHANNELS_PER_PEER,
@@ -301,7 +343,7 @@ class Libp2pNetwork implements Network {
 
   async #stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#discovery.stop();
+    await Promise.all([this.#discovery.stop(), this.#portMapping?.then(mapping => mapping.stop())]);
     // The other side must not take our end for the end of what was said.
     for (const [channel, stream] of this.#channels) {
       if (stream.writeStatus === 'writable') channel.abort(new Error('the node stops'));
@@ -320,9 +362,21 @@ class Libp2pNetwork implements Network {
     return open ?? this.#libp2p.dial(targets.length > 0 ? targets : peerIdFromString(peer), { signal });
   }
 
+  /** Only the node of a home needs this, and only it loads it. */
+  async #mapPort(): Promise<PortMapping> {
+    const { PortMapping } = await import('./port-mapping.ts');
+    const { interfaces } = this.#libp2p.services;
+    const onMapped = (mapping: Mapping | undefined): void => {
+      if (this.#mapping !== undefined) interfaces.unmap(this.#mapping);
+      if (mapping !== undefined) interfaces.map(mapping);
+      this.#mapping = mapping;
+    };
+    return new PortMapping({ listening: () => interfaces.listening(), onMapped, clock: this.#clock, log: this.#log });
+  }
+
   #channel(stream: Stream, connection: Connection): Channel {
     const remote = { peer: connection.remotePeer.toString(), address: connection.remoteAddr.toString() };
-    const channel = channelOf(stream, remote, this.#clock, this.#lines.below(stream));
+    const channel = channelOf(stream, remote, this.#clock, this.#lines.below(stream), this.#rates);
     if (stream.status === 'open') {
       this.#channels.set(channel, stream);
       stream.addEventListener('close', () => this.#channels.delete(channel), { once: true });
@@ -362,6 +416,11 @@ class Libp2pNetwork implements Network {
       await this.#clock.sleep(retryMs, signal);
     }
   }
+}
+
+function limitsOf(rates: Rates | undefined): { maxUp?: number; maxDown?: number } {
+  const [maxUp, maxDown] = [rates?.up.limit, rates?.down.limit];
+  return { ...(maxUp === undefined ? {} : { maxUp }), ...(maxDown === undefined ? {} : { maxDown }) };
 }
 
 /** @throws ShoalError `usage` */

@@ -6,6 +6,9 @@
  * A libp2p stream gives none to its reader: whatever arrives is dispatched at once, so what is not taken is bounded here,
  * and peers ask for no more than their credit (docs/protocol.md). Its writer gets `false` from send() and then has to wait
  * for `drain`, which may announce room for less than one message.
+ *
+ * Where bytes per second are limited, bodies pass in slices: written one by one, or read from a stream that is paused
+ * meanwhile, so that the other side gets no more window (docs/decisions/0013).
  */
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface';
 import { Uint8ArrayList } from 'uint8arraylist';
@@ -21,6 +24,7 @@ import {
 } from '../limits.ts';
 import { takeMemory } from '../memory.ts';
 import type { Channel, Clock, Frame } from '../ports.ts';
+import { Rate, type Rates } from '../rate.ts';
 import { Inbox } from './inbox.ts';
 import type { Line } from './lines.ts';
 
@@ -34,9 +38,10 @@ export interface Remote {
  * A channel over `stream`, which belongs to it from now on. What arrives is read from this call on.
  * The stream keeps the bytes given to `send` until they are encrypted: who sends must not change or transfer them.
  * @param line what carries the stream, where it is known: a send waits for it, whatever window the other side gives
+ * @param rates limits that it shares with others; none when absent
  */
-export function channelOf(stream: Stream, remote: Remote, clock: Clock, line?: Line): Channel {
-  return new StreamChannel(stream, remote, clock, line);
+export function channelOf(stream: Stream, remote: Remote, clock: Clock, line?: Line, rates?: Rates): Channel {
+  return new StreamChannel(stream, remote, clock, line, rates ?? { up: new Rate(clock), down: new Rate(clock) });
 }
 
 const PREFIX_BYTES = 8;
@@ -48,6 +53,7 @@ class StreamChannel implements Channel {
   readonly #stream: Stream;
   readonly #clock: Clock;
   readonly #line: Line | undefined;
+  readonly #rates: Rates;
   readonly #inbox = new Inbox();
   readonly #reader = new FrameReader(this.#inbox);
   /** Aborted when the stream is finished, with why; ends everything that waits. */
@@ -59,15 +65,17 @@ class StreamChannel implements Channel {
   #letGo = false;
   #watched = false;
   #reading = false;
+  #hasSent = false;
   #receivedBytes = 0;
   readonly #backlog: Uint8Array[] = [];
 
-  constructor(stream: Stream, remote: Remote, clock: Clock, line: Line | undefined) {
+  constructor(stream: Stream, remote: Remote, clock: Clock, line: Line | undefined, rates: Rates) {
     this.peer = remote.peer;
     this.address = remote.address;
     this.#stream = stream;
     this.#clock = clock;
     this.#line = line;
+    this.#rates = rates;
     this.#remoteClosed = stream.remoteWriteStatus === 'closed' && stream.status === 'open';
     stream.maxReadBufferLength = MAX_READ_BUFFER_BYTES;
     stream.inactivityTimeout = IDLE_CHANNEL_TIMEOUT_MS;
@@ -113,12 +121,33 @@ class StreamChannel implements Channel {
 
   async #write(header: Uint8Array, body: Uint8Array): Promise<void> {
     this.#ended.signal.throwIfAborted();
+    // Who waits for the first message, which is the hello, gives up soon.
+    const isUrgent = !this.#hasSent;
+    this.#hasSent = true;
+    const { up } = this.#rates;
+    if (up.limit === undefined || body.length === 0) {
+      await this.#put(new Uint8ArrayList(headOf(header, body), body), MAX_UNSENT_BYTES);
+      return;
+    }
+    await this.#put(headOf(header, body), 0);
+    // Its memory is freed when the last of it has been read.
+    const { length } = body;
+    for (let at = 0; at < length;) {
+      const end = at + (await up.take(length - at, this.#ended.signal, isUrgent));
+      // What waits below would leave all at once, later.
+      await this.#put(body.subarray(at, end), 0);
+      at = end;
+    }
+  }
+
+  /** Writes, and waits while more than `maxUnsentBytes` are held back below. */
+  async #put(bytes: Uint8Array | Uint8ArrayList, maxUnsentBytes: number): Promise<void> {
     try {
-      this.#stream.send(messageOf(header, body));
+      this.#stream.send(bytes);
     } catch (error) {
       throw this.#error('send to', (error as Error).message, error);
     }
-    while (isFull(this.#stream) || isFull(this.#line)) {
+    while (isFull(this.#stream, maxUnsentBytes) || isFull(this.#line, maxUnsentBytes)) {
       this.#watch();
       await this.#drain();
       this.#ended.signal.throwIfAborted();
@@ -156,7 +185,7 @@ class StreamChannel implements Channel {
   async #abortWhenStalled(): Promise<void> {
     let waiting = this.#unsentBytes;
     let changed = this.#clock.monotonic();
-    while (this.#stream.writableNeedsDrain || isFull(this.#line)) {
+    while (this.#stream.writableNeedsDrain || isFull(this.#line, MAX_UNSENT_BYTES)) {
       const left = changed + STALLED_WRITE_TIMEOUT_MS - this.#clock.monotonic();
       if (left <= 0) {
         this.abort(this.#error('send to', 'it has stopped reading'));
@@ -186,22 +215,61 @@ class StreamChannel implements Channel {
   }
 
   #onMessage = (event: StreamMessageEvent): void => {
-    this.#receivedBytes += event.data.byteLength;
     if (event.data instanceof Uint8Array) this.#backlog.push(event.data);
     else this.#backlog.push(...event.data);
     // A stream in memory may answer from within our own call.
     if (this.#reading) return;
     this.#reading = true;
+    if (this.#rates.down.limit === undefined) this.#readAll();
+    else void this.#readSlowly();
+  };
+
+  #readAll(): void {
     try {
-      for (let part = this.#backlog.shift(); part !== undefined; part = this.#backlog.shift()) {
-        if (!this.#ended.signal.aborted) this.#reader.read(part);
-      }
+      for (let part = this.#backlog.shift(); part !== undefined; part = this.#backlog.shift()) this.#read(part);
     } catch (error) {
       this.abort(this.#error('read from', (error as Error).message, error));
     } finally {
       this.#reading = false;
     }
-  };
+  }
+
+  /** As the limit lets it; the stream is paused meanwhile, so that no more comes than the window that the other side has. */
+  async #readSlowly(): Promise<void> {
+    // Pausing a stream in the midst of its event, or of its resuming, would open the window for good.
+    await Promise.resolve();
+    try {
+      if (this.#stream.readStatus === 'readable') this.#stream.pause();
+      for (let part = this.#backlog.shift(); part !== undefined; part = this.#backlog.shift()) {
+        while (part.length > 0 && !this.#ended.signal.aborted) {
+          const bytes = await this.#slice(part.length);
+          this.#read(part.subarray(0, bytes));
+          part = part.subarray(bytes);
+        }
+      }
+      this.#reading = false;
+      // What came meanwhile is dispatched, and read, by this.
+      if (this.#stream.readStatus === 'paused') this.#stream.resume();
+    } catch (error) {
+      this.#reading = false;
+      if (!this.#ended.signal.aborted) this.abort(this.#error('read from', (error as Error).message, error));
+    }
+    if (this.#reading) return;
+    if (this.#stream.readableEnded) this.#onEnd();
+    if (this.#stream.status === 'closed') this.#finish(undefined);
+  }
+
+  /** How many of `bytes` that are there may be read now; what is no body may always. */
+  async #slice(bytes: number): Promise<number> {
+    const { bodyLeft, headLeft, isFirst } = this.#reader;
+    if (bodyLeft === 0) return Math.min(bytes, headLeft);
+    return await this.#rates.down.take(Math.min(bytes, bodyLeft), this.#ended.signal, isFirst);
+  }
+
+  #read(part: Uint8Array): void {
+    this.#receivedBytes += part.length;
+    if (!this.#ended.signal.aborted) this.#reader.read(part);
+  }
 
   #onRemoteClose = (): void => {
     this.#remoteClosed = true;
@@ -210,11 +278,14 @@ class StreamChannel implements Channel {
   /** Nothing more will arrive. Without the other side's close that is a reset, an abort or a lost connection: `close` follows. */
   #onEnd = (): void => {
     if (!this.#remoteClosed || this.#stream.status === 'reset' || this.#stream.status === 'aborted') return;
+    if (this.#reading) return;
     if (this.#reader.midFrame) this.abort(this.#error('read from', 'it closed the channel in the middle of a message'));
     else this.#inbox.end();
   };
 
   #onClose = (event: StreamCloseEvent): void => {
+    // What has arrived is read to its end first.
+    if (event.error === undefined && this.#reading) return;
     this.#finish(event.error);
   };
 
@@ -236,18 +307,18 @@ class StreamChannel implements Channel {
   }
 }
 
-function isFull(below: Pick<Line, 'writableNeedsDrain' | 'writeBufferLength'> | undefined): boolean {
-  return below?.writableNeedsDrain === true && below.writeBufferLength > MAX_UNSENT_BYTES;
+function isFull(below: Pick<Line, 'writableNeedsDrain' | 'writeBufferLength'> | undefined, most: number): boolean {
+  return below?.writableNeedsDrain === true && below.writeBufferLength > most;
 }
 
-/** A message in one list, so that all of it goes into one frame. */
-function messageOf(header: Uint8Array, body: Uint8Array): Uint8ArrayList {
+/** What stands before the body of a message. */
+function headOf(header: Uint8Array, body: Uint8Array): Uint8Array {
   const head = new Uint8Array(PREFIX_BYTES + header.length);
   const lengths = new DataView(head.buffer);
   lengths.setUint32(0, header.length);
   lengths.setUint32(4, body.length);
   head.set(header, PREFIX_BYTES);
-  return new Uint8ArrayList(head, body);
+  return head;
 }
 
 /** Cuts bytes, as they come, into messages; each body is copied once, into memory of its own. */
@@ -260,6 +331,7 @@ class FrameReader {
   /** Which of the three is being filled, and how far. */
   #into = this.#prefix;
   #filled = 0;
+  #isFirst = true;
 
   constructor(inbox: Inbox) {
     this.#inbox = inbox;
@@ -268,6 +340,21 @@ class FrameReader {
   /** Whether a message has begun and is not complete. */
   get midFrame(): boolean {
     return this.#into !== this.#prefix || this.#filled > 0;
+  }
+
+  /** Whether the first message is not complete yet. */
+  get isFirst(): boolean {
+    return this.#isFirst;
+  }
+
+  /** Bytes that are missing of a body; 0 before it begins. */
+  get bodyLeft(): number {
+    return this.#into === this.#body ? this.#body.length - this.#filled : 0;
+  }
+
+  /** Bytes that are missing of the part before a body that is being filled. */
+  get headLeft(): number {
+    return this.#into === this.#body ? 0 : this.#into.length - this.#filled;
   }
 
   /** @throws ShoalError `protocol` when a message is too long or there is no room for it. */
@@ -291,6 +378,7 @@ class FrameReader {
     } else {
       this.#inbox.put({ header: this.#header, body: this.#body });
       this.#into = this.#prefix;
+      this.#isFirst = false;
     }
   }
 

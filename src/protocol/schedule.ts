@@ -16,6 +16,8 @@ export interface ScheduleOptions {
   readonly lengthOf: (index: number) => number;
   /** Ask only for the first so many blocks that are not settled: for output in order. */
   readonly window?: number;
+  /** Bytes per second from all peers together, where we limit them: then it is not their fault that they are slow. */
+  readonly maxDown?: number;
 }
 
 interface PeerState {
@@ -280,13 +282,20 @@ export class Schedule {
     const end = this.#windowEnd();
     for (const [index, holders] of this.#underWay) {
       if (holders.has(peer) || this.#inCheck.has(index) || index >= end || !state.has.has(index)) continue;
-      const patienceMs =
-        state.msPerByte === undefined
-          ? MIN_STALL_MS
-          : Math.max(MIN_STALL_MS / 4, PATIENCE * state.msPerByte * this.#options.lengthOf(index));
+      const length = this.#options.lengthOf(index);
+      const patienceMs = Math.max(
+        state.msPerByte === undefined ? MIN_STALL_MS : Math.max(MIN_STALL_MS / 4, PATIENCE * state.msPerByte * length),
+        this.#shareMs(length),
+      );
       if (this.#areSlow(holders, index, patienceMs, nowMs)) return index;
     }
     return undefined;
+  }
+
+  /** What our own limit explains of the time that a block takes: each peer has a share of it only, and blocks asked before. */
+  #shareMs(length: number): number {
+    const { maxDown } = this.#options;
+    return maxDown === undefined ? 0 : (PATIENCE * this.#peers.size * length * 1000) / maxDown;
   }
 
   /**

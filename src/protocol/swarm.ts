@@ -2,7 +2,14 @@
  * The peers of one share as a fetcher knows them: who to dial next, who is given up and why (protocol.md, Finding peers).
  * Decisions only: no I/O, no clock of its own.
  */
-import { MAX_ACTIVE_PEERS, MAX_CANDIDATES, MAX_PARALLEL_DIALS, MAX_RETRY_MS, MIN_RETRY_MS } from '../limits.ts';
+import {
+  MAX_ACTIVE_PEERS,
+  MAX_CANDIDATES,
+  MAX_PARALLEL_DIALS,
+  MAX_RETRY_MS,
+  MIN_RETRY_MS,
+  PEER_BYTES_PER_SECOND,
+} from '../limits.ts';
 import type { Candidate } from '../ports.ts';
 import type { WireRefusal } from './messages.ts';
 
@@ -29,6 +36,12 @@ interface Known {
 
 export class Swarm {
   readonly #peers = new Map<string, Known>();
+  readonly #maxActive: number;
+
+  /** @param maxDown bytes per second for all peers together, where they are limited: fewer share it, so that none seems to stall */
+  constructor(maxDown = Infinity) {
+    this.#maxActive = Math.max(1, Math.min(MAX_ACTIVE_PEERS, Math.floor(maxDown / PEER_BYTES_PER_SECOND)));
+  }
 
   /**
    * Notes a candidate. One that is known brings fresh addresses, and a new chance at once if it was only out of reach. The
@@ -66,7 +79,7 @@ export class Swarm {
     for (const known of this.#peers.values())
       if (known.state === 'dialling' && nowMs - known.dialledAtMs < SLOW_DIAL_MS) quick++;
     const room =
-      active >= MAX_ACTIVE_PEERS ? 0 : Math.min(MAX_PARALLEL_DIALS - quick, 2 * MAX_ACTIVE_PEERS - quick - active);
+      active >= this.#maxActive ? 0 : Math.min(MAX_PARALLEL_DIALS - quick, 2 * this.#maxActive - quick - active);
     const ready = this.#ready(nowMs);
     // Who failed least first: a flood of dead providers does not keep the live one waiting.
     ready.sort((a, b) => a.failures - b.failures);
@@ -81,7 +94,7 @@ export class Swarm {
   /** The peer is at work from now on; false when there are too many already, because several dials ended at once. */
   joined(peer: string): boolean {
     const known = this.#peers.get(peer);
-    if (known === undefined || this.counts().active >= 2 * MAX_ACTIVE_PEERS) return false;
+    if (known === undefined || this.counts().active >= 2 * this.#maxActive) return false;
     known.state = 'active';
     known.ending = undefined;
     return true;
@@ -95,7 +108,7 @@ export class Swarm {
 
   /** Whether somebody waits to be dialled and all places are taken. */
   isCrowded(nowMs: number): boolean {
-    return this.counts().active >= MAX_ACTIVE_PEERS && this.#ready(nowMs).length > 0;
+    return this.counts().active >= this.#maxActive && this.#ready(nowMs).length > 0;
   }
 
   /** The peer is not used any more: for a while, or for good where another try can't help. */

@@ -613,8 +613,19 @@ describe('Arguments', () => {
   });
 
   it('of the network are handed on', async () => {
-    const given = ['--listen', '/a', '--listen', '/b', '--bootstrap', '/c', '--no-mdns', '--dht', 'off'];
-    const expected = { listen: ['/a', '/b'], bootstrap: ['/c'], mdns: false, dht: 'off' };
+    const given = [
+      '--listen',
+      '/a',
+      '--listen',
+      '/b',
+      '--bootstrap',
+      '/c',
+      '--no-mdns',
+      '--dht',
+      'off',
+      '--no-port-mapping',
+    ];
+    const expected = { listen: ['/a', '/b'], bootstrap: ['/c'], mdns: false, dht: 'off', portMapping: false };
     const { network } = await runWith(['shares', ...given], () => ({ shares: [] }));
     expect(network).to.deep.include(expected);
     const none = await runWith(['shares'], () => ({ shares: [] }));

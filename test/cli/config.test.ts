@@ -53,7 +53,7 @@ describe('The configuration file', () => {
     ],
     'a switch in words': ['network.mdns = "off"', '"off" is not true or false; write it like mdns = true'],
     'a mode that is none': ['network.dht = "on"', '"on" is none of auto, client, server, off'],
-    'no connections': ['network.max-connections = 0', '0 is not a whole number from 1 to 65535'],
+    'no connections': ['network.max-connections = 0', '0 is not a whole number from 8 to 2000'],
     'a rate that may be bits': ['rate.up = "5M"', 'cannot read the rate "5M": write "5 MB/s"'],
     'a rate as a number': ['rate.down = 5', '5 is not a rate in bytes per second; write it like down = "5 MB/s"'],
     'an address for all': [

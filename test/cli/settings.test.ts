@@ -20,6 +20,10 @@ describe('Settings of the network', () => {
       bootstrap: [],
       mdns: true,
       dht: 'auto',
+      maxUp: undefined,
+      maxDown: undefined,
+      maxConnections: 300,
+      portMapping: true,
     });
   });
 
@@ -29,6 +33,7 @@ describe('Settings of the network', () => {
       SHOAL_BOOTSTRAP: '/dns4/a.example/tcp/1/p2p/x',
       SHOAL_MDNS: 'off',
       SHOAL_DHT: 'server',
+      SHOAL_PORT_MAPPING: 'off',
     };
     expect(networkOf({}, env)).to.deep.equal({
       listen: ['/ip4/127.0.0.1/tcp/0', '/ip6/::1/tcp/0'],
@@ -36,6 +41,10 @@ describe('Settings of the network', () => {
       bootstrap: ['/dns4/a.example/tcp/1/p2p/x'],
       mdns: false,
       dht: 'server',
+      portMapping: false,
+      maxUp: undefined,
+      maxDown: undefined,
+      maxConnections: 300,
     });
     expect(networkOf({}, { SHOAL_LISTEN: '', SHOAL_MDNS: '', SHOAL_DHT: '' })).to.deep.equal(networkOf({}, {}));
   });
@@ -64,7 +73,7 @@ describe('Settings of the network', () => {
     expect(settings.dht).to.deep.include({ value: 'server', source: { from: 'environment', name: 'SHOAL_DHT' } });
     expect(settings.mdns).to.deep.include({ value: false, source: { from: 'file', line: 4 } });
     expect(settings.maxUp).to.deep.include({ given: '5 MB/s', value: 5_000_000 });
-    expect(settings.maxDown).to.deep.equal({ given: 'unlimited', value: Infinity, source: { from: 'default' } });
+    expect(settings.maxDown).to.deep.equal({ given: 'unlimited', value: undefined, source: { from: 'default' } });
     // What the file says was not asked for with this command.
     expect(askedOfSettings(settings)).to.deep.equal({ bootstrap: '--bootstrap', dht: 'SHOAL_DHT' });
   });
@@ -101,10 +110,26 @@ describe('Settings of the network', () => {
     });
   });
 
+  it('limit rates and connections', () => {
+    const env = { SHOAL_MAX_UP: '1 MB/s', SHOAL_MAX_DOWN: '', SHOAL_MAX_CONNECTIONS: '20' };
+    expect(networkOf({ maxUp: '500 kB/s' }, env)).to.deep.include({ maxUp: 500_000, maxConnections: 20 });
+    expect(networkOf({}, env)).to.deep.include({ maxUp: 1_000_000, maxDown: undefined });
+    expect(askedOf({ maxDown: '1 MB/s' }, env)).to.deep.equal({
+      maxUp: 'SHOAL_MAX_UP',
+      maxDown: '--max-down',
+      maxConnections: 'SHOAL_MAX_CONNECTIONS',
+    });
+  });
+
   it('are refused by the name of the variable or option that is wrong', () => {
     const wrong: readonly [object, Record<string, string>, string][] = [
       [{}, { SHOAL_LISTEN: '127.0.0.1:4001' }, 'SHOAL_LISTEN: "127.0.0.1:4001" is not a multiaddr'],
       [{ bootstrap: ['a.example'] }, {}, '--bootstrap: "a.example" is not a multiaddr'],
+      [{ maxUp: '5M' }, {}, '--max-up: cannot read the rate "5M"'],
+      [{ maxUp: '' }, {}, '--max-up: cannot read the rate ""'],
+      [{}, { SHOAL_MAX_DOWN: '0 kB/s' }, 'SHOAL_MAX_DOWN: cannot read the rate "0 kB/s": nothing would move'],
+      [{ maxConnections: '7' }, {}, '--max-connections: 7 is not a whole number from 8 to 2000'],
+      [{}, { SHOAL_MAX_CONNECTIONS: '1e3' }, 'SHOAL_MAX_CONNECTIONS: "1e3" is not a whole number from 8 to 2000'],
       [{}, { SHOAL_MDNS: 'no' }, 'SHOAL_MDNS: "no" is neither "on" nor "off"'],
       [{ port: '0' }, {}, '--port: 0 is not a whole number from 1 to 65535'],
       [{}, { SHOAL_PORT: '0x50' }, 'SHOAL_PORT: "0x50" is not a whole number from 1 to 65535'],

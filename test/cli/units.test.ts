@@ -82,12 +82,12 @@ describe('A rate', () => {
   it('is in bytes per second, decimal or binary', () => {
     const rates: [string, number][] = [
       ['unlimited', Infinity],
-      ['1 B/s', 1],
+      ['10000 B/s', 10_000],
       ['500 kB/s', 500_000],
       ['5MB/s', 5_000_000],
       ['2 MiB/s', 2 * 1024 ** 2],
       ['1.5 GB/s', 1_500_000_000],
-      ['0.5 KiB/s', 512],
+      ['0.5 MiB/s', 512 * 1024],
     ];
     for (const [text, bytesPerSecond] of rates) expect(parseRate(text), text).to.equal(bytesPerSecond);
   });
@@ -116,6 +116,14 @@ describe('A rate', () => {
     for (const [text, hint] of refused) {
       expect(() => parseRate(text), text)
         .to.throw(ShoalError, `cannot read the rate ${JSON.stringify(text)}: ${hint}`)
+        .with.property('code', 'usage');
+    }
+  });
+
+  it('is refused where it is too low for anything to arrive in time', () => {
+    for (const text of ['9999 B/s', '0.5 KiB/s', '1 B/s']) {
+      expect(() => parseRate(text), text)
+        .to.throw(ShoalError, `the rate ${JSON.stringify(text)} is too low: the least is 10 kB/s`)
         .with.property('code', 'usage');
     }
   });

@@ -19,7 +19,7 @@ import { API_VERSION, VERSION } from '../../src/version.ts';
 const PATIENCE_MS = 10_000;
 const NEVER = new AbortController().signal;
 const nothing = (): void => undefined;
-const network = { listen: [], bootstrap: [], mdns: false, dht: 'off' } as const;
+const network = { listen: [], bootstrap: [], mdns: false, dht: 'off', portMapping: false } as const;
 const status: Results['status'] = {
   version: VERSION,
   api: API_VERSION,

@@ -295,6 +295,7 @@ export class Sandbox {
       SHOAL_HOME: this.home(home),
       SHOAL_LISTEN: '/ip4/127.0.0.1/tcp/0',
       SHOAL_MDNS: 'off',
+      SHOAL_PORT_MAPPING: 'off',
       SHOAL_DHT: 'off',
     };
   }

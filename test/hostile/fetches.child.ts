@@ -7,7 +7,13 @@ import { perform } from '../../src/daemon/session.ts';
 import { exitCodeOf, isShoalError } from '../../src/errors.ts';
 
 const [, , home = ''] = process.argv;
-const network = { listen: ['/ip4/127.0.0.1/tcp/0'], bootstrap: [], mdns: false, dht: 'off' } as const;
+const network = {
+  listen: ['/ip4/127.0.0.1/tcp/0'],
+  bootstrap: [],
+  mdns: false,
+  dht: 'off',
+  portMapping: false,
+} as const;
 const session = { home, network, log: () => undefined, onNotice: () => undefined };
 
 for await (const line of createInterface({ input: process.stdin })) {

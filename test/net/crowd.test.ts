@@ -4,12 +4,16 @@ import { multiaddr } from '@multiformats/multiaddr';
 import {
   IDLE_CONNECTION_MS,
   MAX_CONNECTIONS,
-  MAX_CONNECTIONS_PER_HOST,
-  MAX_IDLE_CONNECTIONS,
+  SHARE_PER_HOST,
+  SHARE_FOR_DIALS,
+  SHARE_OF_IDLE,
 } from '../../src/limits.ts';
 import { Crowd, type Guest } from '../../src/net/crowd.ts';
 
 const CHANNEL = '/test/1';
+const MAX_PER_HOST = MAX_CONNECTIONS * SHARE_PER_HOST;
+const MAX_IDLE = MAX_CONNECTIONS * SHARE_OF_IDLE;
+const MAX_FROM_OUTSIDE = MAX_CONNECTIONS - Math.ceil(MAX_CONNECTIONS * SHARE_FOR_DIALS);
 
 class FakeGuest implements Guest {
   readonly direction: Guest['direction'];
@@ -40,8 +44,8 @@ describe('Crowd', () => {
 
   beforeEach(() => {
     guests = [];
-    crowd = new Crowd(() => guests.filter(({ status }) => status === 'open'));
-    crowd.serve(CHANNEL);
+    crowd = new Crowd(() => guests.filter(({ status }) => status === 'open'), MAX_CONNECTIONS);
+    crowd.counts(CHANNEL);
   });
 
   const comesFrom = (address: string, direction: Guest['direction'] = 'inbound'): FakeGuest => {
@@ -59,8 +63,8 @@ describe('Crowd', () => {
   it('gives a new connection the place of the oldest from outside that has no channel when all are taken', () => {
     const dialled = comes('10.1.0.1', 'outbound');
     const busy = comes('10.1.0.2').open(CHANNEL);
-    const [first, second] = come(MAX_CONNECTIONS - 2, elsewhere);
-    expect(open().length).to.equal(MAX_CONNECTIONS);
+    const [first, second] = come(MAX_FROM_OUTSIDE - 1, elsewhere);
+    expect(open().length).to.equal(MAX_FROM_OUTSIDE + 1);
     first!.open('/ipfs/id/1.0.0');
     const late = comes('10.1.0.3');
     expect([first, second, dialled, busy, late].map(guest => guest!.status)).to.deep.equal([
@@ -70,18 +74,32 @@ describe('Crowd', () => {
       'open',
       'open',
     ]);
-    expect(open().length).to.equal(MAX_CONNECTIONS);
+    expect(open().length).to.equal(MAX_FROM_OUTSIDE + 1);
   });
 
   it('closes the new one when all have channels', () => {
-    come(MAX_CONNECTIONS, elsewhere).forEach(guest => guest.open(CHANNEL));
+    come(MAX_FROM_OUTSIDE, elsewhere).forEach(guest => guest.open(CHANNEL));
     expect(comes('10.1.0.1').status).to.equal('aborted');
+    expect(open().length).to.equal(MAX_FROM_OUTSIDE);
+  });
+
+  it('gives one that it has dialled the place of one without a channel, first of those from outside', () => {
+    const [oldest] = [comes('10.2.0.1', 'outbound'), comes('10.2.0.2', 'outbound').open(CHANNEL)];
+    const [first, ...served] = come(MAX_FROM_OUTSIDE, elsewhere);
+    served.forEach(guest => guest.open(CHANNEL));
+    while (open().length < MAX_CONNECTIONS) comes('10.2.0.3', 'outbound').open(CHANNEL);
+    expect(comes('10.2.0.4', 'outbound').open(CHANNEL).status).to.equal('open');
+    expect([first!.status, oldest.status]).to.deep.equal(['aborted', 'open']);
+    expect(comes('10.2.0.5', 'outbound').open(CHANNEL).status).to.equal('open');
+    expect(oldest.status).to.equal('aborted');
+    expect(comes('10.2.0.6', 'outbound').status).to.equal('aborted');
+    expect(served.every(({ status }) => status === 'open')).to.equal(true);
     expect(open().length).to.equal(MAX_CONNECTIONS);
   });
 
   it('does not let one host take all places', () => {
     const other = comes('10.0.0.1');
-    const [first] = come(MAX_CONNECTIONS_PER_HOST + 1, () => '10.0.0.2');
+    const [first] = come(MAX_PER_HOST + 1, () => '10.0.0.2');
     expect([other.status, first!.status]).to.deep.equal(['open', 'aborted']);
     guests.forEach(guest => guest.open(CHANNEL));
     expect(comes('10.0.0.2').status).to.equal('aborted');
@@ -90,7 +108,7 @@ describe('Crowd', () => {
 
   it('closes the oldest of those that have had no channel for long, but for a few', () => {
     const dialled = comes('10.1.0.1', 'outbound');
-    const all = come(MAX_IDLE_CONNECTIONS + 3, elsewhere);
+    const all = come(MAX_IDLE + 3, elsewhere);
     const [used, first, second, third] = all;
     used!.open(CHANNEL);
     crowd.sweep(0);
@@ -110,7 +128,7 @@ describe('Crowd', () => {
   });
 
   it('counts the time without a channel anew after each one', () => {
-    const [first] = come(MAX_IDLE_CONNECTIONS + 1, elsewhere);
+    const [first] = come(MAX_IDLE + 1, elsewhere);
     crowd.sweep(0);
     first!.open(CHANNEL);
     crowd.sweep(1);
@@ -124,7 +142,7 @@ describe('Crowd', () => {
 
   const isOneHost = (first: string, second: string): boolean => {
     guests = [];
-    const [oldest] = Array.from({ length: MAX_CONNECTIONS_PER_HOST }, () => comesFrom(first));
+    const [oldest] = Array.from({ length: MAX_PER_HOST }, () => comesFrom(first));
     comesFrom(second);
     return oldest!.status === 'aborted';
   };

@@ -9,9 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { isShoalError } from '../../src/errors.ts';
 import { idOf } from '../../src/format/ids.ts';
+import { MAX_BLOCK_BYTES, MAX_CONNECTIONS, RATE_BURST_MS, SLICE_MS } from '../../src/limits.ts';
 import { createNetwork, type NetworkOptions } from '../../src/net/node.ts';
-import type { Network } from '../../src/ports.ts';
-import { loopbackNode } from './harness.ts';
+import type { Channel, Network } from '../../src/ports.ts';
+import { Rate } from '../../src/rate.ts';
+import { loopbackNode, ManualClock } from './harness.ts';
 
 const run = promisify(execFile);
 
@@ -36,7 +38,13 @@ describe('createNetwork', () => {
     expect(network.self).to.equal('12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5');
     expect(network.addresses().length).to.equal(1);
     expect(network.addresses()[0]).to.match(new RegExp(`^/ip4/127\\.0\\.0\\.1/tcp/[1-9][0-9]*/p2p/${network.self}$`));
-    expect(network.status()).to.deep.equal({ connections: 0, dhtPeers: undefined, lanPeers: undefined });
+    expect(network.status()).to.deep.equal({
+      connections: 0,
+      dhtPeers: undefined,
+      lanPeers: undefined,
+      portMapping: 'off',
+      maxConnections: MAX_CONNECTIONS,
+    });
   });
 
   it('names the address that another program uses', async () => {
@@ -97,6 +105,63 @@ describe('createNetwork', () => {
       await again.stop();
     } finally {
       rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('keeps to its number of connections, and those that have a channel keep theirs', async function () {
+    this.timeout(60_000);
+    const places = 8;
+    const full = await start({ maxConnections: places });
+    await full.serve('/test/1', async channel => {
+      for await (const frame of channel.frames()) await channel.send(frame.header);
+    });
+    const connect = async (): Promise<Channel> => {
+      const candidate = { peer: full.self, addresses: full.addresses(), via: 'hint' } as const;
+      return await (await start()).connect(candidate, '/test/1', new AbortController().signal);
+    };
+    const echo = async (channel: Channel): Promise<number> => {
+      await channel.send(new Uint8Array([1]));
+      for await (const frame of channel.frames()) return frame.header.length;
+      throw new Error('the channel has ended');
+    };
+    const served = [await connect(), await connect(), await connect(), await connect()];
+    const late = await Promise.allSettled(Array.from({ length: 36 }, async () => echo(await connect())));
+    expect(late.filter(({ status }) => status === 'fulfilled').length).to.equal(0);
+    expect(full.status().connections).to.equal(served.length);
+    expect(await Promise.all(served.map(echo))).to.deep.equal([1, 1, 1, 1]);
+    const dialled = await Promise.all(
+      Array.from({ length: 12 }, async () => {
+        const other = await start();
+        await other.serve('/test/1', async channel => {
+          for await (const frame of channel.frames()) await channel.send(frame.header);
+        });
+        const candidate = { peer: other.self, addresses: other.addresses(), via: 'hint' } as const;
+        return await full.connect(candidate, '/test/1', new AbortController().signal).catch(() => undefined);
+      }),
+    );
+    expect(dialled.filter(channel => channel !== undefined).length).to.be.at.least(places - served.length);
+    await until(() => full.status().connections <= places);
+  });
+
+  it('sends and receives no more than its limits of all channels together', async () => {
+    const clock = new ManualClock();
+    const limit = 100_000;
+    const rates = { up: new Rate(clock, limit), down: new Rate(clock, 2 * limit) };
+    const server = await start({ rates });
+    expect(server.status()).to.deep.include({ maxUp: limit, maxDown: 2 * limit });
+    await server.serve('/test/1', channel => channel.send(new Uint8Array(1), new Uint8Array(MAX_BLOCK_BYTES)));
+    const askers = await Promise.all([1, 2, 3].map(() => start()));
+    const candidate = { peer: server.self, addresses: server.addresses(), via: 'hint' } as const;
+    const channels = await Promise.all(
+      askers.map(asker => asker.connect(candidate, '/test/1', new AbortController().signal)),
+    );
+    const received = (): number => channels.reduce((sum, channel) => sum + channel.receivedBytes, 0);
+    const spareBytes = 3 * 9 + (limit * (RATE_BURST_MS + SLICE_MS)) / 1000;
+    for (let passedMs = 0; passedMs < 2000; passedMs += SLICE_MS) {
+      await until(() => received() >= (limit * passedMs) / 1000);
+      expect(received()).to.be.at.most((limit * passedMs) / 1000 + spareBytes);
+      await clock.until(1);
+      clock.advance(SLICE_MS);
     }
   });
 

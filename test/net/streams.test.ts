@@ -2,16 +2,20 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Stream } from '@libp2p/interface';
 import { once } from 'node:events';
+import { setTimeout as sleepFor } from 'node:timers/promises';
 import { isShoalError, type ErrorCode } from '../../src/errors.ts';
 import {
   CLOSE_LINGER_MS,
   MAX_BLOCK_BYTES,
   MAX_HEADER_BYTES,
   MAX_UNREAD_BYTES,
+  RATE_BURST_MS,
+  SLICE_MS,
   STALLED_WRITE_TIMEOUT_MS,
 } from '../../src/limits.ts';
 import { channelOf } from '../../src/net/streams.ts';
 import type { Channel, Clock, Frame } from '../../src/ports.ts';
+import { Rate, type Rates } from '../../src/rate.ts';
 import { ManualClock, systemClock, Wire } from './harness.ts';
 
 const REMOTE = { peer: 'the-peer', address: '/ip4/127.0.0.1/tcp/1' };
@@ -286,6 +290,99 @@ describe('A channel over a libp2p stream', () => {
     channel.abort(new Error('done'));
   });
 
+  describe('where bytes per second are limited', () => {
+    const LIMIT = 100_000;
+    const SLICE = (LIMIT * SLICE_MS) / 1000;
+    /** What passes at once after a time in which nothing did. */
+    const AT_ONCE = (RATE_BURST_MS / SLICE_MS + 1) * SLICE;
+    const HEAD = encoded(4, MAX_BLOCK_BYTES, numbered(1)).length;
+    const body = new Uint8Array(MAX_BLOCK_BYTES).fill(7);
+    let clock: ManualClock;
+    let limited: Rates;
+    beforeEach(() => {
+      clock = new ManualClock();
+      limited = { up: new Rate(clock, LIMIT), down: new Rate(clock, LIMIT) };
+    });
+
+    it('sends a body in slices, as time goes by', async () => {
+      const [near, far] = await wire.stream();
+      const channel = channelOf(near, REMOTE, clock, undefined, { ...limited, down: new Rate(clock) });
+      const arrived = counter(far);
+      const sending = channel.send(numbered(1), body);
+      for (let steps = 0; steps < 20; steps++) {
+        await arrived.reaches(HEAD + AT_ONCE + steps * SLICE);
+        await clock.until(1);
+        expect(arrived.bytes).to.equal(HEAD + AT_ONCE + steps * SLICE);
+        clock.advance(SLICE_MS);
+      }
+      limited.up.setLimit(undefined);
+      await sending;
+      await arrived.reaches(HEAD + MAX_BLOCK_BYTES);
+      channel.abort(new Error('the end'));
+    });
+
+    it('reads a body in slices, and lets the other side send no more than that and a window', async () => {
+      const [near, far] = await wire.stream();
+      const reader = channelOf(near, REMOTE, clock, undefined, limited);
+      const sender = channelOf(far, REMOTE, systemClock);
+      const sending = Promise.all([1, 2, 3].map(number => sender.send(numbered(number), body)));
+      for (let steps = 0; steps < 20; steps++) {
+        // Slices end where what has arrived does, too.
+        await until(() => reader.receivedBytes >= HEAD + (steps + 1) * SLICE);
+        expect(reader.receivedBytes).to.be.at.most(HEAD + AT_ONCE + steps * SLICE);
+        await clock.until(1);
+        clock.advance(SLICE_MS);
+      }
+      expect(far.writeBufferLength).to.be.above(MAX_BLOCK_BYTES / 2);
+      limited.down.setLimit(undefined);
+      await sending;
+      await sender.close();
+      expect((await collect(reader)).map(sizes)).to.deep.equal([1, 2, 3].map(() => [4, MAX_BLOCK_BYTES]));
+      await reader.close();
+    });
+
+    it('sends and reads what has no body at once', async () => {
+      const [nearStream, farStream] = await wire.stream();
+      const [near, far] = [nearStream, farStream].map(stream => channelOf(stream, REMOTE, clock, undefined, limited));
+      void near!.send(numbered(1), body).catch(() => undefined);
+      for (let number = 0; number < 1000; number++) void far!.send(numbered(number));
+      await far!.close();
+      expect((await collect(near!)).length).to.equal(1000);
+      near!.abort(new Error('the end'));
+    });
+
+    it('reads all that came before the other side closed', async () => {
+      const [near, far] = await wire.stream();
+      const reader = channelOf(near, REMOTE, clock, undefined, limited);
+      const sender = channelOf(far, REMOTE, systemClock);
+      const part = body.subarray(0, 50_000);
+      await Promise.all([reader.close(), sender.send(numbered(1), part), sender.send(numbered(2), part)]);
+      await sender.close();
+      const reading = collect(reader);
+      await until(() => reader.receivedBytes > 0);
+      await until(
+        () => reader.receivedBytes === 2 * (HEAD + part.length),
+        () => clock.advance(SLICE_MS),
+      );
+      expect((await reading).map(sizes)).to.deep.equal([1, 2].map(() => [4, 50_000]));
+    });
+
+    it('waits no more when it is aborted', async () => {
+      const [near, far] = await wire.stream();
+      const channel = channelOf(near, REMOTE, clock, undefined, limited);
+      const sender = channelOf(far, REMOTE, systemClock);
+      const sending = channel.send(numbered(1), body).catch((error: unknown) => error);
+      void sender.send(numbered(1), body).catch(() => undefined);
+      await clock.until(2);
+      channel.abort(new Error('the end'));
+      expect(isShoalError(await sending, 'unavailable')).to.equal(true);
+      const gone = new AbortController();
+      const next = limited.up.take(1, gone.signal);
+      clock.advance(SLICE_MS);
+      expect(await next, 'the first in turn').to.equal(1);
+    });
+  });
+
   it('leaves no listeners behind', async () => {
     const [near, far] = await wire.stream();
     const types = ['message', 'drain', 'end', 'close', 'remoteCloseWrite', 'idle'] as const;
@@ -305,6 +402,30 @@ describe('A channel over a libp2p stream', () => {
 });
 
 /** Sends until it fails. */
+/** The bytes that arrive at a stream. */
+function counter(stream: Stream): { readonly bytes: number; reaches(bytes: number): Promise<void> } {
+  let bytes = 0;
+  stream.addEventListener('message', ({ data }) => (bytes += data.byteLength));
+  return {
+    get bytes() {
+      return bytes;
+    },
+    reaches: wanted => until(() => bytes >= wanted),
+  };
+}
+
+/** A channel says how much it has received when asked, and has no event for it. */
+async function until(holds: () => boolean, otherwise = (): void => undefined): Promise<void> {
+  while (!holds()) {
+    otherwise();
+    await sleepFor(1);
+  }
+}
+
+function sizes({ header, body }: Frame): [number, number] {
+  return [header.length, body.length];
+}
+
 async function fill(channel: Channel): Promise<void> {
   for (let i = 0; ; i++) await channel.send(numbered(i), new Uint8Array(MAX_BLOCK_BYTES));
 }

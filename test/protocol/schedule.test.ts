@@ -314,6 +314,21 @@ describe('the schedule', () => {
     expect(endMs).to.be.below(3 * MIN_STALL_MS);
   });
 
+  it('asks nothing twice because of our own limit, unless a peer is silent', () => {
+    const maxDown = 100_000;
+    const schedule = new Schedule({ count: 2, wanted: [0, 1], lengthOf: () => MIB, maxDown });
+    schedule.addPeer('first', 'all', MIB, 0);
+    schedule.addPeer('second', 'all', CREDIT, 0);
+    expect([schedule.ask('first', 0), schedule.ask('second', 0)]).to.deep.equal([[0], [1]]);
+    const bothMs = (2 * MIB * 1000) / maxDown;
+    for (let nowMs = 0; nowMs < bothMs; nowMs += MIN_STALL_MS / 2) {
+      schedule.heard('first', nowMs);
+      expect(schedule.ask('second', nowMs), String(nowMs)).to.deep.equal([]);
+    }
+    schedule.heard('second', 2 * bothMs);
+    expect(schedule.ask('second', 2 * bothMs)).to.deep.equal([0]);
+  });
+
   it('cancels the slower one in the end, which may send it all the same', () => {
     const schedule = new Schedule({ count: 1, wanted: [0], lengthOf: () => MIB });
     schedule.addPeer('slow', 'all', CREDIT, 0);

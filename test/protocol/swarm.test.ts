@@ -1,5 +1,12 @@
 import { expect } from 'chai';
-import { MAX_ACTIVE_PEERS, MAX_CANDIDATES, MAX_PARALLEL_DIALS, MAX_RETRY_MS, MIN_RETRY_MS } from '../../src/limits.ts';
+import {
+  MAX_ACTIVE_PEERS,
+  MAX_CANDIDATES,
+  MAX_PARALLEL_DIALS,
+  MAX_RETRY_MS,
+  MIN_RETRY_MS,
+  PEER_BYTES_PER_SECOND,
+} from '../../src/limits.ts';
 import type { Candidate } from '../../src/ports.ts';
 import type { WireRefusal } from '../../src/protocol/messages.ts';
 import { Swarm, type Ending } from '../../src/protocol/swarm.ts';
@@ -204,5 +211,21 @@ describe('the swarm', () => {
     swarm.left('x', vanished, 0);
     swarm.delivered('x');
     expect(swarm.counts()).to.deep.equal({ active: 0, dialling: 0, untried: 0, known: 0 });
+  });
+
+  it('has few peers at work where what they may send is limited', () => {
+    for (const [maxDown, most] of [
+      [undefined, MAX_ACTIVE_PEERS],
+      [1e9, MAX_ACTIVE_PEERS],
+      [3 * PEER_BYTES_PER_SECOND, 3],
+      [1, 1],
+    ] as const) {
+      const swarm = new Swarm(maxDown);
+      for (let n = 0; n < 3 * MAX_ACTIVE_PEERS; n++) swarm.found(candidate(`peer ${n}`));
+      const joined = (): number => swarm.toDial(0).filter(({ peer }) => swarm.joined(peer)).length;
+      let all = 0;
+      for (let more = joined(); more > 0; more = joined()) all += more;
+      expect(all, String(maxDown)).to.be.within(most, 2 * most);
+    }
   });
 });

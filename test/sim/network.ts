@@ -119,7 +119,8 @@ class Node implements SimNode {
 
   status(): NetworkStatus {
     const others = this.#world.nodes.size - 1;
-    return { connections: this.open.size, dhtPeers: others, lanPeers: this.#world.isLan() ? others : undefined };
+    const lanPeers = this.#world.isLan() ? others : undefined;
+    return { connections: this.open.size, dhtPeers: others, lanPeers, portMapping: 'off', maxConnections: Infinity };
   }
 
   peers(): ConnectedPeer[] {
@@ -130,6 +131,8 @@ class Node implements SimNode {
     await turn();
     return { ...this.status(), multicast: this.#world.isLan() ? 'heard' : 'off' };
   }
+
+  async settled(): Promise<void> {}
 
   async connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel> {
     await turn();

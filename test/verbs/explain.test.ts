@@ -82,7 +82,13 @@ describe('A fetch that is explained', () => {
   });
 
   it('names what this home gives, and what is not asked', async () => {
-    const off = { connections: 0, lanPeers: undefined, dhtPeers: undefined };
+    const off = {
+      connections: 0,
+      lanPeers: undefined,
+      dhtPeers: undefined,
+      portMapping: 'off',
+      maxConnections: 300,
+    } as const;
     const { stage } = await explain({ local: await storeOf(share) }, off);
     expect(stage('hint')).to.deep.equal({ stage: 'hint', state: 'off', outcome: 'the link has none' });
     for (const name of ['mDNS', 'DHT'])
@@ -93,7 +99,13 @@ describe('A fetch that is explained', () => {
   });
 
   it('that finds nobody ends with the search, and where to look is said', async () => {
-    const off = { connections: 0, lanPeers: undefined, dhtPeers: undefined };
+    const off = {
+      connections: 0,
+      lanPeers: undefined,
+      dhtPeers: undefined,
+      portMapping: 'off',
+      maxConnections: 300,
+    } as const;
     const { explained } = await explain({ timeoutMs: 1000 }, off);
     expect(explained).to.include({ failed: 'search' });
     expect(explained.next).to.match(/--bootstrap/);

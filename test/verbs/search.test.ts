@@ -22,7 +22,7 @@ function swarmOf(...endings: Ending[]): Swarm {
 const alone = { hints: 0, status: undefined };
 const places = (hints: number, lanPeers?: number, dhtPeers?: number): SearchPlaces => ({
   hints,
-  status: { connections: 0, lanPeers, dhtPeers },
+  status: { connections: 0, lanPeers, dhtPeers, portMapping: 'off', maxConnections: 300 },
 });
 
 describe('The words of a search', () => {
