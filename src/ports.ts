@@ -371,7 +371,7 @@ export interface Catalog {
    */
   add(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void;
   get(id: BlockId): ShareRecord | undefined;
-  /** In the order in which they were created. Leaves out what is damaged. */
+  /** In the order in which they were created, without their fingerprints. Leaves out what is damaged. */
   list(): ShareRecord[];
   /** How many shares there are. */
   count(): number;

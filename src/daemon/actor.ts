@@ -179,7 +179,13 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async shares({ node }) {
     const records = node.home?.catalog.list() ?? [];
-    return { shares: await viewsOf(records, record => viewIn(node, record)) };
+    return {
+      shares: await viewsOf(
+        records,
+        ({ id }) => node.service.has(id),
+        record => node.isSpooled(record),
+      ),
+    };
   },
 
   async forget({ node }, { id: text }, _emit, signal) {

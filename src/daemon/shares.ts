@@ -3,10 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '../clock.ts';
 import { isSpooled, spoolFolder } from '../files/spool.ts';
 import { pathsOf } from '../format/layout.ts';
-import { LOOKS_AT_ONCE } from '../limits.ts';
-import { inParallel } from '../parallel.ts';
 import type { ShareRecord } from '../ports.ts';
-import { isHome, openRecords, stateOf, type Standing } from '../records.ts';
+import { isHome, openRecords, statesOf, type Standing } from '../records.ts';
 import type { Results, ShareView } from './actions.ts';
 
 /**
@@ -18,13 +16,8 @@ export async function sharesOf(folder: string): Promise<Results['shares']> {
   const { catalog } = await openRecords(folder, { clock: systemClock, random: randomBytes });
   try {
     const spool = await spoolFolder(folder);
-    const view = async (record: ShareRecord): Promise<ShareView> =>
-      viewOfRecord(
-        record,
-        await stateOf(record, false),
-        typeof record.root === 'string' && isSpooled(spool, record.root),
-      );
-    return { shares: await viewsOf(catalog.list(), view) };
+    const isTakenIn = ({ root }: ShareRecord): boolean => typeof root === 'string' && isSpooled(spool, root);
+    return { shares: await viewsOf(catalog.list(), () => false, isTakenIn) };
   } finally {
     catalog.close();
   }
@@ -33,13 +26,11 @@ export async function sharesOf(folder: string): Promise<Results['shares']> {
 /** In the order of `records`. */
 export async function viewsOf(
   records: readonly ShareRecord[],
-  view: (record: ShareRecord) => Promise<ShareView>,
+  isServed: (record: ShareRecord) => boolean,
+  isSpooledIn: (record: ShareRecord) => boolean,
 ): Promise<ShareView[]> {
-  const views: ShareView[] = [];
-  await inParallel(records.entries(), LOOKS_AT_ONCE, async ([n, record]) => {
-    views[n] = await view(record);
-  });
-  return views;
+  const standings = await statesOf(records, isServed);
+  return records.map((record, n) => viewOfRecord(record, standings[n] ?? { state: 'idle' }, isSpooledIn(record)));
 }
 
 /** @param isSpooled the home itself keeps the original, as it came from stdin */

@@ -10,14 +10,20 @@ const MAX_QUOTED_CHARS = 80;
 const UNSEEN =
   /(?!(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/gu;
 
+/** What needs no look at each of its characters. */
+const PLAIN = /^[ -~]*$/;
+
 /** `text` with `\u{…}` in the place of each character that could act or does not show. To escape twice changes nothing. */
 export function escaped(text: string): string {
+  if (PLAIN.test(text)) return text;
   return text.replace(UNSEEN, character => `\\u{${character.codePointAt(0)!.toString(16)}}`);
 }
 
 /** `value` as JSON on one line, with `\uXXXX` in the place of each character that could act or does not show. */
 export function escapedJson(value: unknown): string {
-  return JSON.stringify(value).replace(UNSEEN, character =>
+  const json = JSON.stringify(value);
+  if (PLAIN.test(json)) return json;
+  return json.replace(UNSEEN, character =>
     Array.from(
       { length: character.length },
       (_, n) => `\\u${character.charCodeAt(n).toString(16).padStart(4, '0')}`,

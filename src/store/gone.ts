@@ -1,5 +1,5 @@
 /** Whether the files of a share are still where they were. */
-import { lstatSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { fileError } from '../errors.ts';
 import { showName } from '../files/names.ts';
@@ -29,4 +29,11 @@ export async function goneOf(root: Root): Promise<string | undefined> {
     }
   });
   return paths.find(path => gone.has(path));
+}
+
+/** Likewise, at once, for a single path; undefined where that has to be waited for, or is not so simple. */
+export function isGoneNow(root: Root): boolean | undefined {
+  if (typeof root !== 'string') return undefined;
+  const seen = looks.now(() => existsSync(root));
+  return seen === undefined ? undefined : !seen[0];
 }

@@ -1,7 +1,7 @@
 /** What is read from a database may be anything: each of these gives undefined for what the program can't have written. */
 import { parseId, type BlockId } from '../format/ids.ts';
 
-/** A row as SQLite gives it, numbers as bigint. */
+/** A row as SQLite gives it, numbers as bigint, or as numbers where it was made of JSON. */
 export type Row = Readonly<Record<string, unknown>>;
 /** What can be put into a column. */
 export type Value = string | number | Uint8Array | null;
@@ -19,7 +19,8 @@ export function oneOf<T extends string>(value: unknown, allowed: readonly T[]): 
 }
 
 export function countIn(value: unknown): number | undefined {
-  return typeof value === 'bigint' && value >= 0n && value <= Number.MAX_SAFE_INTEGER ? Number(value) : undefined;
+  const number = typeof value === 'bigint' ? Number(value) : value;
+  return typeof number === 'number' && Number.isSafeInteger(number) && number >= 0 ? number : undefined;
 }
 
 export function textsIn(value: unknown): string[] | undefined {
