@@ -70,6 +70,9 @@ const LISTED = COLUMNS.split(',')
   .map(column => column.trim())
   .filter(column => !/^fingerprint$| AS /.test(column));
 
+/** Where each of those stands in a row of the list. */
+const PLACES = new Map([...LISTED, 'has_key'].map((column, place) => [column, place]));
+
 /** Between two attempts at what SQLite refuses without waiting. */
 const RETRY_MS = 20;
 
@@ -230,7 +233,7 @@ class SqliteCatalog implements Catalog {
   get(id: BlockId): ShareRecord | undefined {
     const [row] = this.#all(`SELECT ${COLUMNS} FROM shares WHERE id = ?`, id);
     if (row === undefined) return undefined;
-    const record = recordOf(row);
+    const record = recordOf(column => row[column]);
     if (record === undefined) throw this.#damaged(id, 'what it knows of the share');
     return record;
   }
@@ -241,7 +244,9 @@ class SqliteCatalog implements Catalog {
     const [row] = this.#all(
       `SELECT json_group_array(${values}) AS rows FROM (SELECT * FROM shares ORDER BY created_at, id)`,
     );
-    return (arrayIn(row?.['rows']) ?? []).flatMap(one => recordOf(listedRow(one as unknown[])) ?? []);
+    return (arrayIn(row?.['rows']) ?? []).flatMap(
+      one => recordOf(column => (one as unknown[])[PLACES.get(column) ?? -1]) ?? [],
+    );
   }
 
   count(): number {
@@ -251,7 +256,7 @@ class SqliteCatalog implements Catalog {
   findByRoot(root: Root): ShareRecord[] {
     const [column, value] = typeof root === 'string' ? ['root', root] : ['parts', partsText(root)];
     const rows = this.#all(`SELECT ${COLUMNS} FROM shares WHERE ${column} = ? ORDER BY created_at, id`, value);
-    return rows.flatMap(row => recordOf(row) ?? []);
+    return rows.flatMap(row => recordOf(column => row[column]) ?? []);
   }
 
   keyOf(id: BlockId): Uint8Array | undefined {
@@ -413,27 +418,22 @@ function placeOf(id: BlockId, column: string): string {
   return `${column}/${id}`;
 }
 
-function listedRow(values: readonly unknown[]): Row {
-  const row: Record<string, unknown> = { has_key: values[LISTED.length] };
-  for (let n = 0; n < LISTED.length; n++) row[LISTED[n] ?? ''] = values[n];
-  return row;
-}
-
-/** undefined for a row that this program can't have written. */
-function recordOf(row: Row): ShareRecord | undefined {
-  const id = idIn(row['id']);
-  const kind = oneOf(row['kind'], ['file', 'folder']);
-  const source = oneOf(row['source'], ['original', 'copy', 'fetched', 'imported']);
-  const state = oneOf(row['state'], ['ready', 'changed']);
-  const { name, fingerprint, note, changed_why: changedWhy } = row;
-  const root = rootIn(row);
-  const hints = textsIn(row['hints']);
-  const sizeBytes = countIn(row['size_bytes']);
-  const files = countIn(row['files']);
-  const createdAt = countIn(row['created_at']);
-  const bytesUp = countIn(row['bytes_up']);
-  const peersServed = countIn(row['peers_served']);
-  const downloadsLeft = countIn(row['downloads_left']);
+/** @param valueOf of a column @returns undefined for a row that this program can't have written */
+function recordOf(valueOf: (column: string) => unknown): ShareRecord | undefined {
+  const id = idIn(valueOf('id'));
+  const kind = oneOf(valueOf('kind'), ['file', 'folder']);
+  const source = oneOf(valueOf('source'), ['original', 'copy', 'fetched', 'imported']);
+  const state = oneOf(valueOf('state'), ['ready', 'changed']);
+  const [name, fingerprint, note] = [valueOf('name'), valueOf('fingerprint'), valueOf('note')];
+  const changedWhy = valueOf('changed_why');
+  const root = rootIn(valueOf('root'), valueOf('parts'));
+  const hints = textsIn(valueOf('hints'));
+  const sizeBytes = countIn(valueOf('size_bytes'));
+  const files = countIn(valueOf('files'));
+  const createdAt = countIn(valueOf('created_at'));
+  const bytesUp = countIn(valueOf('bytes_up'));
+  const peersServed = countIn(valueOf('peers_served'));
+  const downloadsLeft = countIn(valueOf('downloads_left'));
   if (id === undefined || kind === undefined || source === undefined || state === undefined) return undefined;
   if (root === undefined) return undefined;
   if (typeof name !== 'string' || hints === undefined || sizeBytes === undefined || files === undefined)
@@ -449,10 +449,10 @@ function recordOf(row: Row): ShareRecord | undefined {
     hints,
     createdAt,
     state,
-    hasKey: countIn(row['has_key']) === 1,
+    hasKey: countIn(valueOf('has_key')) === 1,
     bytesUp,
     peersServed,
-    serveAlways: countIn(row['serve_always']) === 1,
+    serveAlways: countIn(valueOf('serve_always')) === 1,
   };
   if (root.root !== undefined) record.root = root.root;
   if (typeof note === 'string') record.note = note;
@@ -468,7 +468,7 @@ function partsText(parts: ReadonlyMap<string, string>): string {
 }
 
 /** What a row says of its root, which may be nothing; undefined where that can't be read. */
-function rootIn({ root, parts }: Row): { root?: Root } | undefined {
+function rootIn(root: unknown, parts: unknown): { root?: Root } | undefined {
   if (typeof parts !== 'string') return typeof root === 'string' ? { root } : {};
   const pairs = arrayIn(parts);
   const isPair = (pair: unknown): pair is [string, string] =>
