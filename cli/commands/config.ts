@@ -123,7 +123,7 @@ async function sayWhen({ terminal, contextOf, signal }: ConfigContext): Promise<
   const { performer } = await contextOf();
   const status = performer.run('status', {}, () => undefined, signal);
   const pid = await status.then(
-    found => found.pid,
+    found => (found.holds ? found.pid : undefined),
     () => undefined,
   );
   if (pid === undefined) return;

@@ -226,10 +226,10 @@ describe('a configuration file', function () {
   it('tells who holds the home that it takes effect later', async () => {
     const box = sandbox();
     const { command } = await box.share('ann', await makeFile(box.path('it'), { bytes: noise('it', 100) }));
-    const set = await box.run('ann', ['config', 'set', 'network.max-connections', '7']);
+    const set = await box.run('ann', ['config', 'set', 'network.max-connections', '9']);
     expect(set.stderr).to.match(
       new RegExp(
-        `^network\\.max-connections is 7\nprocess ${command.pid} holds this home and goes on as it was started`,
+        `^network\\.max-connections is 9\nprocess ${command.pid} holds this home and goes on as it was started`,
       ),
     );
     await command.interrupt();
