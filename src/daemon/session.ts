@@ -14,7 +14,7 @@ import { isHome, makeHomeFolder } from '../records.ts';
 import type { Fetching } from './actor.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results } from './actions.ts';
 import { attach, HolderGone, type Holder } from './client.ts';
-import { sharesOf } from './shares.ts';
+import { sharesOf, statusOf } from './shares.ts';
 import { socketPath } from './socket.ts';
 
 export { homeFolder } from './socket.ts';
@@ -116,6 +116,7 @@ async function runHere<A extends ActionName>(
 ): Promise<{ result: Results[A] } | undefined> {
   const needs = needsOf(work.action, work.parameters);
   if (work.action === 'shares') return { result: (await sharesOf(options.home)) as Results[A] };
+  if (work.action === 'status') return { result: (await statusOf(options.home, options.network)) as Results[A] };
   if (needs === 'holder') throw new ShoalError('usage', 'no process holds this home at the moment');
   const isHolding = needs === 'serving' || needs === 'changing';
   const held = isHolding ? await lockHome(options.home) : undefined;

@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '../clock.ts';
 import { isSpooled, spoolFolder } from '../files/spool.ts';
 import { pathsOf } from '../format/layout.ts';
+import type { NetworkSettings } from '../node.ts';
 import type { ShareRecord } from '../ports.ts';
 import { isHome, openRecords, statesOf, type Standing } from '../records.ts';
+import { API_VERSION, VERSION } from '../version.ts';
 import type { Results, ShareView } from './actions.ts';
 
 /**
@@ -18,6 +20,30 @@ export async function sharesOf(folder: string): Promise<Results['shares']> {
     const spool = await spoolFolder(folder);
     const isTakenIn = ({ root }: ShareRecord): boolean => typeof root === 'string' && isSpooled(spool, root);
     return { shares: await viewsOf(catalog.list(), () => false, isTakenIn) };
+  } finally {
+    catalog.close();
+  }
+}
+
+/** How a home stands that nobody holds. @param network as it would be held @throws ShoalError as `sharesOf` */
+export async function statusOf(folder: string, network: NetworkSettings): Promise<Results['status']> {
+  const status = {
+    version: VERSION,
+    api: API_VERSION,
+    pid: process.pid,
+    peer: '',
+    addresses: [],
+    network,
+    holds: false,
+    since: Math.floor(systemClock.now() / 1000),
+    connections: 0,
+  };
+  if (!(await isHome(folder)))
+    return { ...status, shares: { total: 0, serving: 0 }, transfers: { total: 0, running: 0 } };
+  const { catalog } = await openRecords(folder, { clock: systemClock, random: randomBytes });
+  try {
+    const [shares, transfers] = [catalog.count(), catalog.transfers.list().length];
+    return { ...status, shares: { total: shares, serving: 0 }, transfers: { total: transfers, running: 0 } };
   } finally {
     catalog.close();
   }

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock.ts';
-import { sharesOf } from '../../src/daemon/shares.ts';
+import { sharesOf, statusOf } from '../../src/daemon/shares.ts';
 import { openRecords } from '../../src/records.ts';
 import { someRecord } from '../contract/catalog.ts';
 import { failureOf } from '../contract/crypto.ts';
@@ -46,6 +46,17 @@ describe('the shares of a home that nobody holds', () => {
       undefined,
     ]);
     expect(shares[1]).to.include({ path: root, name: 'holiday', kind: 'folder', files: 12, sizeBytes: 2 ** 40 });
+  });
+
+  it('are counted for its status', async () => {
+    const network = { listen: [], bootstrap: [], mdns: false, dht: 'off', portMapping: false } as const;
+    const none = await statusOf(home, network);
+    expect(none).to.deep.include({ holds: false, shares: { total: 0, serving: 0 }, network });
+    expect(existsSync(home)).to.equal(false);
+    const { catalog } = await openRecords(home, { clock: systemClock, random: randomBytes });
+    for (let n = 0; n < 3; n++) catalog.add(someRecord(), {});
+    catalog.close();
+    expect((await statusOf(home, network)).shares).to.deep.equal({ total: 3, serving: 0 });
   });
 
   (process.platform === 'win32' ? it.skip : it)('are not told of a home that others may write to', async () => {
