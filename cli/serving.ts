@@ -56,10 +56,10 @@ export class Serving {
   }
 
   /** What came of it, when it ends. */
-  summary(): string {
-    if (this.#served.size === 0) return 'stopped; nobody fetched it meanwhile';
+  summary(how: 'stopped' | 'done' = 'stopped'): string {
+    if (this.#served.size === 0) return `${how}; nobody fetched it meanwhile`;
     const all = this.#complete.size === 0 ? '' : `, ${this.#complete.size} of which got it all`;
-    return `stopped; ${formatBytes(this.#bytes)} went to ${count(this.#served.size, 'peer')}${all}`;
+    return `${how}; ${formatBytes(this.#bytes)} went to ${count(this.#served.size, 'peer')}${all}`;
   }
 }
 

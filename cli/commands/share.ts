@@ -42,6 +42,7 @@ export async function share(context: Context, paths: readonly string[], options:
   const line = showLine(terminal, (nowMs, columns) => view.line(nowMs, columns));
   const onEvent = (event: ActionEvent): void => (terminal.isJson ? printer.print(event) : view.tell(event));
   const request = { ...choices, hints: [...hints], ...(detach ? { always: true } : {}) };
+  let isDelivered = false;
   try {
     const done = paths.includes('-')
       ? await performer.shareStream(request, stdin, onEvent, signal)
@@ -51,11 +52,13 @@ export async function share(context: Context, paths: readonly string[], options:
           onEvent,
           signal,
         );
+    isDelivered = done.state === 'delivered';
     if (terminal.isJson) terminal.json({ event: 'done', ...done });
   } finally {
     line.stop();
     printer.close();
-    if ((view.isShared && !view.isHandedOver) || signal.aborted) terminal.say(view.summary());
+    if ((view.isShared && !view.isHandedOver) || signal.aborted)
+      terminal.say(view.summary(isDelivered ? 'done' : 'stopped'));
   }
 }
 
@@ -179,7 +182,7 @@ class ShareView {
     return transferLine({ name: `sealing ${this.#name}`, ...this.#sealing, ...pace }, columns);
   }
 
-  summary(): string {
-    return this.#isShared ? this.#serving.summary() : 'stopped; nothing is shared';
+  summary(how: 'stopped' | 'done'): string {
+    return this.#isShared ? this.#serving.summary(how) : 'stopped; nothing is shared';
   }
 }

@@ -91,7 +91,8 @@ class OriginalSource implements ChunkSource {
   #filesOf(index: number): string {
     const { places } = this.#places(index);
     const first = `"${showName(places[0]?.path ?? pathsOf(this.#options.root)[0] ?? '')}"`;
-    return places.length <= 1 ? `${first} is` : `${first} or one of the ${places.length - 1} files after it is`;
+    if (places.length <= 1) return `${first} is`;
+    return `${first} or ${places.length === 2 ? 'the file' : `one of the ${places.length - 1} files`} after it is`;
   }
 
   async #markChanged(why: string, cause?: unknown): Promise<ShoalError> {
