@@ -144,7 +144,6 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^age-encryption$/, /^src\/format\/grant-seal\.ts$/],
   [/^@multiformats\/multiaddr$/, /^src\/(format\/hint\.ts$|net\/)/],
   [/^(libp2p|uint8arraylist|@libp2p\/.+|@chainsafe\/.+|datastore-level)$/, /^src\/net\//],
-  [/^it-pipe$/, /^src\/(net\/|node\.ts$)/],
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
   [/^picomatch$/, /^src\/files\/globs\.ts$/],
   [/^fastify$/, /^src\/daemon\//],
