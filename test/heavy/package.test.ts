@@ -210,7 +210,13 @@ function envOfUser(): NodeJS.ProcessEnv {
 async function find(program: string): Promise<string> {
   for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
     const path = join(folder, program);
-    if (await access(path).then(() => true, () => false)) return await realpath(path); // prettier-ignore
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return await realpath(path);
   }
   throw new Error(`there is no ${program} in the PATH`);
 }
