@@ -3,7 +3,6 @@ import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipe } from 'it-pipe';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
 import { compare, type Compared } from './compare.ts';
@@ -343,9 +342,7 @@ export class ShoalNode {
       summary = { id, blocks, bytes };
       onBlock(blocks, bytes);
     };
-    await writeBeside(output, force, file =>
-      pipe(exportCar(source, id, count, signal), parts => writeAll(file, parts)),
-    );
+    await writeBeside(output, force, file => writeAll(file, exportCar(source, id, count, signal)));
     return summary;
   }
 

@@ -1,7 +1,8 @@
 /** Taste as a test: leftovers, dead files, exports that nobody uses. Nobody has to remark on them in review. */
 import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
 import ts from 'typescript';
-import { importsOf, nodesOf, parse, readSources, type Sources } from './sources.ts';
+import { dependencies, importsOf, nodesOf, parse, readSources, type Sources } from './sources.ts';
 
 const MAX_LINES = 600;
 
@@ -91,6 +92,16 @@ function exportsOf(tree: ts.SourceFile): string[] {
   });
 }
 
+/** Where a document on dependencies and the list of them differ: each package is to have one row of a table, at its beginning. */
+function wrongRows(text: string, packages: ReadonlySet<string>): string[] {
+  const rows = [...text.matchAll(/^\| `([^`]+)` \|/gm)].map(([, name = '']) => name);
+  return [
+    ...[...packages].filter(name => !rows.includes(name)).map(name => `${name} has no row`),
+    ...rows.filter(name => !packages.has(name)).map(name => `${name} has a row and is no dependency`),
+    ...rows.filter((name, index) => rows.indexOf(name) < index).map(name => `${name} has two rows`),
+  ];
+}
+
 describe('tidiness', () => {
   const of = (files: Record<string, string>): Sources => new Map(Object.entries(files));
 
@@ -136,6 +147,16 @@ describe('tidiness', () => {
     expect(unusedExports(of(files))).to.deep.equal(['nothing uses unused of src/a.ts', 'nothing uses All of src/a.ts']);
   });
 
+  it('finds dependencies that are not documented, and documented ones that are gone', () => {
+    const rows = '| package | what for |\n| `a` | x |\n| `@b/c` | y |\n| `@b/c` | y |\n| see `d` | z |\n';
+    expect(wrongRows(rows, new Set(['a', 'd']))).to.deep.equal([
+      'd has no row',
+      '@b/c has a row and is no dependency',
+      '@b/c has a row and is no dependency',
+      '@b/c has two rows',
+    ]);
+  });
+
   const own = readSources('src', 'cli', 'relay', 'web', 'bench');
   const complete = PROGRAMS.slice(0, 2).every(path => own.has(path));
 
@@ -154,5 +175,10 @@ describe('tidiness', () => {
 
   (complete ? it : it.skip)('has no export that nothing uses', () => {
     expect(unusedExports(own)).to.deep.equal([]);
+  });
+
+  it('has a row of docs/dependencies.md for each dependency', () => {
+    const text = readFileSync(new URL('../docs/dependencies.md', import.meta.url), 'utf8');
+    expect(wrongRows(text, dependencies())).to.deep.equal([]);
   });
 });

@@ -117,8 +117,16 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
 /** Only the node of a home has a store, and only it loads what that needs. */
 async function storeAt(path: string | undefined, self: PeerId): Promise<LevelDatastore | undefined> {
   if (path === undefined) return undefined;
-  const { openDatastore } = await import('./datastore.ts');
+  const { openDatastore } = await import('./datastore.ts').catch(nativePartError);
   return await openDatastore(path, self);
+}
+
+/** The store has the one native part of this program. It comes compiled for common machines; others compile it when installing. */
+function nativePartError(error: unknown): never {
+  if (!(error instanceof Error && error.message.startsWith('No native build was found'))) throw error;
+  const machine = `${process.platform} on ${process.arch}`;
+  const why = `classic-level has no compiled part for ${machine}; install again with install scripts allowed and a C++ compiler`;
+  throw new ShoalError('io', `cannot load the peer store: ${why}`, { cause: error });
 }
 
 const STREAM_OPTIONS = { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES, maxReadBufferLength: MAX_READ_BUFFER_BYTES };

@@ -220,7 +220,11 @@ class SqliteCatalog implements Catalog {
   }
 
   begin(id: BlockId): void {
-    this.#run('INSERT OR IGNORE INTO debris SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM shares WHERE id = ?1)', id);
+    // Not as ?1: node:sqlite can't bind numbered parameters on the oldest Node that this has to run on.
+    this.#run(
+      'INSERT OR IGNORE INTO debris SELECT id FROM (SELECT ? AS id) WHERE id NOT IN (SELECT id FROM shares)',
+      id,
+    );
   }
 
   add(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void {

@@ -84,6 +84,8 @@ export interface StartOptions {
   readonly namespace?: string;
   /** Program and arguments in front of the command, which has to become it (exec). */
   readonly before?: readonly string[];
+  /** Run instead of this checkout's program by this Node. */
+  readonly program?: readonly string[];
 }
 
 const alive = new Set<ChildProcess>();
@@ -229,8 +231,9 @@ export class Sandbox {
 
   start(home: string, args: readonly string[], options: StartOptions = {}): Command {
     const { env = {}, stdin, cwd = this.folder, uid, namespace, before = [] } = options;
+    const { program = [process.execPath, PROGRAM] } = options;
     const inside = namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace];
-    const [file = '', ...rest] = [...inside, ...before, process.execPath, PROGRAM, ...args];
+    const [file = '', ...rest] = [...inside, ...before, ...program, ...args];
     const child = spawn(file, rest, {
       cwd,
       env: { ...this.#env(home), ...env },
