@@ -1,10 +1,9 @@
 /** The token of the API over TCP: a file in the home that only its user can read, made when it is first needed. */
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { link, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
 import { showName } from '../files/names.ts';
+import { makePrivate, readPrivate } from '../files/private.ts';
 
 const TOKEN_FILE = 'api-token';
 const TOKEN_BYTES = 32;
@@ -24,7 +23,8 @@ export async function loadToken(home: string): Promise<Token> {
     for (let n = 0; n < TRIES; n++) {
       const token = await readToken(path);
       if (token !== undefined) return { token, path };
-      await makeToken(home, path);
+      // Two at once agree on one: the first to give the file its name has made it.
+      await makePrivate(path, `${randomBytes(TOKEN_BYTES).toString('base64url')}\n`);
     }
     throw unusable(path, 'it comes and goes');
   } catch (error) {
@@ -34,37 +34,11 @@ export async function loadToken(home: string): Promise<Token> {
 
 /** undefined where there is none. */
 async function readToken(path: string): Promise<string | undefined> {
-  const flags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-  const file = await open(path, flags).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (file === undefined) return undefined;
-  try {
-    const stat = await file.stat();
-    if (process.platform !== 'win32' && (stat.mode & 0o077) !== 0) throw unusable(path, 'others may read it');
-    const text = stat.isFile() && stat.size < 100 ? await file.readFile('utf8') : '';
-    if (!PATTERN.test(text)) throw unusable(path, 'it holds no token');
-    return text.trim();
-  } finally {
-    await file.close();
-  }
-}
-
-/** Two at once agree on one: the first to give the file its name has made it. */
-async function makeToken(home: string, path: string): Promise<void> {
-  const beside = join(home, `${TOKEN_FILE}.${randomBytes(6).toString('hex')}`);
-  const file = await open(beside, 'wx', 0o600);
-  try {
-    await file.writeFile(`${randomBytes(TOKEN_BYTES).toString('base64url')}\n`);
-    await file.sync();
-    await link(beside, path).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    });
-  } finally {
-    await file.close();
-    await rm(beside, { force: true });
-  }
+  const noToken = 'it holds no token';
+  const text = await readPrivate(path, why => unusable(path, why === 'other' ? noToken : 'others may read it'));
+  if (text === undefined) return undefined;
+  if (!PATTERN.test(text)) throw unusable(path, noToken);
+  return text.trim();
 }
 
 function unusable(path: string, why: string): ShoalError {
