@@ -7,17 +7,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EVENT, RESULTS } from '../../src/daemon/schemas.ts';
-import {
-  expectDone,
-  expectFailed,
-  portOf,
-  TEST_TIMEOUT_MS,
-  through,
-  useSandbox,
-  type Command,
-  type Told,
-} from './harness.ts';
-import { Line } from './line.ts';
+import { expectDone, expectFailed, TEST_TIMEOUT_MS, through, useSandbox, type Command, type Told } from './harness.ts';
+import { useLines, type Line } from './line.ts';
 import { leftovers, makeFile, makePlainTree, noise, treeAt } from './tree.ts';
 
 const MIB = 1024 * 1024;
@@ -27,17 +18,7 @@ describe('a daemon', function () {
   this.timeout(TEST_TIMEOUT_MS);
   this.slow(15_000);
   const sandbox = useSandbox();
-  const lines: Line[] = [];
-
-  afterEach(async () => {
-    for (const line of lines.splice(0)) await line.close();
-  });
-
-  const lineTo = async (link: string): Promise<Line> => {
-    const line = await Line.to(portOf(link));
-    lines.push(line);
-    return line;
-  };
+  const lineTo = useLines();
 
   /** The one object that a command prints. */
   const ask = async (home: string, ...args: string[]): Promise<Told> => {
@@ -278,18 +259,13 @@ describe('a share for so many', function () {
   this.timeout(TEST_TIMEOUT_MS);
   this.slow(15_000);
   const sandbox = useSandbox();
-  const lines: Line[] = [];
-
-  afterEach(async () => {
-    for (const line of lines.splice(0)) await line.close();
-  });
+  const lineTo = useLines();
 
   it('ends when one has got it all, and is given to one at a time', async () => {
     const box = sandbox();
     const path = await makePlainTree(box.path('from'), 12 * MIB, 'once');
     const { link, command } = await box.share('ann', path, ['--once']);
-    const line = await Line.to(portOf(link));
-    lines.push(line);
+    const line = await lineTo(link);
     const held = line.holdAfter(5 * MIB);
     const slow = box.start('bob', ['fetch', through(link, line.port), '-o', box.path('first'), '--json']);
     await held;

@@ -6,7 +6,7 @@ import { appendFile, chmod, mkdir, rm, utimes, writeFile } from 'node:fs/promise
 import { createServer, type AddressInfo } from 'node:net';
 import type { Check } from '../../src/daemon/doctor.ts';
 import { TEST_TIMEOUT_MS, useSandbox, type StartOptions } from './harness.ts';
-import { ip, Lan, obstacle } from './lan.ts';
+import { ip, useLan } from './lan.ts';
 import { makeFile, noise } from './tree.ts';
 
 describe('the doctor', function () {
@@ -131,19 +131,10 @@ describe('the doctor', function () {
   });
 
   describe('on a network', () => {
-    let lan: Lan;
-    before(function () {
-      const why = obstacle();
-      if (why !== undefined) {
-        console.log(`    skipped: ${why}`);
-        this.skip();
-      }
-      lan = new Lan(2);
-    });
-    after(() => lan?.close());
+    const lan = useLan(2);
 
     const on = (machine: number): StartOptions => ({
-      namespace: lan.machines[machine - 1] ?? '',
+      namespace: lan().machines[machine - 1] ?? '',
       env: { SHOAL_LISTEN: '', SHOAL_MDNS: '', SHOAL_DHT: '' },
     });
     const stateOf = (checks: readonly Check[], name: string): string | undefined =>
@@ -162,7 +153,7 @@ describe('the doctor', function () {
     });
 
     it('finds that multicast is blocked', async () => {
-      const [machine = ''] = lan.machines;
+      const [machine = ''] = lan().machines;
       const nft = (...args: string[]): void => ip('netns', 'exec', machine, 'nft', ...args);
       nft('add', 'table', 'inet', 'wall');
       try {
@@ -175,7 +166,7 @@ describe('the doctor', function () {
     });
 
     it('finds that there is no address to listen on', async () => {
-      const [machine = ''] = lan.machines;
+      const [machine = ''] = lan().machines;
       ip('-n', machine, 'link', 'set', 'eth0', 'down');
       ip('-n', machine, 'link', 'set', 'lo', 'down');
       try {

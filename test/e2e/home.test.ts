@@ -5,7 +5,7 @@ import { chmod, cp, mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
 import { expectDone, expectFailed, portOf, TEST_TIMEOUT_MS, through, useSandbox } from './harness.ts';
-import { Line } from './line.ts';
+import { useLines } from './line.ts';
 import { leftovers, makeFile, makePlainTree, noise, treeAt } from './tree.ts';
 
 const MIB = 1024 * 1024;
@@ -14,17 +14,7 @@ describe('a home', function () {
   this.timeout(TEST_TIMEOUT_MS);
   this.slow(15_000);
   const sandbox = useSandbox();
-  const lines: Line[] = [];
-
-  afterEach(async () => {
-    for (const line of lines.splice(0)) await line.close();
-  });
-
-  const lineTo = async (link: string): Promise<Line> => {
-    const line = await Line.to(portOf(link));
-    lines.push(line);
-    return line;
-  };
+  const lineTo = useLines();
 
   /** Name and state of all shares of a home, by name. */
   const statesOf = async (home: string): Promise<[name?: string, state?: string][]> => {

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 
 /** Why there can be no namespaces here, or undefined. */
-export function obstacle(): string | undefined {
+function obstacle(): string | undefined {
   if (process.platform !== 'linux') return 'network namespaces are Linux only';
   if (process.geteuid?.() !== 0) return 'making network namespaces needs root';
   const name = `shoal-${process.pid}-try`;
@@ -53,4 +53,22 @@ export class Lan {
       }
     }
   }
+}
+
+/** Machines for all tests of a suite, which is skipped where there can be none. */
+export function useLan(count: number): () => Lan {
+  let lan: Lan | undefined;
+  before(function () {
+    const why = obstacle();
+    if (why !== undefined) {
+      console.log(`    skipped: ${why}`);
+      this.skip();
+    }
+    lan = new Lan(count);
+  });
+  after(() => lan?.close());
+  return () => {
+    if (lan === undefined) throw new Error('machines are there only within a test');
+    return lan;
+  };
 }

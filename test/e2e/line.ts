@@ -1,5 +1,6 @@
 /** A TCP line on loopback between a fetcher and a sharer, which a test can hold at an exact byte, let go, and cut. */
 import { once } from 'node:events';
+import { portOf } from './harness.ts';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
 export class Line {
@@ -87,4 +88,17 @@ export class Line {
       near.once('drain', () => far.resume());
     }
   }
+}
+
+/** Lines to who serves a link, for each test of a suite, which are closed afterwards. */
+export function useLines(): (link: string) => Promise<Line> {
+  const lines: Line[] = [];
+  afterEach(async () => {
+    for (const line of lines.splice(0)) await line.close();
+  });
+  return async link => {
+    const line = await Line.to(portOf(link));
+    lines.push(line);
+    return line;
+  };
 }

@@ -4,7 +4,7 @@ import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PIECE_BYTES } from '../../src/limits.ts';
 import { expectDone, expectFailed, portOf, TEST_TIMEOUT_MS, through, useSandbox } from './harness.ts';
-import { Line } from './line.ts';
+import { useLines } from './line.ts';
 import { makeFile, makePlainTree, noise } from './tree.ts';
 
 const MIB = 1024 * 1024;
@@ -13,10 +13,7 @@ describe('looking and carrying', function () {
   this.timeout(TEST_TIMEOUT_MS);
   this.slow(15_000);
   const sandbox = useSandbox();
-  const lines: Line[] = [];
-  afterEach(async () => {
-    for (const line of lines.splice(0)) await line.close();
-  });
+  const lineTo = useLines();
 
   /** All files below a folder with their sizes and times. */
   const everything = async (folder: string): Promise<string[]> => {
@@ -104,8 +101,7 @@ describe('looking and carrying', function () {
     const box = sandbox();
     const path = await makeFile(box.path('it'), { bytes: noise('it', 24 * PIECE_BYTES) });
     const { link, id, command } = await box.share('ann', path);
-    const line = await Line.to(portOf(link));
-    lines.push(line);
+    const line = await lineTo(link);
     const holding = line.holdAfter(9 * MIB);
     const first = box.start('carrier', ['seed', through(link, line.port), '--json']);
     await holding;
@@ -150,8 +146,7 @@ describe('looking and carrying', function () {
     const { link } = await box.share('ann', path);
     const other = box.start('carrier', ['share', box.path('it'), '--json', '--new']);
     const carrier = (await other.event('shared')).addresses ?? [];
-    const line = await Line.to(portOf(link));
-    lines.push(line);
+    const line = await lineTo(link);
     const holding = line.holdAfter(8 * MIB);
     const seeding = box.start('carrier', ['seed', through(link, line.port), '--json']);
     await holding;

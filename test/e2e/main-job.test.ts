@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ERROR_CODES, exitCodeOf, type ErrorCode } from '../../src/errors.ts';
 import { PIECE_BYTES } from '../../src/limits.ts';
-import { expectDone, expectFailed, failureOf, portOf, TEST_TIMEOUT_MS, through, useSandbox } from './harness.ts';
-import { Line } from './line.ts';
+import { expectDone, expectFailed, failureOf, TEST_TIMEOUT_MS, through, useSandbox } from './harness.ts';
+import { useLines, type Line } from './line.ts';
 import { leftovers, makeFile, makeOddTree, makePlainTree, noise, treeAt } from './tree.ts';
 
 const MIB = 1024 * 1024;
@@ -22,16 +22,11 @@ describe('sharing and fetching', function () {
   this.timeout(TEST_TIMEOUT_MS);
   this.slow(15_000);
   const sandbox = useSandbox();
-  const lines: Line[] = [];
-
-  afterEach(async () => {
-    for (const line of lines.splice(0)) await line.close();
-  });
+  const lineTo = useLines();
 
   /** A line to who serves `link`, and the link through it. */
   const lineOf = async (link: string): Promise<{ line: Line; link: string }> => {
-    const line = await Line.to(portOf(link));
-    lines.push(line);
+    const line = await lineTo(link);
     return { line, link: through(link, line.port) };
   };
 

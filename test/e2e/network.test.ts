@@ -1,7 +1,7 @@
 /** Machines on a network, each a network namespace: they find each other as they do where people use them. */
 import { expect } from 'chai';
-import { expectDone, expectFailed, TEST_TIMEOUT_MS, useSandbox, type StartOptions } from './harness.ts';
-import { ip, Lan, obstacle } from './lan.ts';
+import { expectDone, expectFailed, TEST_TIMEOUT_MS, useSandbox, type Command, type StartOptions } from './harness.ts';
+import { ip, useLan } from './lan.ts';
 import { makeFile, makePlainTree, noise, treeAt } from './tree.ts';
 
 /** As for people who have configured nothing. */
@@ -10,21 +10,11 @@ const UNCONFIGURED = { SHOAL_LISTEN: '', SHOAL_BOOTSTRAP: '', SHOAL_MDNS: '', SH
 describe('machines on a network', function () {
   this.timeout(TEST_TIMEOUT_MS);
   this.slow(20_000);
-  let lan: Lan;
-
-  before(function () {
-    const why = obstacle();
-    if (why !== undefined) {
-      console.log(`    skipped: ${why}`);
-      this.skip();
-    }
-    lan = new Lan(3);
-  });
-  after(() => lan?.close());
+  const lan = useLan(3);
   const sandbox = useSandbox();
 
   const on = (machine: number, env: Readonly<Record<string, string>> = {}): StartOptions => ({
-    namespace: lan.machines[machine - 1] ?? '',
+    namespace: lan().machines[machine - 1] ?? '',
     env: { ...UNCONFIGURED, ...env },
   });
 
@@ -94,54 +84,43 @@ describe('machines on a network', function () {
     expectFailed(await box.run('dan', alone, on(2, quiet)), 3, 'not-found');
   });
 
-  it('go on with a fetch when one of them got another address meanwhile', async () => {
+  /** While a fetch from the first machine to the second is under way on a slow line, `disturb` does something to the first. */
+  const expectGoingOn = async (
+    disturb: (machine: string, daemon: Command, fetching: Command) => Promise<void> | void,
+  ): Promise<void> => {
     const box = sandbox();
-    const [first = ''] = lan.machines;
+    const [first = ''] = lan().machines;
     const off = { SHOAL_DHT: 'off' };
-    const tree = await makePlainTree(box.path('from'), 40_000_000, 'moving');
-    await box.daemon('ann', [], on(1, off));
-    const { link = '' } = (await box.run('ann', ['share', tree, '--json'], on(1, off))).last('shared');
-    slow(first, '40mbit');
-    try {
-      const fetching = box.start(
-        'bob',
-        ['fetch', link, '-o', box.path('to'), '--json', '--timeout', '90s'],
-        on(2, off),
-      );
-      await fetching.event('progress', ({ doneBytes = 0 }) => doneBytes > 4_000_000);
-      ip('-n', first, 'addr', 'del', '10.77.0.1/24', 'dev', 'eth0');
-      ip('-n', first, 'addr', 'add', '10.77.0.11/24', 'dev', 'eth0');
-      ip('-n', first, 'route', 'replace', '224.0.0.0/4', 'dev', 'eth0');
-      expectDone(await fetching.ended);
-    } finally {
-      unslow(first);
-    }
-    expect(await treeAt(box.path('to'))).to.deep.equal(await treeAt(tree));
-  });
-
-  it('go on with a fetch when one of them slept for a while', async () => {
-    const box = sandbox();
-    const [first = ''] = lan.machines;
-    const off = { SHOAL_DHT: 'off' };
-    const tree = await makePlainTree(box.path('from'), 40_000_000, 'sleeping');
+    const tree = await makePlainTree(box.path('from'), 40_000_000, 'going on');
     const daemon = await box.daemon('ann', [], on(1, off));
     const { link = '' } = (await box.run('ann', ['share', tree, '--json'], on(1, off))).last('shared');
     slow(first, '40mbit');
     try {
-      const fetching = box.start(
-        'bob',
-        ['fetch', link, '-o', box.path('to'), '--json', '--timeout', '90s'],
-        on(2, off),
-      );
+      const args = ['fetch', link, '-o', box.path('to'), '--json', '--timeout', '90s'];
+      const fetching = box.start('bob', args, on(2, off));
       await fetching.event('progress', ({ doneBytes = 0 }) => doneBytes > 4_000_000);
-      daemon.kill('SIGSTOP');
-      await fetching.event('waiting');
-      daemon.kill('SIGCONT');
+      await disturb(first, daemon, fetching);
       expectDone(await fetching.ended);
     } finally {
       unslow(first);
     }
     expect(await treeAt(box.path('to'))).to.deep.equal(await treeAt(tree));
+  };
+
+  it('go on with a fetch when one of them got another address meanwhile', async () => {
+    await expectGoingOn(machine => {
+      ip('-n', machine, 'addr', 'del', '10.77.0.1/24', 'dev', 'eth0');
+      ip('-n', machine, 'addr', 'add', '10.77.0.11/24', 'dev', 'eth0');
+      ip('-n', machine, 'route', 'replace', '224.0.0.0/4', 'dev', 'eth0');
+    });
+  });
+
+  it('go on with a fetch when one of them slept for a while', async () => {
+    await expectGoingOn(async (_machine, daemon, fetching) => {
+      daemon.kill('SIGSTOP');
+      await fetching.event('waiting');
+      daemon.kill('SIGCONT');
+    });
   });
 });
 
