@@ -271,6 +271,7 @@ export function settingsOf(options: GlobalOptions, env: Env, file: FileValues = 
     const weaker = strengthOf(mine) < strengthOf(theirs) ? name : other;
     chosen.set(weaker, choose({ name: weaker, setting: SETTINGS[weaker] }, {}, {}, new Map()));
   }
+  // One value for each name, of the type that its kind reads; a compiler can't follow that through entries.
   return Object.fromEntries(chosen) as unknown as Settings;
 }
 
@@ -330,6 +331,7 @@ export type NetworkChoice = {
 };
 
 export function networkOf(settings: Settings): NetworkChoice {
+  // As above: the names are those of the type.
   return Object.fromEntries(networkNames().map(name => [name, settings[name].value])) as unknown as NetworkChoice;
 }
 
