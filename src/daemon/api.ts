@@ -166,7 +166,6 @@ async function answer(
   response.on('close', () => gone.abort());
   response.on('error', () => gone.abort());
   writer.begin();
-  const alive = setInterval(() => writer.alive(), API_ALIVE_MS);
   const onEvent = (event: ActionEvent): void => {
     // Who reads slowly misses some of what repeats itself; nothing piles up.
     if (!isPassing(event) || response.writableLength < MAX_API_BACKLOG_BYTES) writer.tell(event);
@@ -180,7 +179,6 @@ async function answer(
     if (isShoalError(error)) writer.end(failure(error.code, error.message));
     else writer.end(failure('io', `cannot ${action}: ${error instanceof Error ? error.message : String(error)}`));
   } finally {
-    clearInterval(alive);
     response.end();
     // What is in the response when the socket is closed would be lost.
     await finished(response).catch(() => undefined);
@@ -207,8 +205,6 @@ function checked<A extends ActionName>(action: A, parameters: unknown): Paramete
 interface Writer {
   begin(): void;
   tell(event: ActionEvent): void;
-  /** Keeps the connection from being taken for dead. */
-  alive(): void;
   end(ending: Ending<ActionName>): void;
 }
 
@@ -226,7 +222,6 @@ function lines(response: ServerResponse): Writer {
   return {
     begin: () => response.writeHead(200, { ...HEADERS, 'content-type': 'application/x-ndjson' }),
     tell,
-    alive: () => undefined,
     end: tell,
   };
 }
@@ -239,9 +234,11 @@ function serverSentEvents(response: ServerResponse): Writer {
     begin: () => {
       response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream' });
       response.flushHeaders();
+      // Keeps the connection from being taken for dead.
+      const alive = setInterval(() => response.write(': still here\n\n'), API_ALIVE_MS);
+      response.once('close', () => clearInterval(alive));
     },
     tell,
-    alive: () => void response.write(': still here\n\n'),
     end: tell,
   };
 }
@@ -250,7 +247,6 @@ function resultAlone(response: ServerResponse): Writer {
   return {
     begin: () => undefined,
     tell: () => undefined,
-    alive: () => undefined,
     end: ending => {
       const status = ending.event === 'done' ? 200 : (STATUS_OF[ending.code] ?? 500);
       response.writeHead(status, { ...HEADERS, 'content-type': 'application/json' });
