@@ -3,9 +3,6 @@ import { ShoalError } from '../src/errors.ts';
 import { quoted } from '../src/format/quoted.ts';
 import { MIN_BYTES_PER_SECOND } from '../src/limits.ts';
 
-/** As much of an id as tells shares of one home apart; it can be typed in place of the whole. */
-export const SHORT_ID_CHARS = 16;
-
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'];
 
 /** Bytes in decimal units, as disks and networks are sold: `999 B`, `1.2 MB`, `34 GB`. */

@@ -269,6 +269,11 @@ export const MAX_LAN_PEERS = 256;
 /** Addresses told by the local network that may be dialled. */
 export const MAX_LAN_ADDRESSES = 8 * MAX_LAN_PEERS;
 
+// What people see.
+
+/** As much of an id as tells shares of one home apart; it can be typed in place of the whole. */
+export const SHORT_ID_CHARS = 16;
+
 // The home's holder.
 
 /** A request over the socket: the paths of a share, of which a command line holds 2 MiB on Linux, as JSON. */

@@ -8,7 +8,8 @@ import { EventPrinter } from '../events.ts';
 import { Rate, readingLine, showLine, transferLine } from '../progress.ts';
 import { Serving } from '../serving.ts';
 import type { Terminal } from '../terminal.ts';
-import { count, formatBytes, SHORT_ID_CHARS } from '../units.ts';
+import { SHORT_ID_CHARS } from '../../src/limits.ts';
+import { count, formatBytes } from '../units.ts';
 
 export interface ShareOptions {
   readonly name?: string;

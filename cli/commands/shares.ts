@@ -2,7 +2,8 @@
 import type { ShareView } from '../../src/daemon/actions.ts';
 import { table, type Column } from '../columns.ts';
 import type { Context } from '../context.ts';
-import { formatBytes, SHORT_ID_CHARS } from '../units.ts';
+import { SHORT_ID_CHARS } from '../../src/limits.ts';
+import { formatBytes } from '../units.ts';
 
 const HEADS: readonly Column[] = [
   { title: 'ID', side: 'left' },

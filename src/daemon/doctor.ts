@@ -7,7 +7,7 @@ import { readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, isShoalError, type ShoalError } from '../errors.ts';
 import { showName } from '../files/names.ts';
-import { EARLIEST_NOW_MS, LOOKS_AT_ONCE, LOW_DISK_BYTES, MAX_CLOCK_AHEAD_MS } from '../limits.ts';
+import { EARLIEST_NOW_MS, LOOKS_AT_ONCE, LOW_DISK_BYTES, MAX_CLOCK_AHEAD_MS, SHORT_ID_CHARS } from '../limits.ts';
 import type { ShoalNode } from '../node.ts';
 import { inParallel } from '../parallel.ts';
 import type { ShareRecord } from '../ports.ts';
@@ -15,8 +15,6 @@ import { VERSION } from '../version.ts';
 import type { Results } from './actions.ts';
 
 export type Check = Results['doctor']['checks'][number];
-
-const SHORT_ID_CHARS = 16;
 
 /** Of a home's folder, and of the machine as far as the folder shows it. @param nowMs what the machine takes the time to be, Unix milliseconds */
 export async function homeChecks(folder: string, nowMs: number): Promise<Check[]> {
