@@ -174,7 +174,7 @@ class OpenHome implements Home {
   }
 
   #noteChanged(): void {
-    for (const { id, state } of this.catalog.list()) if (state === 'changed') this.#changed.add(id);
+    for (const id of this.catalog.changed()) this.#changed.add(id);
   }
 
   async #sourceOf(id: BlockId): Promise<ChunkSource | undefined> {

@@ -344,7 +344,6 @@ export interface TransferRecord {
 export interface TransferList {
   /** In the order in which they were created. Leaves out what is damaged. */
   list(): TransferRecord[];
-  get(id: string): TransferRecord | undefined;
   /** The link that a transfer follows, as text. */
   linkOf(id: string): string | undefined;
   add(record: TransferRecord, link: string): void;
@@ -373,6 +372,8 @@ export interface Catalog {
   get(id: BlockId): ShareRecord | undefined;
   /** In the order in which they were created, without their fingerprints. Leaves out what is damaged. */
   list(): ShareRecord[];
+  /** Shares whose files differ from what was shared. */
+  changed(): BlockId[];
   /** How many shares there are. */
   count(): number;
   /** Shares of the files at exactly this place, in the order in which they were created. */

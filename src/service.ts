@@ -46,7 +46,7 @@ export class Service {
       onServed: served => service.#onServed(served),
     });
     // Who asks for a share that has changed is told so, whatever it is that this home serves at the moment.
-    for (const { id, state } of home.catalog.list()) if (state === 'changed') service.#server.refuse(id);
+    for (const id of home.catalog.changed()) service.#server.refuse(id);
     return service;
   }
 

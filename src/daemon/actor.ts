@@ -411,15 +411,20 @@ function findShare(node: ShoalNode, text: string): ShareRecord {
   const matches =
     catalog?.list().filter(record => (id === undefined ? record.id.startsWith(trimmed) : record.id === id)) ?? [];
   const [record] = matches;
-  if (record === undefined)
-    throw new ShoalError('unknown-share', 'this home has no such share; "shoal shares" lists those it has');
+  if (record === undefined) throw unknownShare();
   if (matches.length > 1)
     throw new ShoalError('usage', `this beginning of an id fits ${matches.length} shares; give more of it`);
   return record;
 }
 
-async function viewOf(node: ShoalNode, id: string): Promise<ShareView> {
-  return viewIn(node, findShare(node, id));
+function unknownShare(): ShoalError {
+  return new ShoalError('unknown-share', 'this home has no such share; "shoal shares" lists those it has');
+}
+
+async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {
+  const record = node.home?.catalog.get(id);
+  if (record === undefined) throw unknownShare();
+  return viewIn(node, record);
 }
 
 async function viewIn(node: ShoalNode, record: ShareRecord): Promise<ShareView> {

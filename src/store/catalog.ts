@@ -253,6 +253,10 @@ class SqliteCatalog implements Catalog {
     );
   }
 
+  changed(): BlockId[] {
+    return this.#all(`SELECT id FROM shares WHERE state = 'changed'`).flatMap(row => idIn(row['id']) ?? []);
+  }
+
   count(): number {
     return Number(this.#all('SELECT count(*) AS shares FROM shares')[0]?.['shares']);
   }

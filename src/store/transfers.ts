@@ -16,7 +16,6 @@ export function transferList(table: Table): TransferList {
   return {
     list: () =>
       table.all(`SELECT ${COLUMNS} FROM transfers ORDER BY created_at, rowid`).flatMap(row => recordOf(row) ?? []),
-    get: id => table.all(`SELECT ${COLUMNS} FROM transfers WHERE id = ?`, id).flatMap(row => recordOf(row) ?? [])[0],
     linkOf: id => {
       const link = table.unwrap(table.all('SELECT link FROM transfers WHERE id = ?', id)[0]?.['link'], placeOf(id));
       return link && new TextDecoder().decode(link);

@@ -73,7 +73,7 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
     catalog.transfers.add(second, 'another');
     catalog = await reopen(catalog);
     expect(catalog.transfers.list()).to.deep.equal([first, second]);
-    expect(catalog.transfers.get('t1')).to.deep.equal(second);
+    expect(catalog.transfers.list().find(({ id }) => id === 't1')).to.deep.equal(second);
     expect(catalog.transfers.linkOf('t2')).to.equal(LINK);
     expect(catalog.transfers.linkOf('t3')).to.equal(undefined);
   });
@@ -206,6 +206,7 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
     catalog.markChanged(record.id, 'a file grew');
     expect(catalog.get(record.id)).to.include({ state: 'changed', changedWhy: 'a file grew' });
     expect(catalog.get(other.id)).to.include({ state: 'ready' }).and.not.to.have.property('changedWhy');
+    expect(catalog.changed()).to.deep.equal([record.id]);
   });
 
   it('adds traffic up', () => {
