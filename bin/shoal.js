@@ -14,7 +14,7 @@ const NEEDED = [22, 13];
 const [major, minor] = process.versions.node.split('.').map(Number);
 
 if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) {
-  const { main } = await import('../dist/cli/main.js');
+  const { main } = await import('../dist/program/main.js');
   await main();
 } else {
   const node = await carriedNode();

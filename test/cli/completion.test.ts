@@ -132,7 +132,7 @@ done
 zpty -d inner`,
 };
 
-const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
+const isBuilt = existsSync(join(PROJECT, 'dist/program/main.js'));
 
 (isBuilt ? describe : describe.skip)('completion of the program', () => {
   let folder: string;

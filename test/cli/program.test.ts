@@ -15,7 +15,7 @@ const TRACER = `data:text/javascript,${encodeURIComponent(`
   registerHooks({ load: (url, context, next) => (process.stderr.write('LOADED ' + url + '\\n'), next(url, context)) });
 `)}`;
 
-const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
+const isBuilt = existsSync(join(PROJECT, 'dist/program/main.js'));
 
 (isBuilt ? describe : describe.skip)('The program', () => {
   let home: string;
@@ -27,9 +27,19 @@ const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
       env: { PATH: process.env['PATH'], SHOAL_HOME: join(home, 'home'), XDG_RUNTIME_DIR: home },
     });
 
-  /** The names of packages that the tracer has seen. */
-  function packagesIn(stderr: string): string[] {
-    const names = [...stderr.matchAll(/LOADED .*node_modules\/((?:@[^/]+\/)?[^/]+)/g)].map(([, name]) => name ?? '');
+  /** The modules in the files that the tracer has seen: in what is bundled, it stands above each where it comes from. */
+  function modulesIn(stderr: string): string[] {
+    const files = [...stderr.matchAll(/LOADED file:\/\/(.*)\n/g)].map(([, file]) => file ?? '');
+    return files.flatMap(file => {
+      if (!file.includes('/dist/program/')) return [file];
+      const origins = readFileSync(file, 'utf8').matchAll(/^ *\/\/ (\S+\.(?:ts|[cm]?js))$/gm);
+      return [...origins].map(([, path]) => path ?? '');
+    });
+  }
+
+  /** The names of packages among modules. */
+  function packagesIn(modules: readonly string[]): string[] {
+    const names = modules.flatMap(path => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? []);
     return [...new Set(names)];
   }
 
@@ -45,9 +55,10 @@ const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
       const { stdout, stderr, exitCode } = await finished(start([option], ['--import', TRACER]));
       expect(exitCode).to.equal(0);
       if (option === '--version') expect(stdout).to.equal(`${version}\n`);
-      expect(packagesIn(stderr)).to.deep.equal(['commander']);
-      expect(stderr).not.to.match(/dist\/src\/(node|home|daemon)/);
-      expect(stderr).to.contain('dist/cli/main.js');
+      const modules = modulesIn(stderr);
+      expect(packagesIn(modules)).to.deep.equal(['commander']);
+      expect(modules.join()).not.to.match(/src\/(node|home|daemon)/);
+      expect(modules).to.contain('cli/main.ts');
     }
   });
 
@@ -55,7 +66,7 @@ const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
     const loaded = async (): Promise<boolean> => {
       const { stderr, exitCode } = await finished(start(['shares', '--quiet'], ['--import', TRACER]));
       expect(exitCode).to.equal(0);
-      return stderr.includes('/toml-eslint-parser/');
+      return packagesIn(modulesIn(stderr)).includes('toml-eslint-parser');
     };
     expect(await loaded()).to.equal(false);
     mkdirSync(join(home, 'home'), { mode: 0o700 });
@@ -67,14 +78,16 @@ const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
   it('lists shares without loading what only a network or a holder needs', async () => {
     const { stdout, stderr, exitCode } = await finished(start(['shares', '--json'], ['--import', TRACER]));
     expect([exitCode, stdout]).to.deep.equal([0, '{"shares":[]}\n']);
-    expect(packagesIn(stderr)).to.have.members([
+    const modules = modulesIn(stderr);
+    expect(packagesIn(modules)).to.have.members([
       'commander',
       'env-paths',
       'is-safe-filename',
       '@noble/hashes',
       'multiformats',
     ]);
-    expect(stderr).not.to.match(/dist\/src\/(node|home)\.js|LOADED node:http/);
+    expect(modules.join()).not.to.match(/src\/(node|home)\.ts/);
+    expect(stderr).not.to.contain('LOADED node:http');
   });
 
   it('exits with the code of what went wrong', async () => {
@@ -89,7 +102,7 @@ const isBuilt = existsSync(join(PROJECT, 'dist/cli/main.js'));
     let stderr = '';
     for await (const chunk of child.stderr!) {
       stderr += String(chunk);
-      if (stderr.includes('dist/cli/commands/fetch.js')) break;
+      if (modulesIn(stderr).includes('cli/commands/fetch.ts')) break;
     }
     if (process.platform === 'linux') {
       expect(readFileSync(`/proc/${child.pid}/cmdline`, 'utf8').replaceAll('\0', '')).to.equal('shoal');

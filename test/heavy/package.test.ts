@@ -104,7 +104,7 @@ describe('the package', function () {
   it('holds the program, its manual, service and licences, and nothing else', async () => {
     const root = join(prefix, 'lib/node_modules/shoal');
     const files = (await filesBelow(root)).filter(path => !path.startsWith('node_modules/'));
-    const sources = (await filesBelow(PROJECT, '{src,cli}/**/*.ts')).map(path => path.replace(/\.ts$/, ''));
+    const sources = (await filesBelow(PROJECT, 'src/**/*.ts')).map(path => path.replace(/\.ts$/, ''));
     const built = sources.flatMap(path => [`dist/${path}.d.ts`, `dist/${path}.js`]);
     const others = ['CHANGELOG.md', 'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'SECURITY.md', 'package.json'];
     expect(files).to.have.members([...built, ...others, 'bin/shoal.js', 'contrib/shoal.service', 'man/shoal.1']);
