@@ -27,9 +27,7 @@ const { metafile } = await build({
   // These find files of their own beside themselves: compiled parts and workers.
   external: ['classic-level', 'piscina'],
   // Packages in the older form of modules ask for Node's own by require().
-  banner: {
-    js: `import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);`,
-  },
+  banner: { js: 'const require = name => process.getBuiltinModule(name);' },
 });
 writeFileSync(join(OUT, 'THIRD-PARTY-NOTICES.txt'), noticesOf(metafile));
 
