@@ -18,31 +18,19 @@ interface Waiter {
 
 export class Rate {
   readonly #clock: Clock;
-  #limit: number | undefined;
+  /** Bytes per second; undefined where there is no limit. */
+  readonly limit: number | undefined;
   /** Those who must not wait long, and the others; each waits with one slice, so there are as many as there are channels. */
   readonly #urgent: Waiter[] = [];
   readonly #waiting: Waiter[] = [];
   /** From when on the next slice may pass, by the monotonic clock; what passed before has been paid for by then. */
   #freeMs = -Infinity;
   #isServing = false;
-  #changed = new AbortController();
 
   /** @param limit bytes per second; none when absent */
   constructor(clock: Clock, limit?: number) {
     this.#clock = clock;
-    this.#limit = limit;
-  }
-
-  /** Bytes per second; undefined while there is no limit. */
-  get limit(): number | undefined {
-    return this.#limit;
-  }
-
-  /** Sets another limit, or none, from now on, also for those who wait. */
-  setLimit(limit: number | undefined): void {
-    this.#limit = limit;
-    this.#changed.abort();
-    this.#changed = new AbortController();
+    this.limit = limit;
   }
 
   /**
@@ -75,8 +63,8 @@ export class Rate {
   async #serve(): Promise<void> {
     this.#isServing = true;
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      const waitMs = this.#limit === undefined ? 0 : this.#freeMs - this.#clock.monotonic();
-      if (waitMs > 0) await this.#clock.sleep(waitMs, this.#changed.signal).catch(() => undefined);
+      const waitMs = this.limit === undefined ? 0 : this.#freeMs - this.#clock.monotonic();
+      if (waitMs > 0) await this.#clock.sleep(waitMs);
       else this.#pass(next);
     }
     this.#isServing = false;
@@ -89,15 +77,15 @@ export class Rate {
   #pass(next: Waiter): void {
     (next === this.#urgent[0] ? this.#urgent : this.#waiting).shift();
     const { bytes } = next;
-    if (this.#limit === undefined) {
+    if (this.limit === undefined) {
       next.pass(bytes);
       return;
     }
-    const slice = Math.round(Math.min(MAX_SLICE_BYTES, Math.max(MIN_SLICE_BYTES, (this.#limit * SLICE_MS) / 1000)));
+    const slice = Math.round(Math.min(MAX_SLICE_BYTES, Math.max(MIN_SLICE_BYTES, (this.limit * SLICE_MS) / 1000)));
     const passed = Math.min(bytes, slice);
     // Time in which nothing passed is made up for a little only.
     const fromMs = Math.max(this.#freeMs, this.#clock.monotonic() - RATE_BURST_MS);
-    this.#freeMs = fromMs + (1000 * passed) / this.#limit;
+    this.#freeMs = fromMs + (1000 * passed) / this.limit;
     next.pass(passed);
   }
 }

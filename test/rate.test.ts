@@ -79,19 +79,6 @@ describe('A limit of bytes per second', () => {
     await clock.run(Promise.all(others));
   });
 
-  it('can be changed while some wait for it', async () => {
-    const rate = new Rate(clock, MIN_BYTES_PER_SECOND);
-    const taking = takeAll(rate, 10 * LIMIT);
-    await clock.advance(1000);
-    rate.setLimit(LIMIT);
-    await clock.advance(5000);
-    expect(clock.sleepers).to.equal(1);
-    rate.setLimit(undefined);
-    const last = (await taking).at(-1);
-    expect(last).to.be.within(4 * LIMIT, 6 * LIMIT);
-    expect(clock.sleepers).to.equal(0);
-  });
-
   it('is not waited for by who has gone', async () => {
     const rate = new Rate(clock, LIMIT);
     const gone = new AbortController();
