@@ -378,6 +378,8 @@ export interface Catalog {
   count(): number;
   /** Shares of the files at exactly this place, in the order in which they were created. */
   findByRoot(root: Root): ShareRecord[];
+  /** Those whose id begins like this, in the order in which they were created. */
+  findByPrefix(prefix: string): ShareRecord[];
   /** The bytes of the file key, where the home has it. */
   keyOf(id: BlockId): Uint8Array | undefined;
   /** The seed of the share's owner key, where the share is the home's own: 32 bytes. */

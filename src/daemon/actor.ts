@@ -404,12 +404,10 @@ export async function explained(node: ShoalNode, link: Link, emit: Emit, fetchin
 
 /** The share of this home that a text names: by its id, a link of it, or the beginning of its id. */
 function findShare(node: ShoalNode, text: string): ShareRecord {
-  const catalog = node.home?.catalog;
   const trimmed = text.trim();
   const isPrefix = /^b[a-z2-7]*$/.test(trimmed);
-  const id = isPrefix ? undefined : trimmed.includes(':') ? parseLink(trimmed).id : parseId(trimmed);
-  const matches =
-    catalog?.list().filter(record => (id === undefined ? record.id.startsWith(trimmed) : record.id === id)) ?? [];
+  const prefix = isPrefix ? trimmed : trimmed.includes(':') ? parseLink(trimmed).id : parseId(trimmed);
+  const matches = node.home?.catalog.findByPrefix(prefix) ?? [];
   const [record] = matches;
   if (record === undefined) throw unknownShare();
   if (matches.length > 1)

@@ -263,8 +263,12 @@ class SqliteCatalog implements Catalog {
 
   findByRoot(root: Root): ShareRecord[] {
     const [column, value] = typeof root === 'string' ? ['root', root] : ['parts', partsText(root)];
-    const rows = this.#all(`SELECT ${COLUMNS} FROM shares WHERE ${column} = ? ORDER BY created_at, id`, value);
-    return rows.flatMap(row => recordOf(column => row[column]) ?? []);
+    return this.#find(`${column} = ?`, value);
+  }
+
+  findByPrefix(prefix: string): ShareRecord[] {
+    // The first character after all that an id is made of: so the index of ids is used.
+    return this.#find('id >= ? AND id < ?', prefix, `${prefix}{`);
   }
 
   keyOf(id: BlockId): Uint8Array | undefined {
@@ -330,6 +334,11 @@ class SqliteCatalog implements Catalog {
 
   close(): void {
     if (this.#database.isOpen) this.#database.close();
+  }
+
+  #find(condition: string, ...values: string[]): ShareRecord[] {
+    const rows = this.#all(`SELECT ${COLUMNS} FROM shares WHERE ${condition} ORDER BY created_at, id`, ...values);
+    return rows.flatMap(row => recordOf(column => row[column]) ?? []);
   }
 
   #put(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void {

@@ -143,6 +143,18 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
     expect(catalog.findByRoot('/a/')).to.deep.equal([]);
   });
 
+  it('finds shares by how their ids begin', () => {
+    const records = [someRecord({ createdAt: 2 }), someRecord({ createdAt: 1 })] as const;
+    const idsAt = (prefix: string): string[] => catalog.findByPrefix(prefix).map(({ id }) => id);
+    for (const record of records) catalog.add(record, {});
+    expect(idsAt('')).to.deep.equal([records[1].id, records[0].id]);
+    for (const { id } of records) {
+      expect(idsAt(id)).to.deep.equal([id]);
+      expect(idsAt(id.slice(0, 20))).to.deep.equal([id]);
+      expect(idsAt(`${id}a`)).to.deep.equal([]);
+    }
+  });
+
   it('finds shares by exactly the paths that they were put together from, in whatever order', async () => {
     const parts = [
       ['b "x"', '/b'],
