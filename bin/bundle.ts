@@ -26,8 +26,12 @@ const { metafile } = await build({
   metafile: true,
   // These find files of their own beside themselves: compiled parts and workers.
   external: ['classic-level', 'piscina'],
-  // Packages in the older form of modules ask for Node's own by require().
-  banner: { js: 'const require = name => process.getBuiltinModule(name);' },
+  // Packages in the older form of modules ask by require() for Node's own, and for what stays outside.
+  banner: {
+    js:
+      'const require = name => process.getBuiltinModule(name) ?? ' +
+      "process.getBuiltinModule('node:module').createRequire(import.meta.url)(name);",
+  },
 });
 writeFileSync(join(OUT, 'THIRD-PARTY-NOTICES.txt'), noticesOf(metafile));
 
