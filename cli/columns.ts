@@ -68,7 +68,9 @@ const MIN_COLUMN = 12;
 /** A table, a line each, with its titles; or, where `columns` are too few for one, a block of lines per row. */
 export function table(heads: readonly Column[], texts: readonly (readonly string[])[], columns: number): string[] {
   const rows = texts.map(row => row.map(escaped));
-  const widths = heads.map(({ title }, n) => Math.max(...[title, ...rows.map(row => row[n] ?? '')].map(widthOf)));
+  const widths = heads.map(({ title }, n) =>
+    rows.reduce((width, row) => Math.max(width, widthOf(row[n] ?? '')), widthOf(title)),
+  );
   const excess = widths.reduce((sum, width) => sum + width + 2, -2) - columns;
   const shrinking = heads.findIndex(({ shrinks }) => shrinks === true);
   if (excess > 0) {
