@@ -35,6 +35,10 @@ describe('The terminal', () => {
     ['hidden tags', 'a\u{e0041}\u{e007f}', 'a\\u{e0041}\\u{e007f}'],
     ['half of a character', 'a\ud83db\udc1f', 'a\\u{d83d}b\\u{dc1f}'],
     ['a variation of nothing', 'a\ufe0f', 'a\\u{fe0f}'],
+    ['a joiner between letters', 'a\u200db', 'a\\u{200d}b'],
+    ['a joiner in no emoji of the list', '🐟\u200d🐟', '🐟\\u{200d}🐟'],
+    ['a joiner behind an emoji of the list', '👩\u200d🚀\u200d', '👩\u200d🚀\\u{200d}'],
+    ['a text hidden behind a flag', '🏴\u{e0068}\u{e0069}\u{e007f}', '🏴\\u{e0068}\\u{e0069}\\u{e007f}'],
   ];
   for (const [what, text, shown] of hostile) {
     it(`shows ${what} instead of obeying it`, () => {
@@ -54,6 +58,15 @@ describe('The terminal', () => {
     const { stdout, it: out } = terminal();
     out.result(...names);
     expect(stdout.lines).to.deep.equal(names);
+  });
+
+  it('leaves the emoji of several characters that Unicode lists as they are, in JSON too', () => {
+    const england = '🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}';
+    const names = ['👨\u200d👩\u200d👧', '👩🏽\u200d🚀', '🏳\ufe0f\u200d🌈', '1\ufe0f\u20e3', '🇩🇪', england];
+    const { stdout, it: out } = terminal();
+    out.result(...names);
+    out.json(names);
+    expect(stdout.lines).to.deep.equal([...names, JSON.stringify(names)]);
   });
 
   it('never prints a control code for any text', () => {
