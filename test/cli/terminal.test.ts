@@ -109,6 +109,36 @@ describe('The terminal', () => {
     expect(stderr.text).to.equal(`\r${ESC}[K10%\r${ESC}[Khello\n10%\r${ESC}[K`);
   });
 
+  it('erases all rows into which a terminal that became narrower has wrapped the live line', () => {
+    const { stderr, it: out } = terminal({ columns: 80 });
+    out.live('a name that is long enough  10%');
+    stderr.columns = 15;
+    out.live('11%');
+    out.live('a name  11%');
+    stderr.columns = 10;
+    out.say('hello');
+    expect(stderr.text).to.equal(
+      `\r${ESC}[Ka name that is long enough  10%` +
+        `\r${ESC}[2A${ESC}[J11%\r${ESC}[Ka name  11%` +
+        `\r${ESC}[1A${ESC}[Jhello\na na… 11%`,
+    );
+  });
+
+  it('leaves a terminal to others while it is in the background, but for what there is to say', () => {
+    let isInBackground = false;
+    const stderr = new Screen(80);
+    const options = { stdout: new Screen(80), stderr, env: {}, json: false, quiet: false };
+    const out = new Terminal({ ...options, isInBackground: () => isInBackground });
+    out.live('10%');
+    isInBackground = true;
+    out.live('11%');
+    out.say('hello');
+    out.live('');
+    isInBackground = false;
+    out.live('12%');
+    expect(stderr.text).to.equal(`\r${ESC}[K10%hello\n\r${ESC}[K12%`);
+  });
+
   it('cuts the live line to what fits without wrapping', () => {
     const { stderr, it: out } = terminal({ columns: 10 });
     out.live('東京東京東京東京');
