@@ -61,13 +61,13 @@ export class Screen {
 
   /** Looks until the rows fit, and returns them. */
   async until(fits: (rows: string[]) => boolean, what: string): Promise<string[]> {
-    let rows: string[] = [];
-    for (let leftMs = TEST_TIMEOUT_MS / 2; leftMs > 0; leftMs -= LOOK_MS) {
-      rows = await this.rows();
+    const endMs = performance.now() + TEST_TIMEOUT_MS / 2;
+    for (;;) {
+      const rows = await this.rows();
       if (fits(rows)) return rows;
+      if (performance.now() > endMs) throw new Error(`the screen never showed ${what}:\n${rows.join('\n')}`);
       await passed(LOOK_MS);
     }
-    throw new Error(`the screen never showed ${what}:\n${rows.join('\n')}`);
   }
 
   async close(): Promise<void> {

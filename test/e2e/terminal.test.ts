@@ -41,7 +41,10 @@ describe('On a terminal', function () {
     const wide = await screen.until(rows => stands.test(rows.at(-1) ?? ''), 'what is waited for');
     expect(onlyLast(wide), wide.join('\n')).to.equal(true);
     await screen.resize(30);
-    await screen.until(rows => onlyLast(rows) && widthOf(rows.at(-1) ?? '') < 30, 'progress in one row of 30 columns');
+    await screen.until(
+      rows => onlyLast(rows) && rows.at(-2)?.endsWith(': 8.4 MB') === true,
+      'progress in one row of 30 columns, right below what was said before',
+    );
     await screen.resize(70);
     line.release();
     const ended = await screen.until(rows => rows.at(-1) === '$', 'the end');
