@@ -1,10 +1,12 @@
 /** Text in the columns of a terminal, where some characters take two and some none. */
 import { escaped } from '../src/format/quoted.ts';
 
-/** East Asian wide and full-width characters (Unicode Standard Annex 11), as far as emoji presentation does not say it. */
+/** A character and what picks its looks. Those of two columns: East Asian wide and full-width ones (Unicode Standard Annex 11), and emoji. */
+const CHARACTER = /.\ufe0f?/gsu;
 const WIDE =
-  /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{16fe0}-\u{18cff}\u{1aff0}-\u{1b2ff}\u{20000}-\u{3fffd}]|^\p{Emoji_Presentation}|^\p{Extended_Pictographic}\ufe0f/u;
-const NOTHING = /^[\p{M}\p{Default_Ignorable_Code_Point}]/u;
+  /^(?:[\u1100-\u115f\u2329\u232a\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{16fe0}-\u{18cff}\u{1aff0}-\u{1b2ff}\u{1f200}-\u{1f265}\u{20000}-\u{3fffd}]|(?!\p{Regional_Indicator})\p{Emoji_Presentation}|\p{Emoji}\ufe0f)/u;
+/** Marks that stand on another character, and the middle and end of a Korean syllable; a spacing mark (Mc) has a column of its own. */
+const NOTHING = /^[\p{Mn}\p{Me}\p{Default_Ignorable_Code_Point}\u1160-\u11ff\ud7b0-\ud7fb]/u;
 
 let segmenter: Intl.Segmenter | undefined;
 
@@ -14,15 +16,16 @@ function graphemesOf(text: string): string[] {
   return Array.from(segmenter.segment(text), ({ segment }) => segment);
 }
 
-/** How many columns `text`, which has no controls, takes. Terminals differ where several characters join into one; this is the most. */
+/**
+ * How many columns `text`, which has no controls, takes, counted by character as C libraries do. Where a terminal joins several
+ * emoji into one (a family, a tone of skin), it takes fewer; this is the most.
+ */
 export function widthOf(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
-  return graphemesOf(text).reduce((width, grapheme) => width + graphemeWidth(grapheme), 0);
-}
-
-function graphemeWidth(grapheme: string): number {
-  if (WIDE.test(grapheme)) return 2;
-  return Array.from(grapheme).filter(character => !NOTHING.test(character)).length;
+  let width = 0;
+  for (const [character] of text.matchAll(CHARACTER))
+    width += NOTHING.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
+  return width;
 }
 
 /** `text`, with `…` in its middle or at its end where it would take more than `columns`. Never wider than that. */
@@ -39,7 +42,7 @@ export function fit(text: string, columns: number, cut: 'middle' | 'end' = 'midd
 /** The first of `parts` that take at most `columns`. */
 function taken(parts: readonly string[], columns: number): string[] {
   let width = 0;
-  const end = parts.findIndex(part => (width += graphemeWidth(part)) > columns);
+  const end = parts.findIndex(part => (width += widthOf(part)) > columns);
   return parts.slice(0, end < 0 ? parts.length : end);
 }
 

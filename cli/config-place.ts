@@ -2,6 +2,7 @@
 import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileError, ShoalError } from '../src/errors.ts';
+import { escaped } from '../src/format/quoted.ts';
 import { settingsOf, type GlobalOptions, type Settings } from './settings.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -42,6 +43,9 @@ export async function isThere({ path, named }: ConfigPlace): Promise<boolean> {
     if (!['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))
       throw fileError(error, `look for the configuration file "${path}"`);
     if (named === undefined) return false;
-    throw new ShoalError('usage', `${named}: there is no configuration file "${path}"; "shoal config edit" makes one`);
+    throw new ShoalError(
+      'usage',
+      `${named}: there is no configuration file "${escaped(path)}"; "shoal config edit" makes one`,
+    );
   }
 }

@@ -4,7 +4,7 @@ import { knownOf, nearestKey, problemLine, readConfig, type Known, type Meta, ty
 import { readConfigFile } from '../src/config-file.ts';
 import { templateOf } from '../src/config-edit.ts';
 import { isShoalError, ShoalError } from '../src/errors.ts';
-import { quoted } from '../src/format/quoted.ts';
+import { escaped, quoted } from '../src/format/quoted.ts';
 import { MAX_CONFIG_PROBLEMS } from '../src/limits.ts';
 import { SECTIONS, settingList, type FileValues } from './settings.ts';
 import { count } from './units.ts';
@@ -41,8 +41,9 @@ export function valuesOf(text: string, path: string): FileValues {
 export function brokenError(tried: string, problems: readonly Problem[], next: string): ShoalError {
   const lines = problems.slice(0, MAX_CONFIG_PROBLEMS).map(problemLine);
   const rest = problems.length - lines.length;
-  const all = [...lines, ...(rest > 0 ? [`and ${rest} more`] : []), next];
-  return new ShoalError('usage', `${tried} ${count(problems.length, 'problem')}\n  ${all.join('\n  ')}`);
+  // Names of files may look like lines of the list.
+  const all = [...lines, ...(rest > 0 ? [`and ${rest} more`] : []), next].map(escaped);
+  return new ShoalError('usage', `${escaped(tried)} ${count(problems.length, 'problem')}\n  ${all.join('\n  ')}`);
 }
 
 /** The text of a file in which all is as it is without one. */

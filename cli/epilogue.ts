@@ -1,5 +1,6 @@
 /** What the help says behind commands and options; the man page says it too. */
 
+import { listed, wrapped } from './help.ts';
 import { settingList } from './settings.ts';
 
 /** Exit codes, and what they mean. */
@@ -36,20 +37,18 @@ function variables(): [string, string][] {
 }
 
 /** On secrets on the command line. */
-export const CAUTION = `A link on the command line ends up in the shell's history, and with npx in lists of processes. Give "-" and the link on
-stdin to keep it out of there.`;
+export const CAUTION =
+  'A link on the command line ends up in the shell\'s history, and with npx in lists of processes. Give "-" and the link on stdin to keep it out of there.';
 
-export const EPILOGUE = `
+/** @param columns of the terminal; undefined where there is none */
+export function epilogue(columns: number | undefined): string {
+  return `
 Exit codes:
-${rows(EXIT_CODES)}
+${listed(EXIT_CODES, columns)}
 
 Environment:
-${rows(ENVIRONMENT)}
+${listed(ENVIRONMENT, columns)}
 
-${CAUTION}
+${wrapped(CAUTION, columns)}
 `;
-
-function rows(entries: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...entries.map(([name]) => name.length)) + 2;
-  return entries.map(([name, meaning]) => `  ${name.padEnd(width)}${meaning}`).join('\n');
 }

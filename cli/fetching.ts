@@ -16,7 +16,8 @@ export class FetchView {
   #rate = new Rate();
   readonly #clock: () => number;
   #beganMs: number;
-  #opened: { readonly name: string; readonly sizeBytes: number } | undefined;
+  #opened: { readonly name: string; readonly sizeBytes: number; readonly files: number } | undefined;
+  #preparing = '';
   #resumedBytes = 0;
   #progress: { readonly doneBytes: number; readonly totalBytes: number; readonly peers: number } | undefined;
   #waitingFor: string | undefined;
@@ -48,6 +49,9 @@ export class FetchView {
         this.#beganMs = this.#clock();
         this.#terminal.say(`${this.#opened.name}: ${contents(event)}`);
         if (event.note !== undefined) this.#terminal.say(`note: ${event.note}`);
+        break;
+      case 'preparing':
+        this.#preparing = preparing(event.step, this.#opened?.files ?? 0);
         break;
       case 'resumed':
         this.#resumedBytes = event.bytes;
@@ -101,6 +105,7 @@ export class FetchView {
     if (this.#isKeeping) return this.#serving.line(nowMs);
     if (this.#opened === undefined) return this.#waitingFor ?? (this.#terminal.isLive ? 'looking for peers' : '');
     const { name, sizeBytes } = this.#opened;
+    if (this.#preparing !== '') return `${name}: ${this.#preparing}`;
     if (this.#isFinishing) return `${name}: writing it to disk`;
     const progress = this.#progress ?? { doneBytes: this.#resumedBytes, totalBytes: sizeBytes };
     this.#rate.sample(progress.doneBytes, nowMs);
@@ -128,6 +133,20 @@ export class FetchView {
   stopped(): void {
     if (this.#isKeeping) this.#terminal.say(this.#serving.summary());
     else if (!this.#isQuietAboutPath) this.#terminal.say('stopped; the same command goes on from here');
+  }
+}
+
+/** What this process is at, while nothing comes. */
+function preparing(step: Extract<ActionEvent, { event: 'preparing' }>['step'], files: number): string {
+  switch (step) {
+    case 'compare':
+      return 'comparing it with what stands there';
+    case 'make':
+      return `making ${count(files, 'file')}`;
+    case 'verify':
+      return 'verifying what an earlier run has left';
+    case 'ready':
+      return '';
   }
 }
 

@@ -8,11 +8,12 @@ import type { Log } from '../src/ports.ts';
 import { VERSION } from '../src/version.ts';
 import { loadSettings } from './config-place.ts';
 import { Told, type Performer } from './context.ts';
+import { isInBackground } from './foreground.ts';
 import { programOf, type MakeContext } from './program.ts';
 import { holdsKey } from './secrets.ts';
 import { askedOf, networkArgs, networkOf, type Settings } from './settings.ts';
 import { standardOutput } from './stdout.ts';
-import { Terminal, type Output } from './terminal.ts';
+import { Terminal, type TerminalOptions } from './terminal.ts';
 
 /** What a performer is made for. */
 export interface Asked {
@@ -83,9 +84,9 @@ function isRunByNpm(env: World['env']): boolean {
 }
 
 /** The terminal as the options want it, which must be known before they are parsed, as that may fail. */
-export function terminalOf(args: readonly string[], env: World['env'], stdout: Output, stderr: Output): Terminal {
+export function terminalOf(args: readonly string[], streams: Omit<TerminalOptions, 'json' | 'quiet'>): Terminal {
   const quiet = isSet(args, '--quiet') || isSet(args, '-q');
-  return new Terminal({ stdout, stderr, env, json: isSet(args, '--json'), quiet });
+  return new Terminal({ ...streams, json: isSet(args, '--json'), quiet });
 }
 
 function isSet(args: readonly string[], option: string): boolean {
@@ -143,7 +144,7 @@ export async function main(): Promise<void> {
   const { stdin, stderr, env } = process;
   const stdout = standardOutput();
   const args = process.argv.slice(2);
-  const terminal = terminalOf(args, env, stdout, stderr);
+  const terminal = terminalOf(args, { env, stdout, stderr, isInBackground });
   const stop = new AbortController();
   stopOnSignals(stop);
   stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -4,7 +4,8 @@ import { ShoalError } from '../src/errors.ts';
 import type { Shell } from './commands/completion.ts';
 import type { ConfigContext } from './commands/config.ts';
 import type { Context, Surroundings } from './context.ts';
-import { EPILOGUE } from './epilogue.ts';
+import { epilogue } from './epilogue.ts';
+import { HELP } from './help.ts';
 import { holdsKey } from './secrets.ts';
 import { settingList, type GlobalOptions, type Setting } from './settings.ts';
 import { parseCount, parseDuration, parseLocalPort } from './units.ts';
@@ -37,14 +38,14 @@ export function programOf(
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp(HELP)
     .configureOutput({ writeOut: print, writeErr: () => undefined, getErrHasColors: () => false })
     .exitOverride()
     .option('--json', 'print JSON: one object, or an event per line for work that takes long')
     .option('-q, --quiet', 'print results and errors only')
     .option('--debug', 'print what goes on inside, and traces of errors')
     .option('--config <file>', 'the configuration file (default: config.toml, see below)')
-    .addHelpText('after', EPILOGUE);
+    .addHelpText('after', ({ command }) => epilogue(command.configureOutput().getOutHelpWidth?.()));
 
   for (const { setting } of settingList()) if (setting.option !== undefined) program.addOption(optionOf(setting));
 

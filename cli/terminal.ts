@@ -8,12 +8,13 @@
  * - The only control codes are those of the live line, and the two colours of a QR code, since cameras want dark on light
  *   whatever the terminal's colours are. They are used on a terminal that understands them, and never with NO_COLOR;
  *   everywhere else there are plain lines. We use no other colours.
+ * - There is no live line while the command runs in the background of its terminal: that is where somebody types.
  * - A link is a result of "shoal share", and stands nowhere else: whatever goes to stderr, and every error, loses its keys
  *   here. A QR code of it is what its user has asked for.
  * - --quiet silences talk, but neither results nor warnings and errors.
  */
 import { escaped, escapedJson } from '../src/format/quoted.ts';
-import { fit } from './columns.ts';
+import { fit, widthOf } from './columns.ts';
 import { withoutKeys } from './secrets.ts';
 
 /** A standard stream, as far as it is needed here. */
@@ -29,9 +30,13 @@ export interface TerminalOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly json: boolean;
   readonly quiet: boolean;
+  /** Whether another command has the terminal now; asked before each change of the live line. */
+  readonly isInBackground?: () => boolean;
 }
 
 const RETURN_AND_CLEAR = '\r\u001b[K';
+/** From `rows` above on, to the end of the screen. */
+const climbAndClear = (rows: number): string => `\r\u001b[${rows}A\u001b[J`;
 const BLACK_ON_WHITE = '\u001b[30;107m';
 const USUAL_COLORS = '\u001b[0m';
 const USUAL_COLUMNS = 80;
@@ -47,12 +52,14 @@ export class Terminal {
   readonly isLive: boolean;
   readonly #stdout: Output;
   readonly #stderr: Output;
+  readonly #isInBackground: () => boolean;
   #live = '';
 
   constructor(options: TerminalOptions) {
-    const { stdout, stderr, env, json, quiet } = options;
+    const { stdout, stderr, env, json, quiet, isInBackground = (): boolean => false } = options;
     this.#stdout = stdout;
     this.#stderr = stderr;
+    this.#isInBackground = isInBackground;
     this.isJson = json;
     this.isTalking = !quiet && !json;
     this.isInteractive = stderr.isTTY === true;
@@ -119,15 +126,33 @@ export class Terminal {
   /** Draws the live line, or takes it away where `line` is empty. Nothing where there is none. */
   live(line: string): void {
     if (!this.isLive) return;
+    if (this.#isInBackground()) {
+      // A shell has printed below the line, which is not ours to erase any more.
+      this.#live = '';
+      return;
+    }
     const shown = fit(escaped(withoutKeys(line)), this.liveColumns);
     if (shown === this.#live) return;
+    const erasing = this.#erasing();
     this.#live = shown;
-    this.#stderr.write(RETURN_AND_CLEAR + shown);
+    this.#stderr.write(erasing + shown);
   }
 
   #print(stream: Output, text: string): void {
-    if (this.#live !== '') this.#stderr.write(RETURN_AND_CLEAR);
+    if (this.#live !== '' && this.#isInBackground()) this.#live = '';
+    if (this.#live === '') {
+      stream.write(text);
+      return;
+    }
+    this.#stderr.write(this.#erasing());
     stream.write(text);
-    if (this.#live !== '') this.#stderr.write(this.#live);
+    this.#live = fit(this.#live, this.liveColumns);
+    this.#stderr.write(this.#live);
+  }
+
+  /** Where the terminal has become narrower, it has wrapped the line, and the cursor is in the last of its rows. */
+  #erasing(): string {
+    const rows = Math.ceil(widthOf(this.#live) / (this.#stderr.columns ?? USUAL_COLUMNS));
+    return rows > 1 ? climbAndClear(rows - 1) : RETURN_AND_CLEAR;
   }
 }

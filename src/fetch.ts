@@ -33,11 +33,18 @@ export type FetchEvent =
       readonly files: number;
       readonly note?: string;
     }
+  | { readonly event: 'preparing'; readonly step: Preparing }
   | { readonly event: 'resumed'; readonly bytes: number }
   | { readonly event: 'renamed'; readonly path: string; readonly as: string }
   | { readonly event: 'put-back'; readonly as: string }
   | { readonly event: 'progress'; readonly doneBytes: number; readonly totalBytes: number; readonly peers: number }
   | { readonly event: 'finishing' };
+
+/**
+ * What is done here before anything is asked for, and can take long: what stands at the place is compared, files and folders
+ * are made, what an earlier run has left is verified; then it is ready.
+ */
+export type Preparing = 'compare' | 'make' | 'verify' | 'ready';
 
 export interface Fetched {
   readonly manifest: Manifest;
@@ -82,6 +89,7 @@ export async function fetch(
     if (request.force) await refuseToDelete(destination, share.manifest, request.only);
     const standing = request.force ? undefined : await destination.standing(share.manifest);
     if (standing !== undefined) {
+      onEvent({ event: 'preparing', step: 'compare' });
       await checkStanding(deps, share, wanted, standing, signal);
       await destination.discard();
       return {
@@ -95,6 +103,7 @@ export async function fetch(
     }
     const { layout, selected } = wanted;
     const content = { manifest: share.manifest, layout, streamSize: share.listing.size('data'), selected };
+    onEvent({ event: 'preparing', step: 'make' });
     const sink = await destination.open(content, signal);
     try {
       if (sink.putBack !== undefined) onEvent({ event: 'put-back', as: sink.putBack });
@@ -201,7 +210,9 @@ async function fill(
   const { listing } = share;
   const dataKey = streamKey(share.key, 'data');
   const lengthOf = (index: number): number => pieceLength(listing.size('data'), index);
+  if (sink.claimed().length > 0) onEvent({ event: 'preparing', step: 'verify' });
   const missing = await missingPieces(deps, share, wanted, sink, signal);
+  onEvent({ event: 'preparing', step: 'ready' });
   const totalBytes = sumOf(wanted.pieces, lengthOf);
   let doneBytes = totalBytes - sumOf(missing, lengthOf);
   if (doneBytes > 0) onEvent({ event: 'resumed', bytes: doneBytes });

@@ -345,6 +345,11 @@ export const EVENT = z.discriminatedUnion('event', [
     files: count,
     note: z.string().optional(),
   }),
+  z
+    .strictObject({ event: z.literal('preparing'), step: z.enum(['compare', 'make', 'verify', 'ready']) })
+    .describe(
+      'What stands at the place is compared, files are made, what an earlier run has left is verified; or that is over.',
+    ),
   z.strictObject({ event: z.literal('resumed'), bytes }),
   z.strictObject({ event: z.literal('renamed'), path: z.string(), as: z.string() }),
   z.strictObject({ event: z.literal('put-back'), as: z.string() }),

@@ -10,25 +10,39 @@ const MAX_QUOTED_CHARS = 80;
 const UNSEEN =
   /(?!(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/gu;
 
+/**
+ * The emoji that take such characters to join others, as families, flags of regions and keycaps. Unicode lists all that are
+ * in use: whatever else is joined so is escaped. To make this takes as long as printing the help does, and is seldom needed.
+ */
+let joinedOrUnseen: RegExp | undefined;
+const JOINED = '(?<joined>[\\p{RGI_Emoji_ZWJ_Sequence}\\p{RGI_Emoji_Tag_Sequence}\\p{Emoji_Keycap_Sequence}])';
+const JOINS = /[\u200d\u20e3\u{e007f}]/u;
+
 /** What needs no look at each of its characters. */
 const PLAIN = /^[ -~]*$/;
 
 /** `text` with `\u{…}` in the place of each character that could act or does not show. To escape twice changes nothing. */
 export function escaped(text: string): string {
   if (PLAIN.test(text)) return text;
-  return text.replace(UNSEEN, character => `\\u{${character.codePointAt(0)!.toString(16)}}`);
+  return replaceUnseen(text, character => `\\u{${character.codePointAt(0)!.toString(16)}}`);
 }
 
 /** `value` as JSON on one line, with `\uXXXX` in the place of each character that could act or does not show. */
 export function escapedJson(value: unknown): string {
   const json = JSON.stringify(value);
   if (PLAIN.test(json)) return json;
-  return json.replace(UNSEEN, character =>
+  return replaceUnseen(json, character =>
     Array.from(
       { length: character.length },
       (_, n) => `\\u${character.charCodeAt(n).toString(16).padStart(4, '0')}`,
     ).join(''),
   );
+}
+
+function replaceUnseen(text: string, escape: (character: string) => string): string {
+  if (!JOINS.test(text)) return text.replace(UNSEEN, escape);
+  joinedOrUnseen ??= new RegExp(`${JOINED}|${UNSEEN.source}`, 'gv');
+  return text.replace(joinedOrUnseen, (found, joined: string | undefined) => joined ?? escape(found));
 }
 
 /** `text` as a JSON string, and cut where it is long. */

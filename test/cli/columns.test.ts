@@ -16,8 +16,20 @@ describe('Columns', () => {
       '🐟': 2,
       '❤\ufe0f': 2,
       '🇩🇪': 2,
+      '1\ufe0f\u20e3': 2,
+      // What takes columns of its own beside the letter that it belongs to, and what does not.
+      हिन्दी: 5,
+      தமிழ்: 4,
+      'か\u3099': 2,
+      '\u1112\u1161\u11ab': 2,
     };
     for (const [text, width] of Object.entries(expected)) expect(widthOf(text), text).to.equal(width);
+  });
+
+  it('are those of the parts of an emoji, which many terminals do not join', () => {
+    const joined = { '👍🏽': 4, '👨\u200d👩\u200d👧': 6, '🏳\ufe0f\u200d🌈': 4 };
+    for (const [text, width] of Object.entries(joined)) expect(widthOf(text), text).to.equal(width);
+    expect(fit('👨\u200d👩\u200d👧👨\u200d👩\u200d👧', 9, 'end')).to.equal('👨\u200d👩\u200d👧…');
   });
 
   it('are never exceeded by what is cut to fit', () => {

@@ -1,8 +1,10 @@
 import { expect } from 'chai';
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { ERROR_CODES, exitCodeOf, ShoalError, type ErrorCode } from '../../src/errors.ts';
+import { FetchView } from '../../cli/fetching.ts';
+import { terminalOf } from '../../cli/main.ts';
 import { decoded } from './scanner.ts';
-import { runWith, SHARE_ID, shareView, untilAborted, type Script, type Setting } from './world.ts';
+import { runWith, Screen, SHARE_ID, shareView, untilAborted, type Script, type Setting } from './world.ts';
 
 const KEY = 'k'.repeat(43);
 const LINK = `shoal:${SHARE_ID}.${KEY}`;
@@ -242,6 +244,22 @@ describe('shoal fetch', () => {
       'going on where it stopped: 500 B are here already',
       'this file system can not hold a:b, or keep it apart; it becomes a_b',
       'done: 2 files, 1.0 kB, from 1 peer found by mdns',
+    ]);
+  });
+
+  it('says what is done here while nothing comes', () => {
+    const stderr = new Screen(80);
+    const view = new FetchView(terminalOf([], { env: {}, stdout: new Screen(80), stderr }), false, () => 0);
+    view.tell(opened);
+    const lines = (['compare', 'make', 'verify', 'ready'] as const).map(step => {
+      view.tell({ event: 'preparing', step });
+      return view.line(0, 80);
+    });
+    expect(lines).to.deep.equal([
+      'photos: comparing it with what stands there',
+      'photos: making 2 files',
+      'photos: verifying what an earlier run has left',
+      'photos  0%  0 B of 1.0 kB',
     ]);
   });
 

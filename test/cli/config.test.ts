@@ -84,6 +84,7 @@ describe('The configuration file', () => {
         '  line 4, column 6: rate.up: 5 is not a rate in bytes per second; write it like up = "5 MB/s"\n' +
         '  "shoal config edit" opens it',
     );
+    expect(() => valuesOf('k = 1', '/c\n  line 9')).to.throw('file "/c\\u{a}  line 9": 1 problem\n  line 1, column 1');
     const many = Array.from({ length: MAX_CONFIG_PROBLEMS + 5 }, (_, n) => `k${n} = 1`).join('\n');
     expect(() => valuesOf(many, 'c')).to.throw(/25 problems[^]*k19: this key is not known\n {2}and 5 more\n/);
   });

@@ -35,6 +35,10 @@ describe('The terminal', () => {
     ['hidden tags', 'a\u{e0041}\u{e007f}', 'a\\u{e0041}\\u{e007f}'],
     ['half of a character', 'a\ud83db\udc1f', 'a\\u{d83d}b\\u{dc1f}'],
     ['a variation of nothing', 'a\ufe0f', 'a\\u{fe0f}'],
+    ['a joiner between letters', 'a\u200db', 'a\\u{200d}b'],
+    ['a joiner in no emoji of the list', '🐟\u200d🐟', '🐟\\u{200d}🐟'],
+    ['a joiner behind an emoji of the list', '👩\u200d🚀\u200d', '👩\u200d🚀\\u{200d}'],
+    ['a text hidden behind a flag', '🏴\u{e0068}\u{e0069}\u{e007f}', '🏴\\u{e0068}\\u{e0069}\\u{e007f}'],
   ];
   for (const [what, text, shown] of hostile) {
     it(`shows ${what} instead of obeying it`, () => {
@@ -54,6 +58,15 @@ describe('The terminal', () => {
     const { stdout, it: out } = terminal();
     out.result(...names);
     expect(stdout.lines).to.deep.equal(names);
+  });
+
+  it('leaves the emoji of several characters that Unicode lists as they are, in JSON too', () => {
+    const england = '🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}';
+    const names = ['👨\u200d👩\u200d👧', '👩🏽\u200d🚀', '🏳\ufe0f\u200d🌈', '1\ufe0f\u20e3', '🇩🇪', england];
+    const { stdout, it: out } = terminal();
+    out.result(...names);
+    out.json(names);
+    expect(stdout.lines).to.deep.equal([...names, JSON.stringify(names)]);
   });
 
   it('never prints a control code for any text', () => {
@@ -94,6 +107,36 @@ describe('The terminal', () => {
     out.say('hello');
     out.live('');
     expect(stderr.text).to.equal(`\r${ESC}[K10%\r${ESC}[Khello\n10%\r${ESC}[K`);
+  });
+
+  it('erases all rows into which a terminal that became narrower has wrapped the live line', () => {
+    const { stderr, it: out } = terminal({ columns: 80 });
+    out.live('a name that is long enough  10%');
+    stderr.columns = 15;
+    out.live('11%');
+    out.live('a name  11%');
+    stderr.columns = 10;
+    out.say('hello');
+    expect(stderr.text).to.equal(
+      `\r${ESC}[Ka name that is long enough  10%` +
+        `\r${ESC}[2A${ESC}[J11%\r${ESC}[Ka name  11%` +
+        `\r${ESC}[1A${ESC}[Jhello\na na… 11%`,
+    );
+  });
+
+  it('leaves a terminal to others while it is in the background, but for what there is to say', () => {
+    let isInBackground = false;
+    const stderr = new Screen(80);
+    const options = { stdout: new Screen(80), stderr, env: {}, json: false, quiet: false };
+    const out = new Terminal({ ...options, isInBackground: () => isInBackground });
+    out.live('10%');
+    isInBackground = true;
+    out.live('11%');
+    out.say('hello');
+    out.live('');
+    isInBackground = false;
+    out.live('12%');
+    expect(stderr.text).to.equal(`\r${ESC}[K10%hello\n\r${ESC}[K12%`);
   });
 
   it('cuts the live line to what fits without wrapping', () => {

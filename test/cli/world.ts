@@ -11,7 +11,7 @@ import type { Output } from '../../cli/terminal.ts';
 export class Screen implements Output {
   text = '';
   readonly isTTY: boolean;
-  readonly columns: number;
+  columns: number;
 
   /** @param columns of a terminal; none for a pipe */
   constructor(columns?: number) {
@@ -87,7 +87,7 @@ export async function runWith(args: readonly string[], script: Script, setting: 
     cwd: '/home/me',
     stdin: Object.assign(Readable.from([stdin]), { isTTY: isTyped }),
     stdout: content,
-    terminal: terminalOf(args, env, stdout, stderr),
+    terminal: terminalOf(args, { env, stdout, stderr }),
     signal: stop.signal,
     performerOf: given => {
       network = networkOf(given.settings);

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-const PROGRAM = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url));
+export const PROGRAM = fileURLToPath(new URL('../../bin/shoal.js', import.meta.url));
 /** Enough for any one test on a slow machine; a test that hangs fails by it. */
 export const TEST_TIMEOUT_MS = 120_000;
 
@@ -236,7 +236,7 @@ export class Sandbox {
     const [file = '', ...rest] = [...inside, ...before, ...program, ...args];
     const child = spawn(file, rest, {
       cwd,
-      env: { ...this.#env(home), ...env },
+      env: { ...this.env(home), ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
       ...(uid === undefined ? {} : { uid, gid: uid }),
     });
@@ -290,7 +290,8 @@ export class Sandbox {
     }
   }
 
-  #env(home: string): Record<string, string> {
+  /** What a command meets that uses this home. */
+  env(home: string): Record<string, string> {
     return {
       PATH: process.env['PATH'] ?? '',
       HOME: this.folder,

@@ -195,6 +195,21 @@ describe('fetch', () => {
       expect(fetching.events.find(({ event }) => event === 'resumed')).to.deep.include({ bytes: 2 * PIECE_BYTES });
     });
 
+    it('tells what it does here before it asks for anything', async () => {
+      const [disk, store] = [new Forgetful(), memoryStore()];
+      await interrupted(disk, store);
+      await seeder(world, 'second', large.id, await storeOf(large));
+      const { events } = await fetchAll(world, large, { disk, store });
+      const first = events.findIndex(({ event }) => event === 'progress');
+      const told = events.slice(0, first).filter(({ event }) => event === 'preparing' || event === 'resumed');
+      expect(told).to.deep.equal([
+        { event: 'preparing', step: 'make' },
+        { event: 'preparing', step: 'verify' },
+        { event: 'preparing', step: 'ready' },
+        { event: 'resumed', bytes: 2 * PIECE_BYTES },
+      ]);
+    });
+
     it('gets again what its journal claims and is not so', async () => {
       const [disk, store] = [new Forgetful(), memoryStore()];
       await interrupted(disk, store);
