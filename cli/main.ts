@@ -39,7 +39,7 @@ export interface World {
 /** Runs one command. Whatever goes wrong is printed; the exit code says what it was. */
 export async function run(world: World): Promise<number> {
   const { args, terminal, signal, performerOf, ...others } = world;
-  const print = (text: string): void => terminal.result(...text.trimEnd().split('\n'));
+  const print = (text: string): void => terminal.results(text.trimEnd().split('\n'));
   const surroundings = { ...others, terminal, signal };
   const contextOf: MakeContext = async options => {
     if (isRunByNpm(others.env) && args.some(holdsKey)) terminal.say(SHOWN_BY_NPM);

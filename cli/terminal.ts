@@ -81,8 +81,13 @@ export class Terminal {
     return this.isInteractive ? (this.#stderr.columns ?? USUAL_COLUMNS) : Infinity;
   }
 
-  /** Lines of a result, to stdout. */
-  result(...lines: string[]): void {
+  /** A line of a result, to stdout. */
+  result(line: string): void {
+    this.results([line]);
+  }
+
+  /** Any number of such lines. */
+  results(lines: readonly string[]): void {
     if (lines.length > 0) this.#print(this.#stdout, lines.map(line => `${escaped(line)}\n`).join(''));
   }
 

@@ -30,7 +30,7 @@ export async function check(context: Context, argument: string, path: string, op
   else if (exact) terminal.result(`${path} ${exactly(checked, checked.differences.length)}`);
   else {
     const shown = counting.slice(0, terminal.columns === Infinity ? Infinity : MOST_ON_A_TERMINAL);
-    terminal.result(...shown.map(({ what, path: entry, why }) => `${what}: ${entry}: ${why}`));
+    terminal.results(shown.map(({ what, path: entry, why }) => `${what}: ${entry}: ${why}`));
     const more = counting.length - shown.length;
     if (more > 0) terminal.say(`… and ${more} more; --json lists them all`);
     terminal.warn(`${path} is not what the link names: ${count(counting.length, 'difference')}${onlyExtra(counting)}`);

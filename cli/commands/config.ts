@@ -35,7 +35,7 @@ export async function config({ terminal, options, env, cwd }: ConfigContext): Pr
     return;
   }
   const cells = rows.map(({ key, chosen }) => [key, shownOf(chosen), originOf(chosen)]);
-  terminal.result(...table(HEADS, cells, terminal.columns));
+  terminal.results(table(HEADS, cells, terminal.columns));
   terminal.say(`the file ${exists ? 'is' : 'would be'} ${place.path}; "shoal config edit" opens it`);
 }
 
@@ -44,7 +44,7 @@ export async function getConfig({ terminal, options, env, cwd }: ConfigContext, 
   const { name, setting } = settingAt(key);
   const chosen: Chosen<unknown> = (await loadSettings(options, env, cwd))[name];
   if (terminal.isJson) terminal.json(viewOf(setting.key, chosen));
-  else if (typeof chosen.given === 'object') terminal.result(...chosen.given);
+  else if (typeof chosen.given === 'object') terminal.results(chosen.given);
   else if (chosen.given !== undefined) terminal.result(String(chosen.given));
 }
 

@@ -22,7 +22,7 @@ export async function doctor(
   const problems = checks.filter(({ state }) => state === 'problem').length;
   if (terminal.isJson) terminal.json({ checks, problems });
   else {
-    terminal.result(...checks.flatMap(linesOf));
+    terminal.results(checks.flatMap(linesOf));
     terminal.say(problems === 0 ? 'no problem was found' : `found ${count(problems, 'problem')}`);
   }
   if (problems > 0) throw new Told(FOUND_PROBLEMS);

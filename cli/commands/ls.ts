@@ -31,8 +31,8 @@ export async function ls(
   }
   const sizes = listing.entries.map(({ size, directory }) => (directory === true ? '-' : formatBytes(size)));
   const widest = sizes.reduce((most, text) => Math.max(most, text.length), 0);
-  terminal.result(
-    ...listing.entries.map(({ path, modified, directory }, n) => {
+  terminal.results(
+    listing.entries.map(({ path, modified, directory }, n) => {
       const date = padded(modified === undefined ? '' : formatDate(modified), DATE_COLUMNS);
       return `${padded(sizes[n] ?? '', widest, 'right')}  ${date}  ${path}${directory === true ? '/' : ''}`;
     }),

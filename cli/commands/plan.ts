@@ -21,7 +21,7 @@ export async function planFetch({ terminal, performer, signal }: Context, reques
     if (failure !== undefined) throw new Told(exitCodeOf(failure.code));
     return;
   }
-  terminal.result(...fieldLines(fieldsOf(planned)));
+  terminal.results(fieldLines(fieldsOf(planned)));
   if (failure !== undefined) throw new ShoalError(failure.code, failure.message);
 }
 

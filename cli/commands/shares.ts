@@ -27,7 +27,7 @@ export async function shares({ terminal, performer, signal }: Context): Promise<
     terminal.say('nothing is shared from this home yet; "shoal share PATH" shares a file or folder');
     return;
   }
-  terminal.result(...table(HEADS, result.shares.map(rowOf), terminal.columns));
+  terminal.results(table(HEADS, result.shares.map(rowOf), terminal.columns));
   for (const { id, state, detail } of result.shares) {
     if (detail !== undefined) terminal.say(`${id.slice(0, SHORT_ID_CHARS)} is ${state}: ${detail}`);
   }

@@ -17,7 +17,7 @@ export async function show(
     return;
   }
   if (shown.link === undefined) {
-    terminal.result(...fieldLines(fieldsOf(shown)));
+    terminal.results(fieldLines(fieldsOf(shown)));
     return;
   }
   terminal.result(shown.link);

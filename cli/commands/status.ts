@@ -12,7 +12,7 @@ export async function status({ terminal, performer, signal }: Context): Promise<
     terminal.json(result);
     return;
   }
-  terminal.result(...(result.holds ? linesOf(result) : nobody(result)));
+  terminal.results(result.holds ? linesOf(result) : nobody(result));
 }
 
 function nobody({ shares, transfers }: Results['status']): string[] {
@@ -80,5 +80,5 @@ export async function peers({ terminal, performer, signal }: Context): Promise<v
     String(shares),
     formatBytes(bytesUp),
   ]);
-  terminal.result(...table(HEADS, rows, terminal.columns));
+  terminal.results(table(HEADS, rows, terminal.columns));
 }

@@ -27,7 +27,7 @@ export async function list({ terminal, performer, signal }: Context): Promise<vo
     terminal.say('nothing is under way in this home; "shoal fetch --detach LINK" gives the daemon something to do');
     return;
   }
-  terminal.result(...table(HEADS, result.transfers.map(rowOf), terminal.columns));
+  terminal.results(table(HEADS, result.transfers.map(rowOf), terminal.columns));
   for (const { id, state, detail, path } of result.transfers) {
     if (detail !== undefined) terminal.say(`${id} ${state === 'running' ? 'waits' : state}: ${detail}`);
     else if (path !== undefined) terminal.say(`${id} is in ${path}`);

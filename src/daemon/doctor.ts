@@ -217,7 +217,7 @@ async function shareChecks(node: ShoalNode, signal: AbortSignal): Promise<Check[
   });
   return found.length > 0 || records.length === 0
     ? found
-    : [ok('shares', `all ${records.length} have what they are served from`)];
+    : [ok('shares', `what each of ${records.length} is served from is there`)];
 }
 
 async function shareCheck(node: ShoalNode, record: ShareRecord): Promise<Check | undefined> {

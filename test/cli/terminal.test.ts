@@ -56,7 +56,7 @@ describe('The terminal', () => {
   it('leaves names of all languages, and pictographs, as they are', () => {
     const names = ['Übung', '東京', 'שלום', 'e\u0301', '🐟', '❤\ufe0f', 'a b', '\\u{1b}'];
     const { stdout, it: out } = terminal();
-    out.result(...names);
+    out.results(names);
     expect(stdout.lines).to.deep.equal(names);
   });
 
@@ -64,7 +64,7 @@ describe('The terminal', () => {
     const england = '🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}';
     const names = ['👨\u200d👩\u200d👧', '👩🏽\u200d🚀', '🏳\ufe0f\u200d🌈', '1\ufe0f\u20e3', '🇩🇪', england];
     const { stdout, it: out } = terminal();
-    out.result(...names);
+    out.results(names);
     out.json(names);
     expect(stdout.lines).to.deep.equal([...names, JSON.stringify(names)]);
   });
@@ -99,6 +99,12 @@ describe('The terminal', () => {
     out.result('a result');
     out.warn('an error');
     expect([stdout.text, stderr.text]).to.deep.equal(['a result\n', 'shoal: an error\n']);
+  });
+
+  it('prints results of more lines than a call can have arguments', () => {
+    const { stdout, it: out } = terminal();
+    out.results(Array<string>(500_000).fill('a'));
+    expect(stdout.text).to.have.length(1_000_000);
   });
 
   it('takes the live line out of the way of other lines, and draws it again below them', () => {
