@@ -90,7 +90,7 @@ function explainErrno(errno: string | undefined): [ErrorCode, string?] {
     case 'EFBIG':
       return [
         'disk-full',
-        'a file of this size is too large for it, or for a limit of this process; choose a place on another file system',
+        'such a size is too large for its file system, or for a limit of this process (ulimit -f); choose another place',
       ];
     case 'EACCES':
     case 'EPERM':
@@ -113,7 +113,7 @@ function explainErrno(errno: string | undefined): [ErrorCode, string?] {
     case 'EISDIR':
       return ['io', 'it is a folder, and a file is needed; choose another place'];
     case 'EIO':
-      return ['io', 'the disk could not do it; look whether it is failing, or was taken out'];
+      return ['io', 'the device could not do it; look whether it is failing, or was taken away'];
     case 'EMFILE':
     case 'ENFILE':
       return ['io', 'too many files are open; raise the limit (ulimit -n) or close other programs'];

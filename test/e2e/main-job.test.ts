@@ -176,7 +176,7 @@ describe('sharing and fetching', function () {
     }
     const lost = await box.fetch(link, box.path('no', 'such', 'folder'));
     expectFailed(lost, 1, 'io');
-    expect(lost.last('error').message).to.match(/does not exist; make it first/);
+    expect(lost.last('error').message).to.match(/there is no folder .*; make it first/);
   });
 
   it('says that it is already there, and does not fetch it again', async () => {
