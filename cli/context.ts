@@ -85,7 +85,11 @@ async function firstLine(input: Readable, signal: AbortSignal): Promise<string> 
     for await (const chunk of input) {
       text = (text + String(chunk)).trimStart();
       if (text.includes('\n')) break;
-      if (text.length > 2 * MAX_LINK_CHARS) throw new ShoalError('bad-link', 'cannot read link: stdin holds no link');
+      if (text.length > 2 * MAX_LINK_CHARS)
+        throw new ShoalError(
+          'bad-link',
+          'cannot read link: what stdin gives is longer than any link; give the link alone',
+        );
     }
   } catch (error) {
     signal.throwIfAborted();

@@ -137,7 +137,8 @@ export const SETTINGS = {
   },
   bootstrap: {
     key: 'network.bootstrap',
-    description: 'Peers to begin at, none by default: multiaddrs with /p2p/ and a peer id.',
+    description:
+      'Peers to begin at, none by default: multiaddrs. Of one that ends in /p2p/ and a peer id, nobody else is taken for it.',
     kind: addresses('/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…'),
     fallback: [],
     example: ['/dns4/peer.example/tcp/4001/p2p/12D3KooWEk6UN2f8gWbJy9dEqzhDFoAZV4W2gAVmdMdyyLwQqY6w'],

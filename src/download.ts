@@ -497,10 +497,11 @@ export class Download {
 
   #hopeless(): ShoalError | undefined {
     const now = this.#now();
-    const refused = this.#sources.size === 0 ? refusedByAll(this.#swarm) : undefined;
-    if (refused !== undefined && now - this.#lastRefusedMs > REFUSED_GRACE_MS) return refused;
-    const { timeoutMs } = this.#options;
-    if (timeoutMs === undefined || this.#movement.stillMs(now) < timeoutMs) return undefined;
+    const { timeoutMs = Infinity } = this.#options;
+    const isTimeUp = this.#movement.stillMs(now) >= timeoutMs;
+    const refused = this.#sources.size === 0 ? refusedByAll(this.#swarm, isTimeUp) : undefined;
+    if (refused !== undefined && (isTimeUp || now - this.#lastRefusedMs > REFUSED_GRACE_MS)) return refused;
+    if (!isTimeUp) return undefined;
     const isFound = this.#block !== undefined && (this.#sources.size > 0 || this.#left.length > 0);
     return new ShoalError(
       isFound || refusalsIn(this.#swarm).length > 0 ? 'unavailable' : 'not-found',

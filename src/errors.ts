@@ -88,7 +88,10 @@ function explainErrno(errno: string | undefined): [ErrorCode, string?] {
     case 'EDQUOT':
       return ['disk-full', 'your disk quota is used up; free some and run the same command again'];
     case 'EFBIG':
-      return ['disk-full', 'the file system can not hold a file of this size'];
+      return [
+        'disk-full',
+        'such a size is too large for its file system, or for a limit of this process (ulimit -f); choose another place',
+      ];
     case 'EACCES':
     case 'EPERM':
       return ['denied', 'permission denied; choose another place or change its permissions'];
@@ -98,15 +101,19 @@ function explainErrno(errno: string | undefined): [ErrorCode, string?] {
       return ['bad-name', 'the name is too long for this file system; choose a shorter one with --output'];
     case 'EINVAL':
     case 'EILSEQ':
-      return ['bad-name', 'this file system can not hold such a name'];
+      return ['bad-name', 'this file system can not hold such a name; choose another place or name'];
     case 'EEXIST':
       return ['exists', 'it exists already; choose another place, or replace it with --force'];
     case 'ELOOP':
-      return ['denied', 'a symbolic link stands in its place'];
+      return ['denied', 'a symbolic link stands in its place; remove that, or choose another place'];
     case 'ENOENT':
       return ['io', 'it does not exist'];
     case 'ENOTDIR':
-      return ['io', 'something on the way is not a folder'];
+      return ['io', 'something on its path is not a folder; choose another place'];
+    case 'EISDIR':
+      return ['io', 'it is a folder, and a file is needed; choose another place'];
+    case 'EIO':
+      return ['io', 'the device could not do it; look whether it is failing, or was taken away'];
     case 'EMFILE':
     case 'ENFILE':
       return ['io', 'too many files are open; raise the limit (ulimit -n) or close other programs'];

@@ -162,14 +162,17 @@ async function findRoot(
     signal.throwIfAborted();
     if (block.codec === DAG_CBOR_CODEC && idOf(block.digest) === root) return { id: root, bytes: block.bytes };
   }
-  throw new ShoalError('unavailable', 'cannot import: the CAR file does not hold its root block');
+  throw new ShoalError(
+    'unavailable',
+    'cannot import: the CAR file does not hold its root block; get it again, or export it anew',
+  );
 }
 
 function decodeRoot(root: Uint8Array): ReturnType<typeof decodeShareBlock> {
   if (peekHeader(root).type === 'grant')
     throw new ShoalError(
       'unsupported',
-      'cannot import: the CAR file is of a grant, which this version can not open yet',
+      'cannot import: the CAR file is of a grant, which this version can not open; update shoal',
     );
   return decodeShareBlock(root);
 }

@@ -1,6 +1,6 @@
 /** Link in, verified plaintext out. */
 import { rightPieces, type OpenedShare } from './check.ts';
-import { Download, type DownloadDeps, type DownloadEvent, type SourceSummary } from './download.ts';
+import { Download, type Accept, type DownloadDeps, type DownloadEvent, type SourceSummary } from './download.ts';
 import { ShoalError } from './errors.ts';
 import { streamKey } from './format/keys.ts';
 import { Layout, placesOf } from './format/layout.ts';
@@ -8,7 +8,7 @@ import type { Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { giveMemory } from './memory.ts';
 import { isZero, pieceLength } from './format/pieces.ts';
-import { keyOf, openShare, wrongLength } from './open.ts';
+import { blamingTheMaker, keyOf, openShare, wrongLength } from './open.ts';
 import type { Destination, PieceToSeal, Sink } from './ports.ts';
 import { IndexSet } from './protocol/ranges.ts';
 
@@ -217,7 +217,7 @@ async function fill(
   let doneBytes = totalBytes - sumOf(missing, lengthOf);
   if (doneBytes > 0) onEvent({ event: 'resumed', bytes: doneBytes });
   const indices = { kind: 'chunk', stream: 'data', indices: missing, window } as const;
-  await download.blocks(indices, async (index, chunk, over) => {
+  const take: Accept = async (index, chunk, over) => {
     const plaintext = await deps.crypto.open(dataKey, index, chunk, await listing.digest('data', index), over);
     if (plaintext.length !== lengthOf(index)) throw wrongLength('data', index, plaintext.length, lengthOf(index));
     const { zeros } = wanted.layout.piece(index, listing.size('data'));
@@ -228,7 +228,8 @@ async function fill(
     giveMemory(plaintext);
     doneBytes += lengthOf(index);
     onEvent({ event: 'progress', doneBytes, totalBytes, peers: download.peers });
-  });
+  };
+  await blamingTheMaker(() => download.blocks(indices, take));
 }
 
 /** What an earlier run says it has written is sealed again and compared with its CID before it is believed. */

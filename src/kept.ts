@@ -42,7 +42,10 @@ export async function checkKept(source: ChunkSource, id: BlockId, whole: boolean
   const block = decodeShareBlock(await source.read(id, { kind: 'share' }));
   for (const at of openingBlocks(block.manifest.size, block.data.size)) await source.read(id, at);
   if (whole && (await source.have(id)) !== 'all')
-    throw new ShoalError('unavailable', `cannot keep share ${id}: some of its blocks are not there`);
+    throw new ShoalError(
+      'unavailable',
+      `cannot keep share ${id}: some of its blocks are not there; fetch or import it again`,
+    );
 }
 
 function* openingBlocks(manifestSize: number, dataSize: number): Generator<BlockAddress> {

@@ -166,10 +166,10 @@ export class ShoalNode {
     return formatLink({ id, hints, ...(key === undefined ? {} : { key: key as NonNullable<Link['key']> }) });
   }
 
-  /** Hints as given by the user; `self` stands for the addresses under which this node can be reached. */
+  /** Hints as given by the user; `self` stands for the addresses under which this node can be reached. @throws ShoalError `usage`, `bad-link` */
   hintsOf(texts: readonly string[]): Hint[] {
     const own = this.network?.addresses() ?? [];
-    const hints = texts.flatMap(text => (text === 'self' ? own : [text])).map(parseHint);
+    const hints = texts.flatMap((text, n) => (text === 'self' ? own.map(parseHint) : [givenHint(text, n)]));
     const unique = hints.filter((hint, n) => hints.findIndex(other => other.text === hint.text) === n);
     return unique.slice(0, MAX_LINK_HINTS);
   }
@@ -387,7 +387,7 @@ export class ShoalNode {
     if (fetched.renamed)
       throw new ShoalError(
         'not-shareable',
-        'the output is complete, but can not be kept: some of its names had to be changed here',
+        'cannot serve what was fetched: some of its names had to be changed here; the output itself is complete',
       );
     await home.store.sync(link.id);
     await checkKept(home.store, link.id, false);
@@ -514,6 +514,16 @@ async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promi
     await file.write(bytes, position);
     position += bytes.length;
   }
+}
+
+/** A hint may name a relay, too; but nobody could be found by one, since there are none yet. It is not shown: it could be a link. */
+function givenHint(text: string, n: number): Hint {
+  if (text.startsWith('/')) return parseHint(text);
+  const form = '/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…';
+  throw new ShoalError(
+    'usage',
+    `cannot put hint ${n + 1} into the link: it is neither "self" nor a multiaddr like ${form}`,
+  );
 }
 
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {

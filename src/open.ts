@@ -1,7 +1,7 @@
 /** From a link to an opened share: share block, index blocks and manifest, each checked before the next is asked for. */
 import type { OpenedShare } from './check.ts';
 import type { Download } from './download.ts';
-import { ShoalError } from './errors.ts';
+import { isShoalError, ShoalError } from './errors.ts';
 import { checkCommitment } from './format/commitment.ts';
 import type { BlockId } from './format/ids.ts';
 import { streamKey, type FileKey } from './format/keys.ts';
@@ -25,9 +25,26 @@ export async function openShare(
   id: BlockId,
   key: FileKey,
 ): Promise<OpenedShare> {
-  const listing = await getListing(download, store, crypto, id, key);
-  const manifest = await readManifest(store, crypto, id, key, listing);
-  return { key, listing, manifest };
+  return await blamingTheMaker(async () => {
+    const listing = await getListing(download, store, crypto, id, key);
+    const manifest = await readManifest(store, crypto, id, key, listing);
+    return { key, listing, manifest };
+  });
+}
+
+/**
+ * Does `work` on the blocks of a share that hash to its CIDs. What is wrong in those, all who have the share have, so that to
+ * try again does not help.
+ * @throws ShoalError `malformed` and `corrupt` as `work` does, with what does
+ */
+export async function blamingTheMaker<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isShoalError(error, 'malformed') && !isShoalError(error, 'corrupt')) throw error;
+    const next = 'the program that made the share is faulty or hostile, so tell the sharer';
+    throw new ShoalError(error.code, `${error.message}; ${next}`, { cause: error });
+  }
 }
 
 /**

@@ -27,28 +27,50 @@ export async function openRecords(folder: string, deps: { clock: Clock; random: 
   return { secret, catalog: await openCatalog(join(folder, 'catalog.sqlite'), { secret, ...deps }) };
 }
 
-/** Whether there is a home in `folder`, so that opening it makes nothing new. @throws ShoalError `denied`, `io` */
+/**
+ * Whether there is a home in `folder`, so that opening it makes nothing new.
+ * @throws ShoalError `home` when none could be there, as by `makeHomeFolder`; `denied`, `io`
+ */
 export async function isHome(folder: string): Promise<boolean> {
+  if (!(await isHomeFolder(folder))) return false;
   try {
     return (await stat(join(folder, SECRET_FILE))).isFile();
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
-    throw fileError(error, `look into the home folder "${folder}"`);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw fileError(error, `look into the home folder "${showName(folder)}"`);
   }
 }
 
 /**
  * Makes the folder of a home where there is none, for its user only.
- * @throws ShoalError `home` when others may write to one that is there: they could put files of theirs in the place of ours
+ * @throws ShoalError `home` when something else is there, or others may write to it: they could put files of theirs in the
+ *   place of ours; by `fileError`
  */
 export async function makeHomeFolder(folder: string): Promise<void> {
+  if (await isHomeFolder(folder)) return;
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    throw fileError(error, `make the home folder "${folder}" (SHOAL_HOME chooses another)`);
+    throw fileError(error, `make the home folder "${showName(folder)}" (SHOAL_HOME chooses another)`);
   });
-  if (process.platform === 'win32' || ((await stat(folder)).mode & 0o022) === 0) return;
+}
+
+/** Whether the folder is there. @throws ShoalError `home`, `denied`, `io` */
+async function isHomeFolder(folder: string): Promise<boolean> {
+  const shown = showName(folder);
+  const found = await stat(folder).catch((error: unknown) => {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return code;
+    throw fileError(error, `look at the home folder "${shown}" (SHOAL_HOME chooses another)`);
+  });
+  if (found === 'ENOENT') return false;
+  if (found === 'ENOTDIR' || !found.isDirectory())
+    throw new ShoalError(
+      'home',
+      `cannot use "${shown}" as the home: something on its path is not a folder; SHOAL_HOME chooses another`,
+    );
+  if (process.platform === 'win32' || (found.mode & 0o022) === 0) return true;
   throw new ShoalError(
     'home',
-    `cannot use the home folder "${folder}": others may write to it; if they did not, run: chmod 700 '${folder}'`,
+    `cannot use the home folder "${shown}": others may write to it; if they did not, run: chmod 700 '${shown}'`,
   );
 }
 

@@ -32,18 +32,25 @@ export function refusalsIn(swarm: Swarm): WireRefusal[] {
     .flatMap(({ ending }) => (ending.why === 'refused' && ending.refusal.reason !== 'unknown' ? [ending.refusal] : []));
 }
 
-/** Why there is no hope, once everybody has been tried and all who know the share refuse it, not only for now. */
-export function refusedByAll(swarm: Swarm): ShoalError | undefined {
+/**
+ * Why there is no hope, where all who know the share refuse it, not only for now.
+ * @param isTimeUp who was not tried yet is not waited for
+ */
+export function refusedByAll(swarm: Swarm, isTimeUp: boolean): ShoalError | undefined {
   const reasons = [...new Set(refusalsIn(swarm).map(({ reason }) => reason))];
   const isForNow = reasons.includes('busy') || reasons.includes('over-quota');
-  if (reasons.length === 0 || isForNow || swarm.counts().untried > 0) return undefined;
+  if (reasons.length === 0 || isForNow) return undefined;
+  if (swarm.counts().untried > 0 && !isTimeUp) return undefined;
   if (reasons.every(reason => reason === 'changed')) {
     return new ShoalError(
       'changed',
-      'cannot fetch: the files were changed after they were shared, and nobody else has them; ask the sharer for a new link',
+      'cannot fetch: the files were changed after they were shared, and nobody was found who has them as they were; ask the sharer for a new link',
     );
   }
-  return new ShoalError('refused', `cannot fetch: everyone who knows the share refuses it (${reasons.join(', ')})`);
+  return new ShoalError(
+    'refused',
+    `cannot fetch: everyone who knows the share refuses it (${reasons.join(', ')}); ask the sharer`,
+  );
 }
 
 /** Where is looked for peers. */

@@ -9,7 +9,7 @@ import type { Listing } from './format/listing.ts';
 import type { Manifest } from './format/manifest.ts';
 import { pieceLength } from './format/pieces.ts';
 import { beginKeeping, discard, type Shelf } from './kept.ts';
-import { getListing, readManifest } from './open.ts';
+import { blamingTheMaker, getListing, readManifest } from './open.ts';
 import type { ChunkStore, NewShareRecord } from './ports.ts';
 import { IndexSet } from './protocol/ranges.ts';
 
@@ -46,7 +46,7 @@ export async function seed(
   const download = new Download({ ...deps, local: undefined }, { id, hints, signal, onEvent, timeoutMs });
   let isComplete = false;
   try {
-    const listing = await getListing(download, store, crypto, id, key);
+    const listing = await blamingTheMaker(() => getListing(download, store, crypto, id, key));
     const manifest = key === undefined ? undefined : await readManifest(store, crypto, id, key, listing);
     await store.sync(id);
     const record = recordOf(deps, request, listing, manifest);

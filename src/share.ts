@@ -152,11 +152,11 @@ export function checkWords({ name, note }: Partial<Pick<ShareRequest, 'name' | '
   if (note === undefined) return;
   const sizeBytes = utf8.encode(note).length;
   const problem = !note.isWellFormed()
-    ? 'is not valid Unicode'
+    ? 'holds half a character; type it anew'
     : sizeBytes > MAX_NOTE_BYTES
       ? `has ${sizeBytes} bytes, and at most ${MAX_NOTE_BYTES} are possible; put it into a file`
       : undefined;
-  if (problem !== undefined) throw new ShoalError('usage', `cannot share with this note: it ${problem}`);
+  if (problem !== undefined) throw new ShoalError('usage', `cannot share with the note ${quoted(note)}: it ${problem}`);
 }
 
 function checkName(name: string): void {
@@ -183,7 +183,7 @@ function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) 
   if (!isEmptyFolder)
     throw new ShoalError(
       'not-shareable',
-      `cannot share ${quoted(tree.name)}: there is nothing left to share${tree.excluded > 0 ? '; exclude less' : ''}`,
+      `cannot share ${quoted(tree.name)}: there is nothing left to share; ${tree.excluded > 0 ? 'exclude less' : 'mend what can not be shared'}`,
     );
 }
 

@@ -13,7 +13,11 @@ export async function exportCar(
   options: { readonly output: string; readonly force: boolean },
 ): Promise<void> {
   const { terminal, performer, signal, cwd } = context;
-  if (options.output === '-') throw new ShoalError('usage', 'cannot export to a pipe; give a file with --output');
+  if (options.output === '-')
+    throw new ShoalError(
+      'usage',
+      'cannot export to stdout: the file is written whole, and then given its name; name one with --output',
+    );
   const request = { id, output: resolve(cwd, options.output), force: options.force };
   const exported = await withProgress(context, 'exporting', onEvent =>
     performer.run('export', request, onEvent, signal),

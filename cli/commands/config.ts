@@ -60,7 +60,7 @@ export async function setConfig(context: ConfigContext, key: string, values: rea
   const { setting } = settingAt(key);
   const [value = ''] = values;
   if (setting.kind.type !== 'list' && values.length !== 1)
-    throw new ShoalError('usage', `${key} takes one value, and ${values.length} are given`);
+    throw new ShoalError('usage', `${key} takes one value, and ${values.length} are given; quote one that has spaces`);
   const given = typedValue(setting, values.length > 1 ? values : value);
   await change(context, key, text => withKey(text, treeOf(text), key.split('.'), given));
 }

@@ -66,7 +66,13 @@ function openFile(path: string, seen: boolean): number {
       case 'ENOENT':
       case 'ENOTDIR':
         if (seen) throw changed(path, 'vanished');
-        throw new ShoalError('unavailable', `cannot read "${showName(path)}": it is no longer there`, { cause: error });
+        throw new ShoalError(
+          'unavailable',
+          `cannot read "${showName(path)}": it is no longer there; put it back, and try again`,
+          {
+            cause: error,
+          },
+        );
       case 'ELOOP':
         throw changed(path, 'was replaced by a symbolic link');
       case 'ENXIO':
@@ -90,7 +96,10 @@ function compare(path: string, stat: BigIntStats, expect: NonNullable<Segment['e
 }
 
 function changed(path: string, how: string): ShoalError {
-  return new ShoalError('changed', `cannot read "${showName(path)}" as it was: it ${how} in the meantime`);
+  return new ShoalError(
+    'changed',
+    `cannot read "${showName(path)}" as it was: it ${how} in the meantime; try again when nothing writes to it`,
+  );
 }
 
 function tryTo<T>(path: string, act: () => T): T {

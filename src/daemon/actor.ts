@@ -3,6 +3,7 @@ import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
 import { parseHint } from '../format/hint.ts';
 import { parseLink, type Link } from '../format/link.ts';
+import { quoted } from '../format/quoted.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
 import { systemClock } from '../clock.ts';
 import { Explanation } from '../explain.ts';
@@ -162,7 +163,10 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     const record = findShare(node, text);
     const { id, hasKey, hints } = record;
     if (withLink && !hasKey)
-      throw new ShoalError('key-missing', 'cannot show its link: this home carries the share without its key');
+      throw new ShoalError(
+        'key-missing',
+        'cannot show the link of the share: this home carries it without the key; whoever gave you the link has it',
+      );
     return {
       ...(await viewIn(node, record)),
       hints,
@@ -271,7 +275,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     if (on.daemon !== undefined)
       throw new ShoalError(
         'in-use',
-        `cannot start a daemon: one runs for this home already (process ${on.daemon.pid})`,
+        `cannot start a daemon: one runs for this home already (process ${on.daemon.pid}); "shoal daemon --stop" ends it`,
       );
     const stop = new AbortController();
     on.daemon = { pid, stop };
@@ -290,7 +294,10 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   stop({ daemon }) {
     if (daemon === undefined)
-      throw new ShoalError('usage', 'cannot stop the daemon: none runs for this home; another command holds it');
+      throw new ShoalError(
+        'usage',
+        'cannot stop the daemon: none runs for this home; a command holds it, which Ctrl-C ends',
+      );
     daemon.stop.abort();
     return Promise.resolve({ pid: daemon.pid });
   },
@@ -409,19 +416,22 @@ function findShare(node: ShoalNode, text: string): ShareRecord {
   const prefix = isPrefix ? trimmed : trimmed.includes(':') ? parseLink(trimmed).id : parseId(trimmed);
   const matches = node.home?.catalog.findByPrefix(prefix) ?? [];
   const [record] = matches;
-  if (record === undefined) throw unknownShare();
+  if (record === undefined) throw unknownShare(id ?? trimmed);
   if (matches.length > 1)
-    throw new ShoalError('usage', `this beginning of an id fits ${matches.length} shares; give more of it`);
+    throw new ShoalError(
+      'usage',
+      `cannot tell which share is meant: the ids of ${matches.length} begin with "${trimmed}"; give more of it`,
+    );
   return record;
 }
 
-function unknownShare(): ShoalError {
-  return new ShoalError('unknown-share', 'this home has no such share; "shoal shares" lists those it has');
+function unknownShare(id: string): ShoalError {
+  return new ShoalError('unknown-share', `this home has no share ${quoted(id)}; "shoal shares" lists those it has`);
 }
 
 async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {
   const record = node.home?.catalog.get(id);
-  if (record === undefined) throw unknownShare();
+  if (record === undefined) throw unknownShare(id);
   return viewIn(node, record);
 }
 

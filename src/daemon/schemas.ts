@@ -49,7 +49,7 @@ export const PARAMETERS = {
       .array(z.string())
       .max(MAX_LINK_HINTS)
       .default([])
-      .describe('Multiaddrs or relays for the link; "self" stands for the addresses of this node.'),
+      .describe('Multiaddrs for the link, with /p2p/ and a peer id; "self" stands for the addresses of this node.'),
     always: z
       .boolean()
       .optional()

@@ -117,7 +117,11 @@ async function runHere<A extends ActionName>(
   const needs = needsOf(work.action, work.parameters);
   if (work.action === 'shares') return { result: (await sharesOf(options.home)) as Results[A] };
   if (work.action === 'status') return { result: (await statusOf(options.home, options.network)) as Results[A] };
-  if (needs === 'holder') throw new ShoalError('usage', 'no process holds this home at the moment');
+  if (needs === 'holder') {
+    await isHome(options.home);
+    const tried = work.action === 'stop' ? 'stop the daemon' : `do "${work.action}"`;
+    throw new ShoalError('usage', `cannot ${tried}: no process holds this home`);
+  }
   const isHolding = needs === 'serving' || needs === 'changing';
   const held = isHolding ? await lockHome(options.home) : undefined;
   if (held === undefined && isHolding) return undefined;

@@ -83,7 +83,7 @@ async function placeOf(output: string, make: boolean): Promise<Place> {
   if (!(await isFolder(parent)))
     throw new ShoalError(
       'io',
-      `cannot fetch to "${showName(path)}": the folder "${showName(parent)}" does not exist; make it first, or choose another place with --output`,
+      `cannot fetch to "${showName(path)}": there is no folder "${showName(parent)}"; make it first, or choose another place with --output`,
     );
   return { parent, name: basename(path) };
 }

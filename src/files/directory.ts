@@ -58,7 +58,8 @@ export async function openDirectory(path: string, options: { byHandle?: boolean 
       await handle.close();
     }
     const seen = await lstat(real, { bigint: true });
-    if (!seen.isDirectory()) throw new ShoalError('denied', `cannot open "${shown}": it is not a folder`);
+    if (!seen.isDirectory())
+      throw new ShoalError('denied', `cannot open "${shown}": it is not a folder; choose another place`);
     return new NodeDirectory(undefined, real, identityOf(seen), shown, filesystem);
   } catch (error) {
     throw fileError(error, `open the folder "${shown}"`);
@@ -299,7 +300,10 @@ class NodeDirectory implements Directory {
       if (this.#identity !== undefined) {
         const found = await lstat(this.#base, { bigint: true });
         if (!found.isDirectory() || identityOf(found) !== this.#identity) {
-          throw new ShoalError('denied', `cannot ${tried} "${shown}": the folder was moved or replaced meanwhile`);
+          throw new ShoalError(
+            'denied',
+            `cannot ${tried} "${shown}": the folder was moved or replaced meanwhile; run the same command again`,
+          );
         }
       }
       return await step(this.#base);
@@ -334,7 +338,10 @@ class NodeDirectory implements Directory {
       if (this.#handle !== undefined) return descriptor;
       const [seen, base] = await Promise.all([lstat(path, { bigint: true }), lstat(this.#base, { bigint: true })]);
       if (identityOf(seen) === identityOf(opened) && identityOf(base) === this.#identity) return descriptor;
-      throw new ShoalError('denied', `cannot open a file in "${this.#shown}": the folder was replaced meanwhile`);
+      throw new ShoalError(
+        'denied',
+        `cannot open a file in "${this.#shown}": the folder was replaced meanwhile; run the same command again`,
+      );
     } catch (error) {
       fs.closeSync(descriptor);
       throw error;
@@ -358,7 +365,7 @@ class NodeDirectory implements Directory {
   }
 
   #notOurs(name: string, why: string): ShoalError {
-    return new ShoalError('denied', `cannot use "${this.#show(name)}": ${why}`);
+    return new ShoalError('denied', `cannot use "${this.#show(name)}": ${why}; move it away, or choose another place`);
   }
 
   #show(name: string): string {

@@ -200,16 +200,16 @@ export class Sink {
     assert(plaintext.length === pieceLength(this.#options.streamSize, index), 'a whole piece');
     await inParallel(placed(runs), RUNS_AT_ONCE, async ({ entry, offset, begin, end }) => {
       if (this.#output.isSelected(entry)) await this.#output.write(entry, plaintext.subarray(begin, end), offset);
-    });
+    }).catch(this.#sayWhatStays);
   }
 
   /** Notes in the journal that piece `index` was written, for a later run. */
   record(index: number): Promise<void> {
-    return this.#journal.record(index);
+    return this.#journal.record(index).catch(this.#sayWhatStays);
   }
 
   flushJournal(): Promise<void> {
-    return this.#journal.flush();
+    return this.#journal.flush().catch(this.#sayWhatStays);
   }
 
   /**
@@ -219,8 +219,10 @@ export class Sink {
    */
   async finish({ replace }: { replace: boolean }): Promise<void> {
     const { parent, finalName } = this.#options;
-    await this.#output.complete();
-    await this.#output.sync();
+    await this.#output
+      .complete()
+      .then(() => this.#output.sync())
+      .catch(this.#sayWhatStays);
     const old = replace ? await parent.stat(finalName) : undefined;
     const over = old !== undefined && old.kind !== 'directory' && this.#options.manifest.kind === 'file';
     if (old !== undefined && !over) await this.#setAside(old);
@@ -254,6 +256,13 @@ export class Sink {
     }
     await this.#remove();
   }
+
+  /** A full disk is no reason to begin anew, and who makes room may take what is here for rubbish. */
+  readonly #sayWhatStays = (error: unknown): never => {
+    if (!isShoalError(error, 'disk-full')) throw error;
+    const stays = `what was fetched stays in "${partName(this.#options.tag)}", and it goes on from there`;
+    throw new ShoalError('disk-full', `${error.message}; ${stays}`, { cause: error });
+  };
 
   /** The part folder's own name becomes durable before, or what is set aside could be lost with it. */
   async #setAside(old: EntryStat): Promise<void> {

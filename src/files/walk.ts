@@ -80,7 +80,10 @@ export async function walkTree(
 ): Promise<WalkedTree> {
   const walk = new Walk(exclude, signal, doing);
   if (paths.length > MAX_PATHS)
-    throw new ShoalError('usage', `cannot share ${paths.length} paths at once: share a folder that holds them`);
+    throw new ShoalError(
+      'usage',
+      `cannot share ${paths.length} paths at once, at most ${MAX_PATHS} are allowed; share a folder that holds them`,
+    );
   const tops: Top[] = [];
   for (const path of paths) tops.push(await lookAt(path, doing, signal));
   const [first, ...others] = distinct(tops);
@@ -108,11 +111,18 @@ async function lookAt(asked: string, doing: 'share' | 'check', signal: AbortSign
     const found = await stat(path, { bigint: true });
     signal?.throwIfAborted();
     if (!found.isFile() && !found.isDirectory())
-      throw new ShoalError('not-shareable', `cannot ${doing} "${shown}": it is ${special(found)}`);
+      throw new ShoalError(
+        'not-shareable',
+        `cannot ${doing} "${shown}": it is ${special(found)}, and no file or folder`,
+      );
     return { shown, name, path, stat: found };
   } catch (error) {
     signal?.throwIfAborted();
-    throw fileError(error, `look at "${shown}"`);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new ShoalError('io', `cannot ${doing} "${shown}": it does not exist; is its name written right?`, {
+        cause: error,
+      });
+    throw fileError(error, `${doing} "${shown}"`);
   }
 }
 

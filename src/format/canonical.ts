@@ -99,7 +99,7 @@ export function decodeTyped(bytes: Uint8Array, what: string, type: string): unkn
   if (header.type === type && header.version !== undefined && header.version !== 1) {
     throw new ShoalError(
       'unsupported',
-      `cannot decode ${what}: it is of version ${header.version}, which needs a newer program`,
+      `cannot decode ${what}: it is of version ${header.version}, which needs a newer program; update shoal`,
     );
   }
   const value = decode(bytes, what);

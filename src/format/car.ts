@@ -79,7 +79,10 @@ async function* readBlocks(
         throw malformed(WHAT, `the block at byte ${start} has a CID of a kind that the format does not have`);
       const bytes = await input.take(length - CID_BYTES);
       if (!sameBytes(await hash(bytes), cid.digest)) {
-        throw new ShoalError('corrupt', `cannot read ${WHAT}: the block at byte ${start} does not match its CID`);
+        throw new ShoalError(
+          'corrupt',
+          `cannot read ${WHAT}: the block at byte ${start} does not match its CID; get the file again`,
+        );
       }
       yield { ...cid, bytes };
     }
@@ -90,13 +93,16 @@ async function* readBlocks(
 
 async function readHeader(input: Input): Promise<BlockId> {
   const length = await input.varint(MAX_CAR_HEADER_BYTES, 'header');
-  if (length === undefined) throw new ShoalError('corrupt', `cannot read ${WHAT}: it is empty`);
+  if (length === undefined) throw new ShoalError('corrupt', `cannot read ${WHAT}: it is empty; get the file again`);
   const what = `${WHAT}, header`;
   const value = decode(await input.take(length), what);
   // CARv2 begins with a header of version 2 and nothing else in it.
   const version = uintField(fieldsOf(value, what, ['version'], ['roots']), 'version', what);
   if (version !== 1)
-    throw new ShoalError('unsupported', `cannot read ${WHAT}: it is of version ${version}, only version 1 is read`);
+    throw new ShoalError(
+      'unsupported',
+      `cannot read ${WHAT}: it is of version ${version}, and only version 1 is read; export it as that`,
+    );
   const roots = arrayField(fieldsOf(value, what, ['version', 'roots']), 'roots', what);
   if (roots.length !== 1) throw malformed(what, `it has ${roots.length} roots instead of the one of a share or grant`);
   return idOf(linkOf(roots[0], 'its root', what, DAG_CBOR_CODEC));
@@ -167,7 +173,10 @@ class Input {
   }
 
   #cutShort(): ShoalError {
-    return new ShoalError('corrupt', `cannot read ${WHAT}: it is cut short after ${this.position} bytes`);
+    return new ShoalError(
+      'corrupt',
+      `cannot read ${WHAT}: it is cut short after ${this.position} bytes; get the file again`,
+    );
   }
 }
 

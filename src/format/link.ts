@@ -18,6 +18,8 @@ export interface Link {
 
 const SCHEME = 'shoal:';
 const KEY_CHARS = 43;
+/** What most often helps, at the end of a sentence. */
+const COPY_AGAIN = '; copy all of it again';
 
 /**
  * Reads a link as people paste it: white space and angle brackets around it do not matter.
@@ -27,11 +29,12 @@ export function parseLink(pasted: string): Link {
   const text = unwrapped(pasted);
   if (text === '') throw bad('it is empty');
   if (text.length > MAX_LINK_CHARS)
-    throw bad(`it has ${text.length} characters, at most ${MAX_LINK_CHARS} are allowed`);
+    throw bad(`it has ${text.length} characters, at most ${MAX_LINK_CHARS} are allowed; give the link alone`);
   if (text.startsWith(SCHEME)) return parseBody(text, SCHEME.length);
   if (/^https?:\/\//.test(text)) return parseWeb(text);
-  if (text.toLowerCase().startsWith(SCHEME)) throw bad('its "shoal:" is not in lower case');
-  if (text.includes(SCHEME)) throw bad('something stands before "shoal:"');
+  if (text.toLowerCase().startsWith(SCHEME))
+    throw bad('its "shoal:" is not in lower case; write it so, and look whether the rest was changed too');
+  if (text.includes(SCHEME)) throw bad('something stands before "shoal:"; leave that out');
   throw bad('it begins neither with "shoal:" nor with "https://"; copy all of it');
 }
 
@@ -72,20 +75,21 @@ function parseBody(text: string, start: number): Link {
   const dot = main.indexOf('.');
   const idText = dot < 0 ? main : main.slice(0, dot);
   const problem = idProblem(idText, start);
-  if (problem !== undefined) throw bad(problem);
+  if (problem !== undefined) throw bad(problem + COPY_AGAIN);
   const hints = at < 0 ? [] : parseHints(text.slice(at + 1));
   const id = parseId(idText);
   return dot < 0 ? { id, hints } : { id, key: parseKey(main.slice(dot + 1), start + dot + 1), hints };
 }
 
 function parseKey(text: string, start: number): FileKey {
-  if (text === '') throw bad('its key is missing: nothing follows the dot');
+  if (text === '') throw bad(`its key is missing: nothing follows the dot${COPY_AGAIN}`);
   const wrong = text.search(/[^A-Za-z0-9_-]/);
-  if (wrong >= 0) throw bad(`the character at position ${start + wrong + 1} does not belong in a key`);
-  if (text.length < KEY_CHARS) throw bad(`it is cut short: its key has ${text.length} of ${KEY_CHARS} characters`);
-  if (text.length > KEY_CHARS) throw bad(`its key has ${text.length} characters instead of ${KEY_CHARS}`);
+  if (wrong >= 0) throw bad(`the character at position ${start + wrong + 1} does not belong in a key${COPY_AGAIN}`);
+  if (text.length < KEY_CHARS)
+    throw bad(`it is cut short: its key has ${text.length} of ${KEY_CHARS} characters${COPY_AGAIN}`);
+  if (text.length > KEY_CHARS) throw bad(`its key has ${text.length} characters instead of ${KEY_CHARS}${COPY_AGAIN}`);
   const bytes = decodeKey(text);
-  if (bytes === undefined) throw bad('the last character of its key is wrong');
+  if (bytes === undefined) throw bad(`the last character of its key is wrong${COPY_AGAIN}`);
   return fileKey(bytes);
 }
 
@@ -102,14 +106,14 @@ function decodeKey(text: string): Uint8Array | undefined {
 function parseHints(text: string): Hint[] {
   const hints = text.split(',');
   if (hints.length > MAX_LINK_HINTS) throw bad(`it has ${hints.length} hints, at most ${MAX_LINK_HINTS} are allowed`);
-  if (hints.includes('')) throw bad('a hint behind the @ is empty');
+  if (hints.includes('')) throw bad(`a hint behind the @ is empty${COPY_AGAIN}`);
   return hints.map((hint, n) => {
     try {
       return parseHint(hint);
     } catch (error) {
       if (!isShoalError(error)) throw error;
       // Neither its text nor the cause: who puts the parts of a link together wrongly has the key there.
-      throw bad(`hint ${n + 1} is neither a multiaddr that ends in /p2p/… nor the host[:port] of a relay`);
+      throw bad(`hint ${n + 1} is neither a multiaddr that ends in /p2p/… nor the host[:port] of a relay${COPY_AGAIN}`);
     }
   });
 }

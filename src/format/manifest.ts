@@ -58,8 +58,8 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
   const { kind, name, entries, note } = manifest;
   const cbor = encode({ kind, name, entries: entries.map(defined), ...(note === undefined ? {} : { note }) });
   if (cbor.length > MAX_MANIFEST_BYTES) {
-    const why = `its names take ${cbor.length} bytes, at most ${MAX_MANIFEST_BYTES} are allowed; share fewer files at once`;
-    throw new ShoalError('not-shareable', `cannot encode manifest: ${why}`);
+    const why = `its names take ${cbor.length} bytes, and ${MAX_MANIFEST_BYTES} are the most; share fewer files at once`;
+    throw new ShoalError('not-shareable', `cannot share ${quoted(name)}: ${why}`);
   }
   const stream = new Uint8Array(pad(LENGTH_BYTES + cbor.length));
   new DataView(stream.buffer).setUint32(0, cbor.length);

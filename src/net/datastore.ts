@@ -5,6 +5,7 @@
 import { LevelDatastore } from 'datastore-level';
 import type { PeerId } from '@libp2p/interface';
 import { ShoalError } from '../errors.ts';
+import { escaped } from '../format/quoted.ts';
 import { MAX_STORED_ANNOUNCEMENTS, MAX_STORED_PEER_BYTES, MAX_STORED_PEERS } from '../limits.ts';
 
 /**
@@ -17,8 +18,8 @@ export async function openDatastore(path: string, self: PeerId): Promise<LevelDa
     await datastore.open();
   } catch (error) {
     // Level's own reason does not get this far.
-    const why = 'another process may have it open, or it is damaged and can be deleted';
-    throw new ShoalError('io', `cannot open the peer store ${path}: ${why}`, { cause: error });
+    const why = 'another process has it open, or it is damaged; end that one, or remove the folder for an empty store';
+    throw new ShoalError('io', `cannot open the peer store "${escaped(path)}": ${why}`, { cause: error });
   }
   await forgetOwnAnnouncements(datastore, self);
   return datastore;

@@ -14,6 +14,7 @@ import { createLibp2p, type ServiceFactoryMap } from 'libp2p';
 import { ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Hint } from '../format/hint.ts';
+import { quoted } from '../format/quoted.ts';
 import {
   CROWD_CHECK_MS,
   DIAL_TIMEOUT_MS,
@@ -436,7 +437,11 @@ function readMultiaddr(text: string): Multiaddr {
   try {
     return multiaddr(text);
   } catch (cause) {
-    throw new ShoalError('usage', `cannot use "${text}" as an address: it is not a multiaddr`, { cause });
+    throw new ShoalError(
+      'usage',
+      `cannot use ${quoted(text)} as an address: it is not a multiaddr like /ip4/192.0.2.1/tcp/4001`,
+      { cause },
+    );
   }
 }
 

@@ -50,7 +50,7 @@ function derive(secret: Uint8Array, purpose: string, salt: Uint8Array = new Uint
 async function readSecret(path: string): Promise<Uint8Array | undefined> {
   const text = await readPrivate(path, why =>
     why === 'other'
-      ? unusable(path, 'it is something else')
+      ? unusable(path, 'it is not a plain file; restore it from a backup, or start with another home')
       : unusable(path, `others may read it; if they did not, run: chmod 600 '${showName(path)}'`),
   );
   if (text === undefined) return undefined;

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock.ts';
@@ -66,5 +66,18 @@ describe('the shares of a home that nobody holds', () => {
     const error = await failureOf(sharesOf(home));
     expect(error).to.include({ code: 'home' });
     expect(error.message).to.match(/others may write to it/);
+  });
+
+  (process.platform === 'win32' ? it.skip : it)('are not none where no home could be made', async () => {
+    mkdirSync(home);
+    chmodSync(home, 0o777);
+    expect((await failureOf(sharesOf(home))).message).to.match(/others may write to it/);
+    const file = join(folder, 'file');
+    writeFileSync(file, '');
+    for (const path of [file, join(file, 'home')]) {
+      const error = await failureOf(sharesOf(path));
+      expect(error).to.include({ code: 'home' });
+      expect(error.message).to.match(/something on its path is not a folder; SHOAL_HOME chooses another$/);
+    }
   });
 });

@@ -47,7 +47,7 @@ describe('a disk', function () {
     const full = await box.fetch(link, `${small}/to`);
     expectFailed(full, 1, 'disk-full');
     expect(full.last('error').message).to.match(
-      /no space is left on the disk; free some and run the same command again/,
+      /no space is left on the disk; free some and run the same command again; what was fetched stays in "\.shoal-.*\.part"/,
     );
     expect(await readdir(small)).not.to.include('to');
     await mount(small, 'size=64m');

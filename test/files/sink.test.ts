@@ -375,7 +375,8 @@ describe('A sink', () => {
     const root = disk.root();
     const sink = await openSink(optionsFor(folderShare, root));
     disk.full = true;
-    await failsWith('disk-full', sink.write(0, folderShare.piece(0)));
+    const full = await failsWith('disk-full', sink.write(0, folderShare.piece(0)));
+    expect(full.message).to.match(/; what was fetched stays in "\.shoal-.*\.part", and it goes on from there$/);
     disk.full = false;
     await fill(sink, folderShare);
     await sink.finish({ replace: false });

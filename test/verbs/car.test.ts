@@ -314,6 +314,7 @@ describe('vectors: import and fetch', () => {
     await seeder(world, 'carrier', link.id, store);
     const { failure, disk } = await fetchAll(world, { id: link.id, key: link.key! }, { timeoutMs: 10_000 });
     expect(failure?.code).to.equal('malformed');
+    expect(failure?.message).to.match(/; .* faulty or hostile, so tell the sharer$/);
     expect(outputOf(disk)).to.deep.equal({});
   });
 });

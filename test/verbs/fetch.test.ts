@@ -557,6 +557,21 @@ describe('fetch', () => {
       });
     }
 
+    for (const [reason, code] of [
+      ['blocked', 'refused'],
+      ['changed', 'changed'],
+    ] as const)
+      it(`by everyone with "${reason}" ends as ${code} at a timeout too, though others were not tried yet`, async () => {
+        const fetcher = world.network.node('fetcher');
+        const { node } = await seeder(world, 'untried', small.id, await storeOf(small));
+        world.network.fault(fetcher, node, { hang: true });
+        (await seeder(world, 'refuser', small.id, await storeOf(small))).refusal = { reason };
+        const startMs = world.clock.monotonic();
+        const { failure } = await fetchAll(world, small, { node: fetcher, timeoutMs: 3000 });
+        expect(failure?.code).to.equal(code);
+        expect(world.clock.monotonic() - startMs).to.be.within(3000, REFUSED_GRACE_MS);
+      });
+
     it('ends as refused also when some others are dead or know nothing of it', async () => {
       const fetcher = world.network.node('fetcher');
       for (let n = 0; n < 20; n++) {
@@ -598,6 +613,9 @@ describe('fetch', () => {
       (await seeder(world, 'busy', small.id, await storeOf(small))).refusal = { reason: 'over-quota' };
       const { failure } = await fetchAll(world, small, { timeoutMs: 60_000 });
       expect(failure?.code).to.equal('unavailable');
+      (await seeder(world, 'refuser', small.id, await storeOf(small))).refusal = { reason: 'changed' };
+      const again = await fetchAll(world, small, { timeoutMs: 60_000 });
+      expect(again.failure?.code, 'though another refuses for good').to.equal('unavailable');
     });
 
     it('in the middle goes on elsewhere', async () => {

@@ -239,6 +239,7 @@ describe('fetch to a folder', () => {
   it('writes nothing to the final place when the padding hides something', async () => {
     const { failure } = await fetchTo(folder, { of: await withHiddenBytes() });
     expect(failure?.code).to.equal('malformed');
+    expect(failure?.message).to.match(/its padding is not zero; .* faulty or hostile, so tell the sharer$/);
     expect((await readdir(folder)).filter(name => !name.startsWith('.shoal-'))).to.deep.equal([]);
   });
 

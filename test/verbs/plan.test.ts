@@ -165,6 +165,6 @@ describe('A dry run', () => {
     await mkdir(join(folder, 'there'));
     const outcome: unknown = await run(join(folder, 'missing', 'it')).catch((error: unknown) => error);
     expect(outcome).to.include({ code: 'io' });
-    expect((outcome as Error).message).to.contain('does not exist; make it first');
+    expect((outcome as Error).message).to.contain('there is no folder');
   });
 });

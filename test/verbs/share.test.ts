@@ -307,7 +307,7 @@ describe('share', () => {
       const walk: ShareDeps['walk'] = () => Promise.reject(new Error('walked'));
       for (const note of ['x'.repeat(4097), 'ü'.repeat(2049)])
         await expectFailure(run({ note }, { deps: { walk } }), 'usage', 'bytes, and at most 4096 are possible');
-      await expectFailure(run({ note: '\ud800' }, { deps: { walk } }), 'usage', 'is not valid Unicode');
+      await expectFailure(run({ note: '\ud800' }, { deps: { walk } }), 'usage', 'holds half a character; type it anew');
       expect((await run({ note: 'ü'.repeat(2048) })).again).to.equal(false);
     });
   });
