@@ -3,11 +3,12 @@
  * it, so that no change of another is lost; a link that stands in its place stays, and what it leads to is replaced.
  */
 import { constants } from 'node:fs';
-import { mkdir, open, readFile, realpath, lstat } from 'node:fs/promises';
+import { open, readFile, realpath, lstat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileError, ShoalError } from './errors.ts';
 import { openDirectory } from './files/directory.ts';
+import { makeFolders } from './files/folders.ts';
 import { showName } from './files/names.ts';
 import { claimPart, partName, removePart, tagOf } from './files/part.ts';
 import { MAX_CONFIG_BYTES } from './limits.ts';
@@ -131,7 +132,7 @@ interface Part {
 /** Works in a part folder beside `target`, as the only one. */
 async function inPart<T>(target: string, what: 'change' | 'edit', work: (part: Part) => Promise<T>): Promise<T> {
   const folder = dirname(target);
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+  await makeFolders(folder, 0o700).catch((error: unknown) => {
     throw fileError(error, `make the folder "${showName(folder)}"`);
   });
   const parent = await openDirectory(folder);

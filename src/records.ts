@@ -1,7 +1,8 @@
 /** What a home knows of its shares, without what it needs to serve them: its folder, its catalog, and how each share stands. */
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, isShoalError, ShoalError } from './errors.ts';
+import { makeFolders } from './files/folders.ts';
 import { showName } from './files/names.ts';
 import type { Root } from './format/layout.ts';
 import type { Catalog, Clock, RandomBytes, ShareRecord } from './ports.ts';
@@ -48,7 +49,7 @@ export async function isHome(folder: string): Promise<boolean> {
  */
 export async function makeHomeFolder(folder: string): Promise<void> {
   if (await isHomeFolder(folder)) return;
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+  await makeFolders(folder, 0o700).catch((error: unknown) => {
     throw fileError(error, `make the home folder "${showName(folder)}" (SHOAL_HOME chooses another)`);
   });
 }

@@ -416,7 +416,7 @@ function findShare(node: ShoalNode, text: string): ShareRecord {
   const prefix = isPrefix ? trimmed : trimmed.includes(':') ? parseLink(trimmed).id : parseId(trimmed);
   const matches = node.home?.catalog.findByPrefix(prefix) ?? [];
   const [record] = matches;
-  if (record === undefined) throw unknownShare(id ?? trimmed);
+  if (record === undefined) throw unknownShare(prefix);
   if (matches.length > 1)
     throw new ShoalError(
       'usage',

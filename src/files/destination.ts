@@ -1,6 +1,6 @@
 /** Where a fetch puts its output: beside the final place until it is complete, then there. */
 import { constants } from 'node:fs';
-import { access, lstat, mkdir, readdir, stat, statfs } from 'node:fs/promises';
+import { access, lstat, readdir, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
@@ -9,6 +9,7 @@ import { inParallel } from '../parallel.ts';
 import type { ChunkStore, Destination, Directory, PlannedPlace, Sink, SinkContent, Standing } from '../ports.ts';
 import { openDirectory } from './directory.ts';
 import type { Lock } from './lock.ts';
+import { makeFolders } from './folders.ts';
 import { harmlessName, showName } from './names.ts';
 import { readJournal } from './journal.ts';
 import { claimPart, isPartInUse, makeUnlessThere, partName, removePart, removeUnusedPart, tagOf } from './part.ts';
@@ -73,7 +74,7 @@ async function placeOf(output: string, make: boolean): Promise<Place> {
   const path = resolve(output);
   if (/[/\\]$/.test(output) && path !== '/') {
     if (make)
-      await mkdir(path, { recursive: true }).catch((error: unknown) => {
+      await makeFolders(path).catch((error: unknown) => {
         throw fileError(error, `make the folder "${showName(path)}"`);
       });
     return { parent: path };
