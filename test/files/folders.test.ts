@@ -12,7 +12,7 @@ describe('making folders', () => {
   const failure = (path: string): Promise<string | undefined> =>
     makeFolders(path).then(
       () => undefined,
-      (error: NodeJS.ErrnoException) => error.code,
+      (error: unknown) => (error as NodeJS.ErrnoException).code,
     );
 
   it('makes those that are missing, with the mode for each, and leaves those that are there', async () => {
