@@ -103,11 +103,17 @@ describe('the package', function () {
 
   it('holds the program, its manual, service and licences, and nothing else', async () => {
     const root = join(prefix, 'lib/node_modules/shoal');
-    const files = (await filesBelow(root)).filter(path => !path.startsWith('node_modules/'));
+    const all = (await filesBelow(root)).filter(path => !path.startsWith('node_modules/'));
+    const [program, files] = [true, false].map(is => all.filter(path => path.startsWith('dist/program/') === is));
     const sources = (await filesBelow(PROJECT, 'src/**/*.ts')).map(path => path.replace(/\.ts$/, ''));
     const built = sources.flatMap(path => [`dist/${path}.d.ts`, `dist/${path}.js`]);
     const others = ['CHANGELOG.md', 'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'SECURITY.md', 'package.json'];
     expect(files).to.have.members([...built, ...others, 'bin/shoal.js', 'contrib/shoal.service', 'man/shoal.1']);
+    const [notices, code] = [false, true].map(is => program?.filter(path => path.endsWith('.js') === is));
+    expect(notices).to.deep.equal(['dist/program/THIRD-PARTY-NOTICES.txt']);
+    expect(code).to.include.members(['dist/program/main.js', 'dist/program/pool-worker.js']);
+    const notice = await readFile(join(root, 'dist/program/THIRD-PARTY-NOTICES.txt'), 'utf8');
+    for (const name of ['libp2p', 'commander', 'zod']) expect(notice).to.match(new RegExp(`^${name} [0-9.]+, `, 'm'));
     for (const path of [...others, 'man/shoal.1', 'contrib/shoal.service']) {
       expect(await readFile(join(root, path), 'utf8'), path).to.equal(await readFile(join(PROJECT, path), 'utf8'));
     }
