@@ -3,6 +3,7 @@ import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileError, ShoalError } from '../src/errors.ts';
 import { escaped } from '../src/format/quoted.ts';
+import { pathAt } from './paths.ts';
 import { settingsOf, type GlobalOptions, type Settings } from './settings.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -16,7 +17,7 @@ export interface ConfigPlace {
 
 /** By --config or SHOAL_CONFIG, else in the home where SHOAL_HOME names one, else in the user's folder for configurations (XDG; the like elsewhere). */
 export async function configPlace(options: GlobalOptions, env: Env, cwd: string): Promise<ConfigPlace> {
-  if (options.config !== undefined) return { path: resolve(cwd, options.config), named: '--config' };
+  if (options.config !== undefined) return { path: pathAt(cwd, options.config), named: '--config' };
   if (env['SHOAL_CONFIG']) return { path: resolve(cwd, env['SHOAL_CONFIG']), named: 'SHOAL_CONFIG' };
   if (env['SHOAL_HOME']) return { path: resolve(cwd, env['SHOAL_HOME'], 'config.toml') };
   const { default: envPaths } = await import('env-paths');

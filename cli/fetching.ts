@@ -1,5 +1,5 @@
 /** What people see of a fetch: looking for peers, the transfer, what came of it, and serving it on. */
-import type { ActionEvent, Results } from '../src/daemon/actions.ts';
+import type { ActionEvent, Results, ShareView } from '../src/daemon/actions.ts';
 import { table, type Column } from './columns.ts';
 import { Rate, transferLine } from './progress.ts';
 import { Serving } from './serving.ts';
@@ -77,7 +77,7 @@ export class FetchView {
       case 'keeping':
         this.done(event.fetched);
         this.#isKeeping = true;
-        this.#terminal.say(event.share.always ? 'the daemon serves it on' : 'serving it on until Ctrl-C');
+        this.#terminal.say(onward(event.share));
         break;
       case 'seeding': {
         const { share, sources } = event;
@@ -85,7 +85,7 @@ export class FetchView {
         this.#isKeeping = true;
         this.#terminal.result(share.id);
         this.#terminal.say(`carrying ${share.name || NO_NAME} (${contents(share)})${origin}`);
-        this.#terminal.say('serving it on until Ctrl-C');
+        this.#terminal.say(onward(share));
         break;
       }
       case 'explained':
@@ -170,6 +170,11 @@ function failedLine(failed: string, next: string | undefined): string {
 }
 
 const VIA: Readonly<Record<string, string>> = { hint: 'the link', mdns: 'mdns', dht: 'the DHT' };
+
+/** What becomes of what is kept. */
+function onward({ always }: ShareView): string {
+  return always ? 'the daemon serves it on' : 'serving it on until Ctrl-C';
+}
 
 function originOf(sources: Results['fetch']['sources']): string {
   const peers = sources.filter(({ via }) => via !== 'local');

@@ -1,8 +1,8 @@
 /** `shoal export` and `shoal import`: a share's ciphertext as a CAR file. */
-import { resolve } from 'node:path';
 import type { ActionEvent } from '../../src/daemon/actions.ts';
 import { ShoalError } from '../../src/errors.ts';
 import type { Context } from '../context.ts';
+import { pathAt } from '../paths.ts';
 import { Rate, showLine } from '../progress.ts';
 import { count, formatBytes } from '../units.ts';
 
@@ -18,7 +18,7 @@ export async function exportCar(
       'usage',
       'cannot export to stdout: the file is written whole, and then given its name; name one with --output',
     );
-  const request = { id, output: resolve(cwd, options.output), force: options.force };
+  const request = { id, output: pathAt(cwd, options.output), force: options.force };
   const exported = await withProgress(context, 'exporting', onEvent =>
     performer.run('export', request, onEvent, signal),
   );
@@ -34,7 +34,7 @@ export async function exportCar(
 export async function importCar(context: Context, path: string): Promise<void> {
   const { terminal, performer, signal, cwd } = context;
   const imported = await withProgress(context, 'importing', onEvent =>
-    performer.run('import', { path: resolve(cwd, path) }, onEvent, signal),
+    performer.run('import', { path: pathAt(cwd, path) }, onEvent, signal),
   );
   if (terminal.isJson) {
     terminal.json(imported);

@@ -1,7 +1,7 @@
 /** `shoal check`: is a local copy what a link names? */
-import { resolve } from 'node:path';
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { linkOf, timeoutOf, Told, type Context } from '../context.ts';
+import { pathAt } from '../paths.ts';
 import { Rate, showLine, transferLine, type Line } from '../progress.ts';
 import { count, formatBytes } from '../units.ts';
 
@@ -20,9 +20,9 @@ const DIFFERS = 1;
 export async function check(context: Context, argument: string, path: string, options: CheckOptions): Promise<void> {
   const { terminal, performer, signal, cwd } = context;
   const link = await linkOf(context, argument);
+  const request = { link, path: pathAt(cwd, path), ...timeoutOf(terminal, options.timeout) };
   const view = new CheckView(path, terminal.isLive);
   const line = showLine(terminal, view.line);
-  const request = { link, path: resolve(cwd, path), ...timeoutOf(terminal, options.timeout) };
   const checked = await performer.run('check', request, event => view.tell(event), signal).finally(() => line.stop());
   const counting = checked.differences.filter(({ what }) => !(options.allowExtra && what === 'extra'));
   const exact = counting.length === 0;

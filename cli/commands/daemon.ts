@@ -1,5 +1,4 @@
 /** `shoal daemon`: holds the home, serves what is to be served always, and carries out transfers, until it is stopped. */
-import { resolve } from 'node:path';
 import type { ActionEvent } from '../../src/daemon/actions.ts';
 import { homeFolder } from '../../src/daemon/socket.ts';
 import { isShoalError } from '../../src/errors.ts';
@@ -8,6 +7,7 @@ import { VERSION } from '../../src/version.ts';
 import { ended, startDaemon, type Report } from '../background.ts';
 import type { Context, Performer } from '../context.ts';
 import { checkLogFile, fileTerminal, logOf, type Level } from '../log.ts';
+import { pathAt } from '../paths.ts';
 import { count } from '../units.ts';
 
 export interface DaemonOptions {
@@ -20,7 +20,7 @@ export interface DaemonOptions {
 /** @throws ShoalError `usage`, `in-use`, `home`, `io`; being stopped is no failure */
 export async function daemon(context: Context, options: DaemonOptions): Promise<void> {
   const { cwd, signal, settings } = context;
-  const logFile = options.logFile === undefined ? undefined : resolve(cwd, options.logFile);
+  const logFile = options.logFile === undefined ? undefined : pathAt(cwd, options.logFile);
   if (logFile !== undefined) checkLogFile(logFile);
   const log = logOf(
     logFile === undefined ? context.terminal : fileTerminal(logFile),
@@ -29,7 +29,10 @@ export async function daemon(context: Context, options: DaemonOptions): Promise<
   try {
     const listen = options.apiListen ?? settings.apiListen.value;
     const performer = await context.performerWith(log);
-    const closeTcp = listen === undefined ? undefined : await openTcp(context, performer, listen, log);
+    // Where one runs already, that is to be said, and not that its own port is taken.
+    const { daemon: other } = await performer.run('status', {}, () => undefined, signal);
+    const closeTcp =
+      listen === undefined || other !== undefined ? undefined : await openTcp(context, performer, listen, log);
     try {
       await performer.run('daemon', { pid: process.pid }, event => tell(log, event), signal);
     } finally {
@@ -115,7 +118,7 @@ function tell(log: Log, event: ActionEvent): void {
   }
 }
 
-/** To the command that started this one in the background. */
+/** To the command that started this one in the background, as long as it listens. */
 function report(message: Report): void {
-  process.send?.(message);
+  if (process.connected) process.send?.(message);
 }

@@ -1,11 +1,12 @@
 /** `shoal fetch`: gets what a link names. */
-import { resolve, sep } from 'node:path';
+import { sep } from 'node:path';
 import type { ActionEvent, Parameters, Results } from '../../src/daemon/actions.ts';
 import { isShoalError, ShoalError } from '../../src/errors.ts';
 import { needDaemon } from '../background.ts';
 import { linkOf, timeoutOf, type Context } from '../context.ts';
 import { EventPrinter } from '../events.ts';
 import { FetchView } from '../fetching.ts';
+import { pathAt } from '../paths.ts';
 import { showLine } from '../progress.ts';
 import { planFetch } from './plan.ts';
 
@@ -113,6 +114,6 @@ function requestOf(
 
 /** With the slash at its end, where one is typed: it says that a folder is meant. */
 function absolute(cwd: string, output: string): string {
-  const path = resolve(cwd, output);
+  const path = pathAt(cwd, output);
   return /[/\\]$/.test(output) && !path.endsWith(sep) ? path + sep : path;
 }

@@ -1,10 +1,10 @@
 /** `shoal share`: prints a link and serves it until it is stopped. */
-import { resolve } from 'node:path';
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { ShoalError } from '../../src/errors.ts';
 import { needDaemon } from '../background.ts';
 import { isTyped, type Context } from '../context.ts';
 import { EventPrinter } from '../events.ts';
+import { pathAt } from '../paths.ts';
 import { Rate, readingLine, showLine, transferLine } from '../progress.ts';
 import { Serving } from '../serving.ts';
 import type { Terminal } from '../terminal.ts';
@@ -49,7 +49,7 @@ export async function share(context: Context, paths: readonly string[], options:
       ? await performer.shareStream(request, stdin, onEvent, signal)
       : await performer.run(
           'share',
-          { ...request, paths: paths.map(path => resolve(cwd, path)), exclude: [...exclude], spooled: false },
+          { ...request, paths: paths.map(path => pathAt(cwd, path)), exclude: [...exclude], spooled: false },
           onEvent,
           signal,
         );

@@ -78,7 +78,7 @@ export async function serveTcp(
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw fileError(error, `listen on ${host}:${port}`);
     throw new ShoalError(
       'in-use',
-      `cannot listen on ${host}:${port}: another program uses the port; choose another one`,
+      `cannot listen on ${host}:${port}: another program uses the port; choose another one with --api-listen or daemon.api-listen`,
     );
   }
   const actual = (app.server.address() as AddressInfo).port;

@@ -519,6 +519,9 @@ describe('Arguments', () => {
     [['fetch', LINK, '--timeout', '5 parsecs'], /cannot read the duration "5 parsecs": write it like 30s/],
     [['share', 'a', '--hint', 'self', '--no-hints'], /--hint and --no-hints do not go together/],
     [['--dht', 'both', 'shares'], /'--dht <mode>' argument 'both' is invalid/],
+    [['share', ''], /cannot use a path that is empty/],
+    [['fetch', LINK, '-o', ''], /cannot use a path that is empty/],
+    [['check', LINK, ''], /cannot use a path that is empty/],
     [['x\u001b[2J'], /unknown command 'x\\u\{1b\}\[2J'/],
   ];
   for (const [args, message] of wrong) {

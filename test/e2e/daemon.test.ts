@@ -207,10 +207,17 @@ describe('a daemon', function () {
     for (const home of ['ann', 'bob']) expectDone(await box.run(home, ['daemon', '--stop', '--json']));
   });
 
-  it('works through a command that holds the home already, and takes over from it', async () => {
+  for (const how of ['in the foreground', 'in the background']) {
+    it(`works through a command that holds the home already, and takes over from it, ${how}`, async () => {
+      await takesOver(how === 'in the background');
+    });
+  }
+
+  async function takesOver(isDetached: boolean): Promise<void> {
     const box = sandbox();
     const first = await box.share('ann', await makeFile(box.path('a'), { bytes: noise('a', MIB) }));
-    await box.daemon('ann');
+    if (isDetached) expectDone(await box.run('ann', ['daemon', '--detach', '--json']));
+    else await box.daemon('ann');
     const second = await box.run('ann', ['share', await makeFile(box.path('b'), { bytes: noise('b', MIB) }), '--json']);
     expectDone(second);
     const { id = '' } = second.last('shared');
@@ -221,7 +228,7 @@ describe('a daemon', function () {
       await sleep(POLL_MS);
     }
     expect((await ask('ann', 'status')).daemon?.pid).to.equal((await ask('ann', 'status')).pid);
-  });
+  }
 
   it('answers and tells as its description says', async () => {
     const box = sandbox();
