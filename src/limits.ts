@@ -320,3 +320,8 @@ export const MAX_CONFIG_BYTES = 64 * KiB;
 export const MAX_CONFIG_DEPTH = 4;
 /** Problems of one file that are told; with more, all of it is wrong. */
 export const MAX_CONFIG_PROBLEMS = 20;
+
+/** Connections to the API at a time; more are hung up on. Each takes a file descriptor, of which the process needs others. */
+export const MAX_API_CONNECTIONS = 256;
+/** How long a request to the API may take to arrive, in ms. */
+export const API_REQUEST_MS = 10_000;

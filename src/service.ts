@@ -1,4 +1,5 @@
 /** What a node serves: at whose wish, for how long, to whom, and how much of it. */
+import { isShoalError } from './errors.ts';
 import type { BlockId } from './format/ids.ts';
 import type { Home } from './home.ts';
 import { TRAFFIC_FLUSH_MS } from './limits.ts';
@@ -23,24 +24,29 @@ export class Service {
   readonly #servedListeners = new Set<ServedListener>();
   readonly #changeListeners = new Set<ChangeListener>();
   readonly #endListeners = new Set<EndListener>();
+  /** Of shares that are for so many downloads: how many are left, where the catalog does not know it yet. */
+  readonly #downloadsLeft = new Map<BlockId, number>();
   readonly #flusher: NodeJS.Timeout;
+  readonly #log: Log;
+  #isFlushed = true;
 
-  private constructor(home: Home | undefined) {
+  private constructor(home: Home | undefined, log: Log) {
     this.#home = home;
+    this.#log = log;
     if (home !== undefined) home.onChanged = (id, why) => this.#changed(id, why);
-    this.#flusher = setInterval(() => this.#flushTraffic(), TRAFFIC_FLUSH_MS);
+    this.#flusher = setInterval(() => this.#flush(), TRAFFIC_FLUSH_MS);
     this.#flusher.unref();
   }
 
   /** @param network of a node that serves; without one it only keeps what is to be served */
   static async start(home: Home | undefined, network: Network | undefined, log: Log): Promise<Service> {
-    const service = new Service(home);
+    const service = new Service(home, log);
     if (home === undefined || network === undefined) return service;
     service.#server = await Server.start({
       network,
       source: home.source,
       refusals: { for: id => home.refusalOf(id) },
-      deliveriesLeft: id => home.catalog.get(id)?.downloadsLeft,
+      deliveriesLeft: id => service.#leftOf(id),
       clock: systemClock,
       log,
       onServed: served => service.#onServed(served),
@@ -142,7 +148,7 @@ export class Service {
   /** Notes what has not been noted of the traffic; to be called once nothing is served any more. */
   stop(): void {
     clearInterval(this.#flusher);
-    this.#flushTraffic();
+    this.#flush();
   }
 
   #changed(id: BlockId, why: string): void {
@@ -169,21 +175,39 @@ export class Service {
     else this.#visitors.delete(peer);
   }
 
+  #leftOf(id: BlockId): number | undefined {
+    return this.#downloadsLeft.get(id) ?? this.#needHome().catalog.get(id)?.downloadsLeft;
+  }
+
   #countDelivery(id: BlockId): void {
-    const { catalog } = this.#needHome();
-    const record = catalog.get(id);
-    if (record?.downloadsLeft === undefined || record.downloadsLeft === 0) return;
-    const downloadsLeft = record.downloadsLeft - 1;
-    catalog.serveAs(id, { serveAlways: record.serveAlways, downloadsLeft });
-    if (downloadsLeft > 0) return;
+    const left = this.#leftOf(id);
+    if (left === undefined || left === 0) return;
+    this.#downloadsLeft.set(id, left - 1);
+    this.#flush();
+    if (left > 1) return;
     this.end(id);
     this.tellEnded(id);
   }
 
-  #flushTraffic(): void {
-    for (const [id, { bytes, peers }] of this.#traffic)
-      if (bytes + peers > 0) this.#home?.catalog.addTraffic(id, bytes, peers);
-    this.#traffic.clear();
+  /** Notes in the catalog what was served. Where it can't, as on a full disk, that is no reason to serve no more: it is tried again. */
+  #flush(): void {
+    const catalog = this.#home?.catalog;
+    try {
+      for (const [id, { bytes, peers }] of this.#traffic) {
+        if (bytes + peers > 0) catalog?.addTraffic(id, bytes, peers);
+        this.#traffic.delete(id);
+      }
+      for (const [id, downloadsLeft] of this.#downloadsLeft) {
+        const { serveAlways = false } = catalog?.get(id) ?? {};
+        catalog?.serveAs(id, { serveAlways, downloadsLeft });
+        this.#downloadsLeft.delete(id);
+      }
+      this.#isFlushed = true;
+    } catch (error) {
+      if (!isShoalError(error)) throw error;
+      if (this.#isFlushed) this.#log('warn', 'can not note what was served, and goes on', { reason: error.message });
+      this.#isFlushed = false;
+    }
   }
 
   #needHome(): Home {

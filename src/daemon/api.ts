@@ -8,9 +8,15 @@ import { chmod, rm, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { finished } from 'node:stream/promises';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { fileError, isShoalError, ShoalError, type ErrorCode } from '../errors.ts';
-import { API_ALIVE_MS, MAX_API_BACKLOG_BYTES, MAX_API_BODY_BYTES } from '../limits.ts';
+import {
+  API_ALIVE_MS,
+  API_REQUEST_MS,
+  MAX_API_BACKLOG_BYTES,
+  MAX_API_BODY_BYTES,
+  MAX_API_CONNECTIONS,
+} from '../limits.ts';
 import type { Log } from '../ports.ts';
 import type { ActionEvent, ActionName, Actor, Ending, Parameters } from './actions.ts';
 import { LOOKING, openApi, STATUS_OF } from './openapi.ts';
@@ -112,7 +118,20 @@ function isSame(given: string, token: string): boolean {
 }
 
 function application(actor: Actor, log: Log): { readonly app: FastifyInstance; readonly close: () => Promise<void> } {
-  const app = fastify({ logger: false, bodyLimit: MAX_API_BODY_BYTES, forceCloseConnections: true });
+  const app = fastify({
+    logger: false,
+    bodyLimit: MAX_API_BODY_BYTES,
+    forceCloseConnections: true,
+    // Who asks for ever is hung up on; answers may take as long as they like.
+    requestTimeout: API_REQUEST_MS,
+    http: { headersTimeout: API_REQUEST_MS, connectionsCheckingInterval: API_REQUEST_MS / 2 },
+    frameworkErrors: (_error, _request, reply: FastifyReply) =>
+      void reply.code(400).send(failure('usage', 'the address of the request can not be read')),
+  });
+  app.server.maxConnections = MAX_API_CONNECTIONS;
+  // Who connects and asks for nothing is too, which Node leaves to us.
+  app.server.on('connection', socket => socket.setTimeout(API_REQUEST_MS, () => socket.destroy()));
+  app.server.on('request', ({ socket }) => socket.setTimeout(0));
   const underWay = new Map<ServerResponse, { readonly action: ActionName; readonly answered: Promise<void> }>();
   for (const action of Object.keys(PARAMETERS) as ActionName[]) {
     app.route({

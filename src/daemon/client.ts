@@ -1,7 +1,9 @@
 /** Asks the process that holds a home to do something. */
 import { lstat, readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
-import { ShoalError } from '../errors.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileError, ShoalError } from '../errors.ts';
+import { HOLDER_RETRY_MS } from '../limits.ts';
 import type { NetworkSettings } from '../node.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Ending, Parameters, Results } from './actions.ts';
@@ -95,9 +97,9 @@ async function runOver<A extends ActionName>(
   if (signal.aborted) throw interrupted();
   let response: IncomingMessage;
   try {
-    response = await post(path, `/v1/${action}`, JSON.stringify(parameters), signal);
+    response = await postWhenFree(path, `/v1/${action}`, JSON.stringify(parameters), signal);
     for await (const line of linesOf(response)) {
-      const event = JSON.parse(line) as ActionEvent | Ending<A>;
+      const event = eventIn<A>(line);
       if (event.event === 'done') return event.result;
       if (event.event === 'failed') throw new ShoalError(event.code, event.message);
       onEvent(event);
@@ -105,9 +107,43 @@ async function runOver<A extends ActionName>(
   } catch (error) {
     if (error instanceof ShoalError) throw error;
     if (signal.aborted) throw interrupted();
-    throw new HolderGone();
+    if (GONE.includes((error as NodeJS.ErrnoException).code ?? '')) throw new HolderGone();
+    throw fileError(error, 'ask the process that holds this home');
   }
   throw signal.aborted ? interrupted() : new HolderGone();
+}
+
+/** What connecting, or reading an answer, fails with where the process has ended. */
+const GONE = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE'];
+
+/** As `post`, once so few others wait to be heard that there is a place. */
+async function postWhenFree(socket: string, path: string, body: string, signal: AbortSignal): Promise<IncomingMessage> {
+  for (;;) {
+    try {
+      return await post(socket, path, body, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      await sleep(HOLDER_RETRY_MS, undefined, { signal });
+    }
+  }
+}
+
+/** @throws ShoalError `in-use` where that is nothing that a holder says */
+function eventIn<A extends ActionName>(line: string): ActionEvent | Ending<A> {
+  try {
+    const event = JSON.parse(line) as ActionEvent | Ending<A> | null;
+    if (typeof event?.event === 'string' && (event.event !== 'done' || isObject(event.result))) return event;
+  } catch {
+    // It is no JSON.
+  }
+  throw new ShoalError(
+    'in-use',
+    'cannot use this home: what answers at its socket is no shoal; end that program and try again',
+  );
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }
 
 function post(socketPath: string, path: string, body: string, signal: AbortSignal): Promise<IncomingMessage> {

@@ -28,6 +28,8 @@ export interface SessionOptions {
   readonly log: Log;
   /** Something the user should know that is no event of the action. */
   readonly onNotice: (text: string) => void;
+  /** What does actions in this process, while it holds the home. */
+  held?: Actor;
 }
 
 type OnEvent = (event: ActionEvent) => void;
@@ -66,6 +68,7 @@ export async function perform<A extends ActionName>(
   for (;;) {
     if (signal.aborted) throw new ShoalError('interrupted', 'stopped on request');
     try {
+      if (options.held !== undefined) return await runOn(options.held, work);
       // A daemon of any version can be stopped.
       const onNotice = action === 'stop' ? undefined : options.onNotice;
       const holder = await attach(socket, HOLDER_PATIENCE_MS, onNotice, signal);
@@ -169,6 +172,7 @@ async function runHolding<A extends ActionName>(
   const node = await ShoalNode.start({ home: options.home, network: options.network, holds: true, log: options.log });
   try {
     const actor = actorOf(node, options.network);
+    options.held = actor;
     const { serveApi } = await import('./api.ts');
     const api = await serveApi(actor, socket, options.log);
     try {
@@ -177,6 +181,7 @@ async function runHolding<A extends ActionName>(
       await api.close();
     }
   } finally {
+    delete options.held;
     await node.stop();
   }
 }
