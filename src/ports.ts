@@ -331,9 +331,11 @@ export interface TransferRecord {
   readonly state: 'wanted' | 'paused' | 'done' | 'failed';
   /** Why it failed, as a sentence. */
   readonly detail?: string;
-  /** Of what is fetched, once it is known: its name, and the bytes of all its files. */
+  /** Of what is fetched, once it is known: its name, and the bytes of all that is to come. */
   readonly name?: string;
   readonly sizeBytes?: number;
+  /** What of that was there when this was written. */
+  readonly doneBytes?: number;
   /** Where it is, once it is there. */
   readonly path?: string;
   /** Unix seconds. */

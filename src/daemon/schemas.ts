@@ -92,7 +92,9 @@ export const PARAMETERS = {
       force: z.boolean().default(false),
       keep: z.boolean().default(false),
     })
-    .describe('A fetch that the daemon carries out by itself, across restarts.'),
+    .describe(
+      'A fetch that the daemon carries out by itself, across restarts; the same one again, unless it is done, is gone on with.',
+    ),
   transfers: z.strictObject({}),
   pause: z.strictObject({ id: anyId }),
   resume: z.strictObject({ id: anyId }),

@@ -51,7 +51,7 @@ export async function folderDestination(options: FolderDestinationOptions): Prom
   const parent = await openDirectory(place.parent);
   try {
     const tag = tagOfFetch(options.id, place.name);
-    const { part, held } = await claimPart(parent, place.parent, tag, () => otherFetches(place.parent));
+    const { part, held } = await claimPart(parent, place.parent, tag, () => otherFetches(options.output));
     try {
       await makeUnlessThere(part, BLOCKS);
       const blocks = options.storeIn(await part.enter(BLOCKS));
@@ -101,10 +101,10 @@ async function isFolder(path: string): Promise<boolean> {
   }
 }
 
-function otherFetches(path: string): ShoalError {
+function otherFetches(output: string): ShoalError {
   return new ShoalError(
     'in-use',
-    `cannot fetch to "${showName(path)}": another process is fetching the same share there; wait for it, or choose another place with --output`,
+    `cannot fetch to "${showName(resolve(output))}": the same share is being fetched there already; wait for that, or choose another place with --output`,
   );
 }
 
@@ -123,20 +123,20 @@ export async function plannedPlace({ id, output }: Omit<FolderDestinationOptions
     standing: (manifest, isWanted) => standingAt(place, partName(tagOfFetch(id, place.name)), manifest, isWanted),
     strangers: (manifest, isWanted) => strangersAt(place, manifest, isWanted),
     pathOf: manifest => pathAt(place, manifest),
-    claimed: count => claimedAt(place, tagOfFetch(id, place.name), count),
+    claimed: count => claimedAt(place, output, tagOfFetch(id, place.name), count),
     roomBytes: () => roomAt(place.parent),
   };
 }
 
 /** What the part folder of a tag says it has. */
-async function claimedAt(place: Place, tag: string, count: number): Promise<number[]> {
+async function claimedAt(place: Place, output: string, tag: string, count: number): Promise<number[]> {
   if (!(await isFolder(place.parent))) return [];
   const parent = await openDirectory(place.parent);
   try {
     if ((await parent.stat(partName(tag))) === undefined) return [];
     const part = await parent.enter(partName(tag));
     try {
-      if (await isPartInUse(part, join(place.parent, partName(tag)))) throw otherFetches(place.parent);
+      if (await isPartInUse(part, join(place.parent, partName(tag)))) throw otherFetches(output);
       return await readJournal(part, count);
     } finally {
       await part.close();
