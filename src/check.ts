@@ -2,6 +2,7 @@
 import { isShoalError } from './errors.ts';
 import { sameBytes } from './format/ids.ts';
 import { streamKey, type FileKey } from './format/keys.ts';
+import type { Place } from './format/layout.ts';
 import type { Listing } from './format/listing.ts';
 import type { Manifest } from './format/manifest.ts';
 import { PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';
@@ -43,6 +44,26 @@ export async function rightPieces(
     }
   });
   return right;
+}
+
+/** A key that hides nothing: what is sealed with it is hashed, compared and dropped. */
+const NO_KEY = new Uint8Array(32);
+
+/** Whether a file has these bytes at this place. */
+export async function holds(
+  crypto: Pick<Crypto, 'seal'>,
+  place: Place,
+  expected: Uint8Array,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const pieces = [[place], expected].map(content => ({ index: 0, content, zeros: 0 }));
+  try {
+    const [found, wanted] = await crypto.seal(NO_KEY, pieces, false, signal);
+    return found !== undefined && wanted !== undefined && sameBytes(found.digest, wanted.digest);
+  } catch (error) {
+    if (isShoalError(error, 'changed') || isShoalError(error, 'unavailable')) return false;
+    throw error;
+  }
 }
 
 /** A file that is missing, or shorter than it should be, is not an error here. One of several pieces hides what the others are. */

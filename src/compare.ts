@@ -1,9 +1,8 @@
 /** A link and a path in, every difference out: is what stands there what the link names? */
-import { rightPieces, type OpenedShare } from './check.ts';
+import { holds, rightPieces, type OpenedShare } from './check.ts';
 import { Download, type DownloadDeps } from './download.ts';
 import { isShoalError, ShoalError } from './errors.ts';
 import type { FetchEvent } from './fetch.ts';
-import { sameBytes } from './format/ids.ts';
 import { streamKey } from './format/keys.ts';
 import { Layout, placesOf, type Place, type Root } from './format/layout.ts';
 import type { Link } from './format/link.ts';
@@ -261,26 +260,6 @@ async function lookIntoChunks(
     signal.throwIfAborted();
     if (!isShoalError(error)) throw error;
   });
-}
-
-/** A key that hides nothing: what is sealed with it is hashed, compared and dropped. */
-const NO_KEY = new Uint8Array(32);
-
-/** Whether a file has these bytes at this place. */
-async function holds(
-  crypto: Pick<Crypto, 'seal'>,
-  place: Place,
-  expected: Uint8Array,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const pieces = [[place], expected].map(content => ({ index: 0, content, zeros: 0 }));
-  try {
-    const [found, wanted] = await crypto.seal(NO_KEY, pieces, false, signal);
-    return found !== undefined && wanted !== undefined && sameBytes(found.digest, wanted.digest);
-  } catch (error) {
-    if (isShoalError(error, 'changed') || isShoalError(error, 'unavailable')) return false;
-    throw error;
-  }
 }
 
 /** Seals, and remembers that a file could not be read: that is no difference. */

@@ -3,14 +3,14 @@ import { rightPieces, type OpenedShare } from './check.ts';
 import { Download, type Accept, type DownloadDeps, type DownloadEvent, type SourceSummary } from './download.ts';
 import { ShoalError } from './errors.ts';
 import { streamKey } from './format/keys.ts';
-import { Layout, placesOf } from './format/layout.ts';
 import type { Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { giveMemory } from './memory.ts';
-import { isZero, pieceLength } from './format/pieces.ts';
-import { blamingTheMaker, keyOf, openShare, wrongLength } from './open.ts';
-import type { Destination, PieceToSeal, Sink } from './ports.ts';
+import { pieceLength } from './format/pieces.ts';
+import { blamingTheMaker, keyOf, openPiece, openShare } from './open.ts';
+import type { Destination, Sink } from './ports.ts';
 import { IndexSet } from './protocol/ranges.ts';
+import { missingFrom, wantedOf, type Wanted } from './wanted.ts';
 
 export interface FetchRequest {
   readonly link: Link;
@@ -87,28 +87,32 @@ export async function fetch(
     const wanted = wantedOf(share, request.only);
     onEvent(openedEvent(share.manifest, wanted));
     if (request.force) await refuseToDelete(destination, share.manifest, request.only);
-    const standing = request.force ? undefined : await destination.standing(share.manifest);
+    const isWanted = wanted.selected ?? ((): boolean => true);
+    const standing = request.force ? undefined : await destination.standing(share.manifest, isWanted);
+    let missing: Wanted | undefined = wanted;
     if (standing !== undefined) {
       onEvent({ event: 'preparing', step: 'compare' });
-      await checkStanding(deps, share, wanted, standing, signal);
-      await destination.discard();
-      return {
-        ...wanted.summary,
-        manifest: share.manifest,
-        path: standing.root,
-        alreadyThere: true,
-        renamed: false,
-        sources: [],
-      };
+      missing = await missingFrom(deps.crypto, download, share, wanted, standing, signal);
+      if (missing === undefined) {
+        await destination.discard();
+        return {
+          ...wanted.summary,
+          manifest: share.manifest,
+          path: standing.root,
+          alreadyThere: true,
+          renamed: false,
+          sources: [],
+        };
+      }
     }
-    const { layout, selected } = wanted;
+    const { layout, selected } = missing;
     const content = { manifest: share.manifest, layout, streamSize: share.listing.size('data'), selected };
     onEvent({ event: 'preparing', step: 'make' });
-    const sink = await destination.open(content, signal);
+    const sink = await destination.open({ ...content, standing }, signal);
     try {
       if (sink.putBack !== undefined) onEvent({ event: 'put-back', as: sink.putBack });
       for (const renamed of sink.renamed) onEvent({ event: 'renamed', ...renamed });
-      await fill(deps, download, share, wanted, sink, destination.window, onEvent, signal);
+      await fill(deps, download, share, missing, sink, destination.window, onEvent, signal);
       onEvent({ event: 'finishing' });
       await sink.finish({ replace: request.force });
     } finally {
@@ -118,7 +122,7 @@ export async function fetch(
     return {
       ...wanted.summary,
       manifest: share.manifest,
-      path: destination.pathOf(share.manifest),
+      path: standing?.root ?? destination.pathOf(share.manifest),
       alreadyThere: false,
       renamed: sink.renamed.length > 0,
       sources: download.summary(),
@@ -126,60 +130,6 @@ export async function fetch(
   } finally {
     await download.close(isComplete);
   }
-}
-
-/** The part of a share that is to be fetched. */
-export interface Wanted {
-  readonly layout: Layout;
-  /** Pieces of the data stream. */
-  readonly pieces: IndexSet;
-  readonly selected?: (entry: number) => boolean;
-  readonly summary: { readonly sizeBytes: number; readonly files: number };
-}
-
-/** @throws ShoalError `usage` when nothing is */
-export function wantedOf({ manifest, listing }: OpenedShare, only: FetchRequest['only']): Wanted {
-  const { entries } = manifest;
-  const layout = new Layout(entries.map(entry => entry.size));
-  const count = listing.count('data');
-  const chosen = only === undefined ? entries : entries.filter(entry => only(entry.path));
-  if (only !== undefined && chosen.length === 0)
-    throw new ShoalError('usage', 'cannot fetch: nothing in the share matches --only; see its names with "shoal ls"');
-  const summary = {
-    sizeBytes: chosen.reduce((sum, entry) => sum + entry.size, 0),
-    files: chosen.filter(entry => entry.directory !== true).length,
-  };
-  if (only === undefined) return { layout, pieces: IndexSet.full(count), summary };
-  const pieces = new IndexSet(count);
-  entries.forEach((entry, n) => {
-    if (!only(entry.path)) return;
-    const { first, count: length } = layout.chunksOf(n);
-    if (length > 0) pieces.addRanges([first, length]);
-  });
-  return { layout, pieces, summary, selected: n => only(entries[n]?.path ?? '') };
-}
-
-/** @throws ShoalError `exists` unless what stands there is exactly what would be fetched */
-export async function checkStanding(
-  deps: Pick<DownloadDeps, 'crypto'>,
-  share: OpenedShare,
-  wanted: Wanted,
-  standing: { readonly root: string; readonly plausible: boolean },
-  signal: AbortSignal,
-): Promise<void> {
-  const { manifest, listing } = share;
-  const at = (index: number): Pick<PieceToSeal, 'content' | 'zeros'> => {
-    const { places, zeros } = placesOf(standing.root, manifest, wanted.layout, index, listing.size('data'));
-    return { content: places, zeros };
-  };
-  if (standing.plausible && wanted.selected === undefined) {
-    const right = await rightPieces(deps.crypto, share, wanted.pieces, index => Promise.resolve(at(index)), signal);
-    if (right.length === wanted.pieces.size) return;
-  }
-  throw new ShoalError(
-    'exists',
-    `cannot fetch to "${standing.root}": something else is there already; choose another place with --output, or replace it with --force`,
-  );
 }
 
 /** What the user puts into a folder beside the entries of a share is not for us to delete. @throws ShoalError `exists` */
@@ -218,11 +168,7 @@ async function fill(
   if (doneBytes > 0) onEvent({ event: 'resumed', bytes: doneBytes });
   const indices = { kind: 'chunk', stream: 'data', indices: missing, window } as const;
   const take: Accept = async (index, chunk, over) => {
-    const plaintext = await deps.crypto.open(dataKey, index, chunk, await listing.digest('data', index), over);
-    if (plaintext.length !== lengthOf(index)) throw wrongLength('data', index, plaintext.length, lengthOf(index));
-    const { zeros } = wanted.layout.piece(index, listing.size('data'));
-    if (!isZero(plaintext.subarray(plaintext.length - zeros)))
-      throw new ShoalError('malformed', `cannot open piece ${index} of the data: its padding is not zero`);
+    const plaintext = await openPiece(deps.crypto, share, dataKey, wanted.layout, index, chunk, over);
     await sink.write(index, plaintext, over);
     await sink.record(index);
     giveMemory(plaintext);

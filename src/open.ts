@@ -5,10 +5,11 @@ import { isShoalError, ShoalError } from './errors.ts';
 import { checkCommitment } from './format/commitment.ts';
 import type { BlockId } from './format/ids.ts';
 import { streamKey, type FileKey } from './format/keys.ts';
+import type { Layout } from './format/layout.ts';
 import type { Link } from './format/link.ts';
 import { Listing } from './format/listing.ts';
 import { decodeManifest, type Manifest } from './format/manifest.ts';
-import { pieceLength } from './format/pieces.ts';
+import { isZero, pieceLength } from './format/pieces.ts';
 import { indexCount, type ShareBlock, type StreamName } from './format/share-block.ts';
 import { PIECE_BYTES } from './limits.ts';
 import type { BlockAddress, ChunkSource, ChunkStore, Crypto } from './ports.ts';
@@ -142,8 +143,27 @@ export async function readManifest(
   return decodeManifest(plaintext, listing.block);
 }
 
+/** Opens a chunk of the data: a piece, whole and with its padding. @throws ShoalError `mismatch`, `corrupt`, `malformed` */
+export async function openPiece(
+  crypto: Pick<Crypto, 'open'>,
+  { listing }: OpenedShare,
+  dataKey: Uint8Array,
+  layout: Layout,
+  index: number,
+  chunk: Uint8Array,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const plaintext = await crypto.open(dataKey, index, chunk, await listing.digest('data', index), signal);
+  const length = pieceLength(listing.size('data'), index);
+  if (plaintext.length !== length) throw wrongLength('data', index, plaintext.length, length);
+  const { zeros } = layout.piece(index, listing.size('data'));
+  if (!isZero(plaintext.subarray(plaintext.length - zeros)))
+    throw new ShoalError('malformed', `cannot open piece ${index} of the data: its padding is not zero`);
+  return plaintext;
+}
+
 /** What is said of a chunk that matches its CID and opens, and is not cut as the format wants it (format.md §4). */
-export function wrongLength(stream: StreamName, index: number, length: number, expected: number): ShoalError {
+function wrongLength(stream: StreamName, index: number, length: number, expected: number): ShoalError {
   return new ShoalError(
     'malformed',
     `cannot read the share: piece ${index} of the ${stream} stream has ${length} bytes instead of ${expected}`,

@@ -1,11 +1,12 @@
 /** What a fetch would do now, without writing anything: the same steps as in fetch.ts, up to the first one that writes. */
 import { Download, type DownloadDeps } from './download.ts';
 import { isShoalError, ShoalError } from './errors.ts';
-import { checkStanding, refuseToDelete, wantedOf, type FetchEvent, type FetchRequest, type Wanted } from './fetch.ts';
+import { refuseToDelete, type FetchEvent, type FetchRequest } from './fetch.ts';
 import type { Manifest } from './format/manifest.ts';
 import { LOOK_AROUND_MS } from './limits.ts';
 import { keyOf, openShare } from './open.ts';
 import type { ChunkStore, PlannedPlace } from './ports.ts';
+import { missingFrom, wantedOf, type Wanted } from './wanted.ts';
 
 export interface PlanRequest extends Omit<FetchRequest, 'destination'> {
   readonly place: PlannedPlace;
@@ -20,9 +21,9 @@ export interface Plan {
   readonly files: number;
   /** Where it would be put, or is. */
   readonly path: string;
-  /** What stands there; `part` is what an earlier run has left beside it. */
-  readonly standing: 'nothing' | 'complete' | 'other' | 'part';
-  /** Of `part`: what the earlier run says it has; a fetch checks that before it goes on. */
+  /** What stands there; `some` is a folder that has some of it, `part` what an earlier run has left beside it. */
+  readonly standing: 'nothing' | 'complete' | 'some' | 'other' | 'part';
+  /** What the earlier run says it has; a fetch checks that before it goes on. */
   readonly partBytes: number;
   /** What there is still to be written. */
   readonly neededBytes: number;
@@ -60,33 +61,41 @@ export async function plan(
     // Those who turn up a moment later would take part in a fetch, too.
     await deps.clock.sleep(LOOK_AROUND_MS, signal);
     const { peers } = download;
-    const standing = await place.standing(manifest);
-    if (standing !== undefined && !force) {
-      const failure = await failureOf(() => checkStanding(deps, share, wanted, standing, signal));
-      const isSame = failure === undefined;
-      const neededBytes = isSame ? 0 : planned.neededBytes;
-      return { ...planned, path: standing.root, standing: isSame ? 'complete' : 'other', neededBytes, peers, failure };
-    }
-    if (standing !== undefined) {
+    const standing = await place.standing(manifest, wanted.selected ?? ((): boolean => true));
+    if (standing !== undefined && force) {
       const failure = await failureOf(() => refuseToDelete(place, manifest, only));
       if (failure !== undefined) return { ...planned, standing: 'other', peers, failure };
     }
+    const toAddTo = force ? undefined : standing;
+    const path = toAddTo?.root ?? planned.path;
+    let missing: Wanted | undefined = wanted;
+    if (toAddTo !== undefined) {
+      try {
+        missing = await missingFrom(deps.crypto, download, share, wanted, toAddTo, signal);
+      } catch (error) {
+        if (!isShoalError(error, 'exists')) throw error;
+        return { ...planned, path, standing: 'other', peers, failure: error };
+      }
+      if (missing === undefined) return { ...planned, path, standing: 'complete', neededBytes: 0, peers };
+    }
+    const { sizeBytes } = missing.summary;
     let partBytes = 0;
     let roomBytes: number | undefined;
     const failure = await failureOf(async () => {
       roomBytes = await place.roomBytes();
       const streamSize = listing.size('data');
-      partBytes = bytesIn(await place.claimed(listing.count('data')), wanted, streamSize);
-      const neededBytes = wanted.summary.sizeBytes - partBytes;
+      partBytes = bytesIn(await place.claimed(listing.count('data')), missing, streamSize);
+      const neededBytes = sizeBytes - partBytes;
       if (roomBytes < neededBytes)
         throw new ShoalError(
           'disk-full',
-          `cannot fetch to "${planned.path}": ${neededBytes} bytes are still to be written, and there is room for ${roomBytes}; free some, or choose another place with --output`,
+          `cannot fetch to "${path}": ${neededBytes} bytes are still to be written, and there is room for ${roomBytes}; free some, or choose another place with --output`,
         );
     });
-    const kind = standing === undefined ? (partBytes > 0 ? 'part' : 'nothing') : 'other';
-    const neededBytes = wanted.summary.sizeBytes - partBytes;
-    return { ...planned, standing: kind, partBytes, neededBytes, roomBytes, peers, failure };
+    const beside = partBytes > 0 ? 'part' : 'nothing';
+    const kind = toAddTo !== undefined ? 'some' : standing !== undefined ? 'other' : beside;
+    const neededBytes = sizeBytes - partBytes;
+    return { ...planned, path, standing: kind, partBytes, neededBytes, roomBytes, peers, failure };
   } finally {
     await download.close(false);
   }

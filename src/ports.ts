@@ -331,9 +331,11 @@ export interface TransferRecord {
   readonly state: 'wanted' | 'paused' | 'done' | 'failed';
   /** Why it failed, as a sentence. */
   readonly detail?: string;
-  /** Of what is fetched, once it is known: its name, and the bytes of all its files. */
+  /** Of what is fetched, once it is known: its name, and the bytes of all that is to come. */
   readonly name?: string;
   readonly sizeBytes?: number;
+  /** What of that was there when this was written. */
+  readonly doneBytes?: number;
   /** Where it is, once it is there. */
   readonly path?: string;
   /** Unix seconds. */
@@ -470,8 +472,8 @@ export interface Destination {
   readonly store: ChunkStore;
   /** Pieces must come within so many of the first that is missing: for output in order. */
   readonly window?: number;
-  /** What stands at the final place already; undefined for nothing. */
-  standing(manifest: Manifest): Promise<Standing | undefined>;
+  /** What stands at the final place already; undefined for nothing. @param isWanted tells of an entry, by its number */
+  standing(manifest: Manifest, isWanted: (entry: number) => boolean): Promise<Standing | undefined>;
   /**
    * Files at the final place that replacing would not replace but delete, as they are no wanted entries; the paths of the
    * first few, relative to the place and safe to show.
@@ -501,8 +503,9 @@ export interface PlannedPlace extends Pick<Destination, 'standing' | 'strangers'
 export interface Standing {
   /** Absolute path. */
   readonly root: string;
-  /** Whether it has every entry of the manifest, each of the right kind and size. */
-  readonly plausible: boolean;
+  readonly isFolder: boolean;
+  /** Of each entry of the manifest: is there one of its kind and size, nothing, or something that is in its way? */
+  readonly found: readonly ('alike' | 'none' | 'other')[];
 }
 
 /** What a sink is opened for. */
@@ -513,5 +516,7 @@ export interface SinkContent {
   /** Bytes of the data stream with its padding. */
   readonly streamSize: number;
   /** Which entries are wanted; all when absent. */
-  readonly selected?: (entry: number) => boolean;
+  readonly selected?: ((entry: number) => boolean) | undefined;
+  /** A folder that has some of the others: what is wanted is added to that. */
+  readonly standing?: Standing | undefined;
 }

@@ -83,6 +83,8 @@ function askedIn({ hints, status }: SearchPlaces): string {
   return asked.length === 1 ? asked.join() : `${asked.slice(0, -1).join(', ')} and ${asked.at(-1)}`;
 }
 
+const NOT_KNOWN =
+  'it may not be shared any more (delivered, removed, or its files moved); if it is, is the link outdated, or the clock of a machine wrong?';
 const RUNNING = 'is "shoal share" still running where it was shared?';
 const STARTING_POINT = 'give a starting point with --bootstrap, or ask for a link with an address (shoal share --hint)';
 
@@ -92,7 +94,7 @@ const STARTING_POINT = 'give a starting point with --bootstrap, or ask for a lin
  */
 export function nextStep(endings: readonly Ending[], known: number, places: SearchPlaces): string | undefined {
   // A share is asked for under a name of the day (format.md §10): who has another day does not know it.
-  if (endings.some(isUnknown)) return 'is the link outdated, or the clock of a machine wrong?';
+  if (endings.some(isUnknown)) return NOT_KNOWN;
   if (endings.some(({ why }) => why === 'refused')) return undefined;
   if (endings.some(ending => ending.why === 'unreachable' && ending.detail === OTHER_PROTOCOL))
     return 'use the same version of shoal on both sides';

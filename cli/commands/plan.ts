@@ -47,6 +47,8 @@ function thereOf({ standing, partBytes }: Results['plan']): string {
       return 'nothing';
     case 'complete':
       return 'all of it, complete and right';
+    case 'some':
+      return `some of it, right as far as it is wanted; the rest is added${partBytes > 0 ? `, of which an earlier run has ${formatBytes(partBytes)}` : ''}`;
     case 'other':
       return 'something else';
     case 'part':

@@ -92,7 +92,9 @@ export const PARAMETERS = {
       force: z.boolean().default(false),
       keep: z.boolean().default(false),
     })
-    .describe('A fetch that the daemon carries out by itself, across restarts.'),
+    .describe(
+      'A fetch that the daemon carries out by itself, across restarts; the same one again, unless it is done, is gone on with.',
+    ),
   transfers: z.strictObject({}),
   pause: z.strictObject({ id: anyId }),
   resume: z.strictObject({ id: anyId }),
@@ -170,8 +172,8 @@ const planned = z
     sizeBytes: bytes,
     files: count,
     standing: z
-      .enum(['nothing', 'complete', 'other', 'part'])
-      .describe('What is there: the same, something else, or a part that an earlier run has left.'),
+      .enum(['nothing', 'complete', 'some', 'other', 'part'])
+      .describe('What is there: the same, some of it, something else, or a part that an earlier run has left.'),
     partBytes: bytes.describe('What the earlier run says it has.'),
     neededBytes: bytes.describe('Still to be written.'),
     roomBytes: bytes.optional().describe('What can be written there; absent where that was not looked at.'),

@@ -5,6 +5,7 @@
 import { randomInt } from 'node:crypto';
 import { isShoalError, ShoalError } from '../errors.ts';
 import type { Fetched, FetchEvent } from '../fetch.ts';
+import { sameBytes } from '../format/ids.ts';
 import { parseLink, type Link } from '../format/link.ts';
 import { MAX_DONE_TRANSFERS, MAX_TRANSFERS, TRANSFER_EVENT_MS } from '../limits.ts';
 import type { ShoalNode } from '../node.ts';
@@ -95,8 +96,14 @@ export class Transfers {
     }
   }
 
-  /** Notes a fetch that the daemon carries out, now or when there is one. @throws ShoalError `bad-link`, `key-missing` */
+  /**
+   * Notes a fetch that the daemon carries out, now or when there is one; where it has the same one to do already, goes on
+   * with that.
+   * @throws ShoalError `bad-link`, `key-missing`
+   */
   add(wanted: Wanted): TransferView {
+    const same = this.#sameAs(wanted);
+    if (same !== undefined) return this.resume(same.id);
     const job = this.#newJob(wanted);
     this.#list().add(recordOf(job), wanted.link);
     this.#tell(job);
@@ -125,7 +132,6 @@ export class Transfers {
     if (job.state === 'done' || job.state === 'failed')
       throw new ShoalError('usage', `cannot pause transfer ${id}: it is ${job.state} already`);
     this.#halt(job, 'paused');
-    this.#keep(job);
     job.attached?.emit({ event: 'waiting', why: `paused by another command; "shoal transfers resume ${id}" goes on` });
     this.#fillUp();
     return viewOf(job);
@@ -146,18 +152,22 @@ export class Transfers {
     return viewOf(job);
   }
 
-  /** Ends one and forgets it, with what was fetched so far; a done one is only forgotten, and its output stays. */
+  /**
+   * Ends one and forgets it, with what was fetched so far; a done one is only forgotten, and its output stays.
+   * @returns how it stood in the end: one that was not over is `paused`
+   */
   async cancel(id: string, signal: AbortSignal): Promise<TransferView> {
     const job = this.#job(id);
-    const wasDone = job.state === 'done';
+    const isOver = job.state === 'done' || job.state === 'failed';
     this.#jobs.delete(id);
     if (job.attached === undefined) this.#list().remove(id);
-    this.#halt(job, 'paused');
+    if (isOver) this.#tell(job);
+    else this.#halt(job, 'paused');
     job.attached?.settle({
       error: new ShoalError('interrupted', 'the transfer was cancelled by another command of this home'),
     });
     await job.over;
-    if (!wasDone) await this.#node.abandon(job.link.id, job.wanted.output, signal);
+    if (job.state !== 'done') await this.#node.abandon(job.link.id, job.wanted.output, signal);
     this.#fillUp();
     return viewOf(job);
   }
@@ -182,6 +192,23 @@ export class Transfers {
     };
     this.#jobs.set(job.id, job);
     return job;
+  }
+
+  /** The fetch without a command that has the same to do, unless it is done. */
+  #sameAs(wanted: Wanted): Job | undefined {
+    const link = parseLink(wanted.link);
+    const key = keyOf(link);
+    return [...this.#jobs.values()].find(
+      job =>
+        job.attached === undefined &&
+        job.state !== 'done' &&
+        job.link.id === link.id &&
+        sameBytes(keyOf(job.link), key) &&
+        job.wanted.output === wanted.output &&
+        job.wanted.force === wanted.force &&
+        job.wanted.keep === wanted.keep &&
+        JSON.stringify(job.wanted.only) === JSON.stringify(wanted.only),
+    );
   }
 
   #newId(): string {
@@ -247,6 +274,7 @@ export class Transfers {
     job.state = state;
     job.peers = 0;
     job.detail = undefined;
+    this.#keep(job);
     job.stop?.abort(new ShoalError('interrupted', 'stopped on request'));
     this.#tell(job);
   }
@@ -324,7 +352,7 @@ function viewOf(job: Job): TransferView {
 }
 
 function jobOf(record: TransferRecord, link: string): Job {
-  const { id, output, only, force, keep, state, detail, name, sizeBytes, path, createdAt } = record;
+  const { id, output, only, force, keep, state, detail, name, sizeBytes, doneBytes = 0, path, createdAt } = record;
   return {
     id,
     link: parseLink(link),
@@ -336,11 +364,22 @@ function jobOf(record: TransferRecord, link: string): Job {
     ...(sizeBytes === undefined ? {} : { totalBytes: sizeBytes }),
     ...(path === undefined ? {} : { path }),
     ...UNMOVED,
-    ...(state === 'done' ? { doneBytes: sizeBytes ?? 0 } : {}),
+    doneBytes: state === 'done' ? (sizeBytes ?? 0) : doneBytes,
   };
 }
 
-function recordOf({ id, link, wanted, state, detail, name, totalBytes, path, createdAt }: Job): TransferRecord {
+function recordOf({
+  id,
+  link,
+  wanted,
+  state,
+  detail,
+  name,
+  totalBytes,
+  doneBytes,
+  path,
+  createdAt,
+}: Job): TransferRecord {
   const { output, only, force, keep } = wanted;
   return {
     id,
@@ -353,6 +392,7 @@ function recordOf({ id, link, wanted, state, detail, name, totalBytes, path, cre
     ...(detail === undefined || state !== 'failed' ? {} : { detail }),
     ...(name === undefined ? {} : { name }),
     ...(totalBytes === undefined ? {} : { sizeBytes: totalBytes }),
+    ...(doneBytes === 0 ? {} : { doneBytes }),
     ...(path === undefined ? {} : { path }),
     createdAt,
   };

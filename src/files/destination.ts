@@ -1,10 +1,12 @@
 /** Where a fetch puts its output: beside the final place until it is complete, then there. */
-import { constants } from 'node:fs';
+import { constants, lstatSync, type Stats } from 'node:fs';
 import { access, lstat, readdir, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Manifest } from '../format/manifest.ts';
+import { SLOW_LOOK_MS } from '../limits.ts';
+import { Pace } from '../pace.ts';
 import { inParallel } from '../parallel.ts';
 import type { ChunkStore, Destination, Directory, PlannedPlace, Sink, SinkContent, Standing } from '../ports.ts';
 import { openDirectory } from './directory.ts';
@@ -35,6 +37,8 @@ export interface ClosableDestination extends Destination {
 
 const BLOCKS = 'blocks';
 const STATS_AT_ONCE = 8;
+/** On a local disk a look takes less time than handing it to another thread. */
+const looks = new Pace(SLOW_LOOK_MS);
 /** So many names make clear what is meant. */
 const SOME_NAMES = 3;
 
@@ -47,7 +51,7 @@ export async function folderDestination(options: FolderDestinationOptions): Prom
   const parent = await openDirectory(place.parent);
   try {
     const tag = tagOfFetch(options.id, place.name);
-    const { part, held } = await claimPart(parent, place.parent, tag, () => otherFetches(place.parent));
+    const { part, held } = await claimPart(parent, place.parent, tag, () => otherFetches(options.output));
     try {
       await makeUnlessThere(part, BLOCKS);
       const blocks = options.storeIn(await part.enter(BLOCKS));
@@ -97,10 +101,10 @@ async function isFolder(path: string): Promise<boolean> {
   }
 }
 
-function otherFetches(path: string): ShoalError {
+function otherFetches(output: string): ShoalError {
   return new ShoalError(
     'in-use',
-    `cannot fetch to "${showName(path)}": another process is fetching the same share there; wait for it, or choose another place with --output`,
+    `cannot fetch to "${showName(resolve(output))}": the same share is being fetched there already; wait for that, or choose another place with --output`,
   );
 }
 
@@ -116,23 +120,23 @@ function tagOfFetch(id: BlockId, name = ''): string {
 export async function plannedPlace({ id, output }: Omit<FolderDestinationOptions, 'storeIn'>): Promise<PlannedPlace> {
   const place = await placeOf(output, false);
   return {
-    standing: manifest => standingAt(place, manifest),
+    standing: (manifest, isWanted) => standingAt(place, partName(tagOfFetch(id, place.name)), manifest, isWanted),
     strangers: (manifest, isWanted) => strangersAt(place, manifest, isWanted),
     pathOf: manifest => pathAt(place, manifest),
-    claimed: count => claimedAt(place, tagOfFetch(id, place.name), count),
+    claimed: count => claimedAt(place, output, tagOfFetch(id, place.name), count),
     roomBytes: () => roomAt(place.parent),
   };
 }
 
 /** What the part folder of a tag says it has. */
-async function claimedAt(place: Place, tag: string, count: number): Promise<number[]> {
+async function claimedAt(place: Place, output: string, tag: string, count: number): Promise<number[]> {
   if (!(await isFolder(place.parent))) return [];
   const parent = await openDirectory(place.parent);
   try {
     if ((await parent.stat(partName(tag))) === undefined) return [];
     const part = await parent.enter(partName(tag));
     try {
-      if (await isPartInUse(part, join(place.parent, partName(tag)))) throw otherFetches(place.parent);
+      if (await isPartInUse(part, join(place.parent, partName(tag)))) throw otherFetches(output);
       return await readJournal(part, count);
     } finally {
       await part.close();
@@ -185,8 +189,8 @@ class FolderDestination implements ClosableDestination {
     this.#closeStore = () => blocks.close();
   }
 
-  async standing(manifest: Manifest): Promise<Standing | undefined> {
-    return await standingAt(this.#place, manifest);
+  async standing(manifest: Manifest, isWanted: (entry: number) => boolean): Promise<Standing | undefined> {
+    return await standingAt(this.#place, partName(this.#tag), manifest, isWanted);
   }
 
   async strangers(manifest: Manifest, isWanted: (path: string) => boolean): Promise<readonly string[]> {
@@ -199,8 +203,11 @@ class FolderDestination implements ClosableDestination {
 
   async open(content: SinkContent, signal: AbortSignal): Promise<Sink> {
     this.#hasOutput = true;
-    const place = { parent: this.#parent, tag: this.#tag, finalName: nameAt(this.#place, content.manifest) };
-    return await openSink({ ...place, ...content }, signal);
+    const { standing, ...what } = content;
+    const finalName = nameAt(this.#place, content.manifest);
+    const isParent = standing !== undefined && standing.root !== pathAt(this.#place, content.manifest);
+    const addTo = standing === undefined ? undefined : isParent ? 'parent' : 'final';
+    return await openSink({ parent: this.#parent, tag: this.#tag, finalName, addTo, ...what }, signal);
   }
 
   async discard(): Promise<void> {
@@ -236,14 +243,38 @@ function nameAt({ name }: Place, manifest: Manifest): string {
   return name ?? harmlessName(manifest.name);
 }
 
-/** Also where an earlier run made the folder that now looks like a place to put the output into. */
-async function standingAt(place: Place, manifest: Manifest): Promise<Standing | undefined> {
-  const inside = pathAt(place, manifest);
-  if (place.name === undefined && manifest.kind === 'folder' && manifest.entries.length > 0) {
-    const itself = { root: place.parent, plausible: await isPlausible(place.parent, manifest) };
-    if (itself.plausible) return itself;
+/**
+ * Also where an earlier run made the folder that now looks like a place to put the output into: one with all that is wanted,
+ * or one with some files of the share and no others.
+ * @param part the name of the part folder, which counts for nothing
+ */
+async function standingAt(
+  place: Place,
+  part: string,
+  manifest: Manifest,
+  isWanted: (entry: number) => boolean,
+): Promise<Standing | undefined> {
+  const { entries, kind } = manifest;
+  if (place.name === undefined && kind === 'folder' && entries.length > 0) {
+    // The folder may be given by a link to it; in it none is followed.
+    const found = await foundAt(`${place.parent}/.`, manifest);
+    const wanted = found.filter((_, n) => isWanted(n));
+    const hasSome = (): boolean => entries.some(({ size }, n) => size > 0 && found[n] === 'alike');
+    const isOutput =
+      wanted.every(one => one === 'alike') ||
+      (!wanted.includes('other') && hasSome() && !(await hasOthers(place.parent, part, manifest)));
+    if (isOutput) return { root: place.parent, isFolder: true, found };
   }
-  return (await exists(inside)) ? { root: inside, plausible: await isPlausible(inside, manifest) } : undefined;
+  const inside = pathAt(place, manifest);
+  if (!(await exists(inside))) return undefined;
+  return { root: inside, isFolder: isFolderSeen(await look(inside)), found: await foundAt(inside, manifest) };
+}
+
+/** Whether there are files in a folder that are not of the share. */
+async function hasOthers(root: string, part: string, { entries }: Manifest): Promise<boolean> {
+  const others: string[] = [];
+  await findOthers(root, '', new Set(entries.map(({ path }) => path)), others, part);
+  return others.length > 0;
 }
 
 async function strangersAt(
@@ -260,13 +291,20 @@ async function strangersAt(
   return strangers;
 }
 
-/** Adds up to SOME_NAMES files below `folder` of `root` that are not in `own`. */
-async function findOthers(root: string, folder: string, own: ReadonlySet<string>, others: string[]): Promise<void> {
+/** Adds up to SOME_NAMES files below `folder` of `root` that are not in `own`, nor in the folder `except` of `root`. */
+async function findOthers(
+  root: string,
+  folder: string,
+  own: ReadonlySet<string>,
+  others: string[],
+  except?: string,
+): Promise<void> {
   const entries = await readdir(join(root, folder), { withFileTypes: true }).catch((error: unknown) => {
     throw fileError(error, `look into "${showName(join(root, folder))}"`);
   });
   for (const entry of entries) {
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+    if (path === except) continue;
     if (entry.isDirectory()) await findOthers(root, path, own, others);
     else if (!own.has(path)) others.push(showName(path));
     if (others.length >= SOME_NAMES) return;
@@ -283,25 +321,46 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** Whether every entry is there, of the right kind and size. */
-async function isPlausible(root: string, manifest: Manifest): Promise<boolean> {
-  let plausible = true;
-  const isRight = async (path: string, kind: 'isFile' | 'isDirectory', size?: number): Promise<boolean> => {
-    const found = await lstat(path).catch(() => undefined);
-    return found?.[kind]() === true && (size === undefined || found.size === size);
+/** What stands at the places of the entries of a share at `root`: by kind and size, nothing is read. */
+async function foundAt(root: string, { kind, entries }: Manifest): Promise<Standing['found'][number][]> {
+  const found: Standing['found'][number][] = entries.map(() => 'other');
+  const folders = new Map<string, Promise<Standing['found'][number]>>();
+  /** `other` also of a link to a folder: nothing is to be added there. */
+  const folder = (path: string): Promise<Standing['found'][number]> => {
+    const known = folders.get(path);
+    if (known !== undefined) return known;
+    const looking = (async () => {
+      const above = path === '' ? 'alike' : await folder(path.slice(0, Math.max(path.lastIndexOf('/'), 0)));
+      if (above === 'none') return above;
+      const seen = await look(path === '' ? root : `${root}/${path}`);
+      return seen === undefined ? 'none' : isFolderSeen(seen) ? above : 'other';
+    })();
+    folders.set(path, looking);
+    return looking;
   };
-  if (manifest.kind === 'folder' && !(await isRight(root, 'isDirectory'))) return false;
-  await inParallel(manifest.entries, STATS_AT_ONCE, async entry => {
-    const path = manifest.kind === 'file' ? root : `${root}/${entry.path}`;
-    if (
-      plausible &&
-      !(await isRight(
-        path,
-        entry.directory === true ? 'isDirectory' : 'isFile',
-        entry.directory === true ? undefined : entry.size,
-      ))
-    )
-      plausible = false;
+  await inParallel(entries.keys(), STATS_AT_ONCE, async n => {
+    const { path, size, directory } = entries[n]!;
+    const above = kind === 'file' ? 'alike' : await folder(path.slice(0, Math.max(path.lastIndexOf('/'), 0)));
+    const seen = above === 'none' ? undefined : await look(kind === 'file' ? root : `${root}/${path}`);
+    if (seen === undefined) found[n] = above === 'alike' ? 'none' : above;
+    else if (seen === 'unseen') return;
+    else if (directory === true ? seen.isDirectory() : seen.isFile() && seen.size === size) found[n] = 'alike';
   });
-  return plausible;
+  return found;
+}
+
+/** undefined for nothing, `unseen` for what can't be looked at. */
+async function look(path: string): Promise<Stats | 'unseen' | undefined> {
+  try {
+    return await looks.step(
+      () => lstatSync(path, { throwIfNoEntry: false }),
+      () => lstat(path),
+    );
+  } catch (error) {
+    return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '') ? undefined : 'unseen';
+  }
+}
+
+function isFolderSeen(seen: Stats | 'unseen' | undefined): boolean {
+  return seen !== undefined && seen !== 'unseen' && seen.isDirectory();
 }

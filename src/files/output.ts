@@ -6,6 +6,7 @@ import { MAX_ENTRIES, MAX_OPEN_FILES } from '../limits.ts';
 import { Gate, inParallel } from '../parallel.ts';
 import type { Directory, EntryStat, OpenFile } from '../ports.ts';
 import { HandleCache } from './handles.ts';
+import { makeUnlessThere } from './part.ts';
 import { alternativeName, foldName, harmlessName, portableName, showName } from './names.ts';
 
 /** The name inside the part folder. */
@@ -121,6 +122,32 @@ export class Output {
       }),
     );
     await this.close();
+  }
+
+  /**
+   * Moves every selected file and folder to its place below `target`, durably. Folders that are there are taken.
+   * @throws ShoalError `exists` when there is something at a file's place; by `fileError`
+   */
+  async moveInto(target: Directory): Promise<void> {
+    const inTarget = <R>(path: string, work: (folder: Directory) => Promise<R>): Promise<R> =>
+      path === '' ? work(target) : folders.use(path, work);
+    const folders = new HandleCache<string, Directory>(
+      OPEN_FOLDERS,
+      path => inTarget(parentOf(path), above => made(above, this.#names.get(path) ?? lastOf(path))),
+      (_, folder) => folder.sync(),
+    );
+    try {
+      for (const [i, { path, directory }] of this.#manifest.entries.entries()) {
+        if (!this.isSelected(i)) continue;
+        const name = this.#names.get(path) ?? lastOf(path);
+        if (directory === true) await inTarget(path, () => Promise.resolve());
+        else await inTarget(parentOf(path), to => this.#in(parentOf(path), from => from.move(name, to, name)));
+      }
+    } finally {
+      await folders.close();
+      await this.close();
+    }
+    await target.sync();
   }
 
   /** Makes all of it durable. Nothing else in the part folder is opened: closing the lock's file would free the lock. */
@@ -367,6 +394,12 @@ async function add(folder: Directory, frame: Frame, name: string, what: 'folder'
   } finally {
     await file.close();
   }
+}
+
+/** A folder that is there already, or is made. */
+async function made(above: Directory, name: string): Promise<Directory> {
+  await makeUnlessThere(above, name, { shared: true });
+  return await above.enter(name);
 }
 
 function topOf(frames: readonly Frame[]): Frame {

@@ -23,8 +23,12 @@ export function partName(tag: string): string {
   return `.shoal-${tag}.part`;
 }
 
-export async function makeUnlessThere(parent: Directory, name: string): Promise<void> {
-  await parent.make(name).catch((error: unknown) => {
+export async function makeUnlessThere(
+  parent: Directory,
+  name: string,
+  options: { readonly shared?: boolean } = {},
+): Promise<void> {
+  await parent.make(name, options).catch((error: unknown) => {
     if (!isShoalError(error, 'exists')) throw error;
   });
 }

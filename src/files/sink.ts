@@ -8,6 +8,7 @@
  * The final name gets the output by one rename, after all of it was made durable. So at any moment there is nothing at the
  * final name, or what was there before, or all of the share; when something is replaced that can't be replaced by one
  * rename (a folder), there may for a moment be nothing, and what was there comes back when the part folder is opened next.
+ * What is added to a folder that stands gets its names there file by file, each by one rename that replaces nothing.
  * A part folder is used by one process at a time; the caller sees to it.
  */
 import { strict as assert } from 'node:assert';
@@ -44,7 +45,9 @@ export interface SinkOptions {
   /** Bytes of the data stream with its padding. */
   readonly streamSize: number;
   /** Which entries are written; all where not given. Of a file there is only one. */
-  readonly selected?: (entry: number) => boolean;
+  readonly selected?: ((entry: number) => boolean) | undefined;
+  /** Where a folder stands that they are added to, file by file: at the final name, or `parent` itself. */
+  readonly addTo?: 'final' | 'parent' | undefined;
 }
 
 /**
@@ -218,11 +221,33 @@ export class Sink {
    * @throws ShoalError `exists` when there is something at the final name and it is not to be replaced; by `fileError`
    */
   async finish({ replace }: { replace: boolean }): Promise<void> {
-    const { parent, finalName } = this.#options;
+    const { parent, addTo } = this.#options;
     await this.#output
       .complete()
       .then(() => this.#output.sync())
       .catch(this.#sayWhatStays);
+    if (addTo === undefined) await this.#giveFinalName(replace);
+    else await this.#addTo(addTo);
+    await parent.sync();
+    // The output stands. What can't be removed now is removed by the next run to this place.
+    await this.#remove().catch((error: unknown) => {
+      if (!isShoalError(error)) throw error;
+    });
+  }
+
+  /** What was moved before a failure stays there; a later run goes on with the rest. */
+  async #addTo(where: 'final' | 'parent'): Promise<void> {
+    const { parent, finalName } = this.#options;
+    const folder = where === 'parent' ? parent : await parent.enter(finalName);
+    try {
+      await this.#output.moveInto(folder);
+    } finally {
+      if (folder !== parent) await folder.close();
+    }
+  }
+
+  async #giveFinalName(replace: boolean): Promise<void> {
+    const { parent, finalName } = this.#options;
     const old = replace ? await parent.stat(finalName) : undefined;
     const over = old !== undefined && old.kind !== 'directory' && this.#options.manifest.kind === 'file';
     if (old !== undefined && !over) await this.#setAside(old);
@@ -232,11 +257,6 @@ export class Sink {
       if (old !== undefined && !over) await this.#part.move(REPLACED, parent, finalName).catch(() => {});
       throw error;
     }
-    await parent.sync();
-    // The output stands. What can't be removed now is removed by the next run to this place.
-    await this.#remove().catch((error: unknown) => {
-      if (!isShoalError(error)) throw error;
-    });
   }
 
   /** Ends for now; what was written stays for a later run. Nothing to do after `finish` or `discard`. */

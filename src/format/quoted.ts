@@ -49,3 +49,14 @@ function replaceUnseen(text: string, escape: (character: string) => string): str
 export function quoted(text: string): string {
   return escapedJson(text.length > MAX_QUOTED_CHARS ? `${text.slice(0, MAX_QUOTED_CHARS)}…` : text);
 }
+
+/** How many of several names are named. */
+const NAMES_SHOWN = 3;
+
+/** The names of which one is meant, safe to show: `"a" or "b"`, and of many `"a", "b", "c" or one of 7 others`. */
+export function oneOf(names: readonly string[]): string {
+  const shown = names.slice(0, NAMES_SHOWN).map(name => `"${escaped(name)}"`);
+  const others = names.length - shown.length;
+  const all = others === 0 ? shown : [...shown, others === 1 ? 'another one' : `one of ${others} others`];
+  return all.length <= 1 ? all.join('') : `${all.slice(0, -1).join(', ')} or ${all.at(-1)}`;
+}

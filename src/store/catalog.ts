@@ -60,6 +60,8 @@ const MIGRATIONS: readonly string[] = [
   `ALTER TABLE shares ADD COLUMN parts TEXT; -- JSON: pairs of name and path, sorted by name
    ALTER TABLE shares ADD COLUMN note TEXT;
    CREATE INDEX shares_by_parts ON shares (parts);`,
+  // How far a transfer is that does not run.
+  `ALTER TABLE transfers ADD COLUMN done_bytes INTEGER;`,
 ];
 
 const COLUMNS = `id, kind, name, size_bytes, files, source, root, parts, fingerprint, note, hints, created_at, state,

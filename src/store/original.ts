@@ -1,6 +1,6 @@
 /** Chunks made again from the files of a share: those that were shared, or those that were fetched. */
+import { stat } from 'node:fs/promises';
 import { ShoalError, isShoalError } from '../errors.ts';
-import { showName } from '../files/names.ts';
 import { sameBytes } from '../format/ids.ts';
 import type { BlockId } from '../format/ids.ts';
 import { streamKey } from '../format/keys.ts';
@@ -8,6 +8,9 @@ import type { FileKey } from '../format/keys.ts';
 import { Layout, pathsOf, placesOf, type Root } from '../format/layout.ts';
 import type { Listing } from '../format/listing.ts';
 import type { Manifest } from '../format/manifest.ts';
+import { oneOf } from '../format/quoted.ts';
+import { LOOKS_AT_ONCE } from '../limits.ts';
+import { inParallel } from '../parallel.ts';
 import type { BlockAddress, ChunkSource, Crypto, Holdings } from '../ports.ts';
 import { goneOf } from './gone.ts';
 import { notThere } from './memory.ts';
@@ -79,7 +82,7 @@ class OriginalSource implements ChunkSource {
       if (!isShoalError(error, 'unavailable') && !isShoalError(error, 'denied')) throw error;
       throw notThere(id, at, { why: error.message, cause: error });
     }
-    throw await this.#markChanged(`${this.#filesOf(index)} no longer what was shared`);
+    throw await this.#markChanged(`${await this.#changedIn(index)} is no longer what was shared`);
   }
 
   #places(index: number): ReturnType<typeof placesOf> {
@@ -87,12 +90,23 @@ class OriginalSource implements ChunkSource {
     return placesOf(root, manifest, this.#layout, index, listing.size('data'));
   }
 
-  /** The subject of a sentence: the files that piece `index` is made of. */
-  #filesOf(index: number): string {
+  /**
+   * The files that piece `index` is made of, of which one is meant. A chunk can't tell which it is; those whose time is
+   * another than the manifest says come alone, as they were written.
+   */
+  async #changedIn(index: number): Promise<string> {
+    const { root, manifest } = this.#options;
     const { places } = this.#places(index);
-    const first = `"${showName(places[0]?.path ?? pathsOf(this.#options.root)[0] ?? '')}"`;
-    if (places.length <= 1) return `${first} is`;
-    return `${first} or ${places.length === 2 ? 'the file' : `one of the ${places.length - 1} files`} after it is`;
+    const written: string[] = [];
+    if (places.length > 1) {
+      await inParallel(places, LOOKS_AT_ONCE, async ({ path, entry }) => {
+        const modified = manifest.entries[entry]?.modified;
+        const found = modified === undefined ? undefined : await stat(path).catch(() => undefined);
+        if (found !== undefined && Math.floor(found.mtimeMs / 1000) !== modified) written.push(path);
+      });
+    }
+    const paths = written.length > 0 ? written.sort() : places.map(({ path }) => path);
+    return oneOf(paths.length > 0 ? paths : pathsOf(root).slice(0, 1));
   }
 
   async #markChanged(why: string, cause?: unknown): Promise<ShoalError> {

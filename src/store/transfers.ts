@@ -12,7 +12,8 @@ export interface Table {
 }
 
 export function transferList(table: Table): TransferList {
-  const COLUMNS = 'id, share, output, only_globs, force, keep, state, detail, name, size_bytes, path, created_at';
+  const COLUMNS =
+    'id, share, output, only_globs, force, keep, state, detail, name, size_bytes, done_bytes, path, created_at';
   return {
     list: () =>
       table.all(`SELECT ${COLUMNS} FROM transfers ORDER BY created_at, rowid`).flatMap(row => recordOf(row) ?? []),
@@ -36,13 +37,14 @@ export function transferList(table: Table): TransferList {
         createdAt,
       );
     },
-    update: ({ id, state, detail, name, sizeBytes, path }) =>
+    update: ({ id, state, detail, name, sizeBytes, doneBytes, path }) =>
       table.run(
-        'UPDATE transfers SET state = ?, detail = ?, name = ?, size_bytes = ?, path = ? WHERE id = ?',
+        'UPDATE transfers SET state = ?, detail = ?, name = ?, size_bytes = ?, done_bytes = ?, path = ? WHERE id = ?',
         state,
         detail ?? null,
         name ?? null,
         sizeBytes ?? null,
+        doneBytes ?? null,
         path ?? null,
         id,
       ),
@@ -62,6 +64,7 @@ function recordOf(row: Row): TransferRecord | undefined {
   const state = oneOf(row['state'], ['wanted', 'paused', 'done', 'failed']);
   const createdAt = countIn(row['created_at']);
   const sizeBytes = countIn(row['size_bytes']);
+  const doneBytes = countIn(row['done_bytes']);
   if (typeof id !== 'string' || typeof output !== 'string') return undefined;
   if (share === undefined || only === undefined || state === undefined || createdAt === undefined) return undefined;
   return {
@@ -75,6 +78,7 @@ function recordOf(row: Row): TransferRecord | undefined {
     ...(typeof detail === 'string' && { detail }),
     ...(typeof name === 'string' && { name }),
     ...(sizeBytes !== undefined && { sizeBytes }),
+    ...(doneBytes !== undefined && { doneBytes }),
     ...(typeof path === 'string' && { path }),
     createdAt,
   };

@@ -81,7 +81,14 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
   it('knows how a transfer went, and forgets it', async () => {
     const record = someTransfer('t1');
     catalog.transfers.add(record, LINK);
-    const failed = { ...record, state: 'failed', detail: 'the disk is full', name: 'trip', sizeBytes: 12 } as const;
+    const failed = {
+      ...record,
+      state: 'failed',
+      detail: 'the disk is full',
+      name: 'trip',
+      sizeBytes: 12,
+      doneBytes: 5,
+    } as const;
     catalog.transfers.update(failed);
     const done = { ...record, state: 'done', name: 'trip', sizeBytes: 12, path: '/home/someone/to/trip' } as const;
     expect(catalog.transfers.list()).to.deep.equal([failed]);

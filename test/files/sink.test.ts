@@ -442,6 +442,59 @@ describe('A sink that is stopped at any moment', () => {
     });
   }
 
+  it('has only whole files, loses nothing and goes on: what is added to a folder', async () => {
+    const { entries } = folderShare.manifest;
+    const add = async (disk: Forgetful, selected: (entry: number) => boolean, addTo?: 'final'): Promise<void> => {
+      const root = disk.root();
+      const sink = await openSink(optionsFor(folderShare, root, { selected, addTo }));
+      await fill(sink, folderShare);
+      await sink.finish({ replace: false });
+      await root.close();
+    };
+    const isMissing = (disk: Forgetful): ((entry: number) => boolean) => {
+      const final = finalOf(disk);
+      return n => !final.has(`final/${entries[n]!.path}${entries[n]!.directory === true ? '/' : ''}`);
+    };
+    const isFirst = (n: number): boolean => ['a/file', 'z'].includes(entries[n]!.path);
+    const start = async (): Promise<Forgetful> => {
+      const disk = new Forgetful();
+      await add(disk, isFirst);
+      const root = disk.root();
+      const folder = await root.enter('final');
+      await (await folder.create('mine')).close();
+      await root.syncAll();
+      await folder.close();
+      await root.close();
+      return disk;
+    };
+    const whole = new Map([...expected(folderShare), ['final/mine', new Uint8Array(0)] as const]);
+    const counted = await start();
+    const before = counted.operations;
+    await add(counted, n => !isFirst(n), 'final');
+    const operations = counted.operations - before;
+    expect(sameContents(counted.contents(), whole)).to.equal(true);
+    expect(sameContents(counted.crash('least').contents(), whole), 'after a loss of power').to.equal(true);
+    for (let operation = 1; operation <= operations; operation++) {
+      for (const when of ['before', 'after'] as const) {
+        const disk = await start();
+        disk.crashAfter(operation, when);
+        const error: unknown = await add(disk, n => !isFirst(n), 'final').catch((reason: unknown) => reason);
+        expect(error).to.be.instanceOf(Crash);
+        for (const seed of ['least', 'most', operation, operation + 1000] as const) {
+          const found = disk.crash(seed);
+          const where = `operation ${operation}, ${when}, seed ${seed}`;
+          const final = finalOf(found);
+          for (const path of ['final/a/file', 'final/z', 'final/mine']) expect(final.has(path), where).to.equal(true);
+          for (const [path, content] of final)
+            expect(Buffer.compare(content, whole.get(path) ?? Buffer.from('absent')), `${path}: ${where}`).to.equal(0);
+          const selected = isMissing(found);
+          if (entries.some((_, n) => selected(n))) await add(found, selected, 'final');
+          expect(sameContents(finalOf(found), whole), `at last: ${where}`).to.equal(true);
+        }
+      }
+    }
+  });
+
   /** Either the whole share is at the final name; or what was there before is, or lies in the part folder. */
   async function checkFound(
     found: Forgetful,

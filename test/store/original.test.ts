@@ -185,6 +185,48 @@ describe('a source that makes chunks from the original files', () => {
         mkdirSync(file);
       },
     };
+    describe('names of the files in one chunk', () => {
+      const small = {
+        a: randomBytes(100),
+        b: randomBytes(100),
+        c: randomBytes(100),
+        d: randomBytes(100),
+        e: randomBytes(5),
+      };
+      let together: TestShare;
+      before(async () => {
+        together = await makeShare('small', small);
+      });
+
+      /** What is said after files were changed; `times` are in the manifest. */
+      async function whyOf(contents: typeof small, times: boolean, change: (root: string) => void): Promise<string> {
+        const { manifest } = together;
+        const entries = manifest.entries.map(entry => ({ ...entry, ...(times && { modified: 1000 }) }));
+        const { source, root } = await sourceOf(together, contents, { manifest: { ...manifest, entries } });
+        for (const name of Object.keys(contents)) utimesSync(join(root, name), 1000, 1000);
+        change(root);
+        expect(await failureOf(source.read(together.id, chunkAt('data', 0)))).to.include({ code: 'changed' });
+        expect(whys).to.have.length(1);
+        return (whys[0] ?? '').replaceAll(`${root}/`, '');
+      }
+      const other = { ...small, b: randomBytes(100) };
+
+      it('the one that was written, by its time', async () => {
+        const write = (root: string): void => utimesSync(join(root, 'b'), 1000, 2000);
+        expect(await whyOf(other, true, write)).to.equal('"b" is no longer what was shared');
+      });
+
+      it('those that may be it, where times tell nothing', async () => {
+        const said = '"a", "b", "c" or one of 2 others is no longer what was shared';
+        expect(await whyOf(other, true, () => undefined)).to.equal(said);
+      });
+
+      it('those that may be it, where the share has no times', async () => {
+        const said = '"a", "b", "c" or one of 2 others is no longer what was shared';
+        expect(await whyOf(other, false, () => undefined)).to.equal(said);
+      });
+    });
+
     for (const [how, change] of Object.entries(changes)) {
       it(`gives no byte of what differs, and then nothing at all, when one ${how}`, async () => {
         const { source, root } = await sourceOf(share, CONTENTS, { crypto });

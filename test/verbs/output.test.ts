@@ -1,6 +1,7 @@
 /** Where a fetch puts what it gets: to a stream in order, and to folders of a real file system. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -15,7 +16,18 @@ import type { Directory } from '../../src/ports.ts';
 import { memoryStore } from '../../src/store/memory.ts';
 import { expectSame, makeShare, type TestShare } from '../contract/chunk-source.ts';
 import { sealShare } from '../format/open-share.ts';
-import { blockOf, fetchAll, newWorld, say, seeder, startFetch, storeOf, turncoat, type World } from './world.ts';
+import {
+  blockOf,
+  fetchAll,
+  newWorld,
+  say,
+  seeder,
+  startFetch,
+  storeOf,
+  turncoat,
+  type FetchOptions,
+  type World,
+} from './world.ts';
 
 /** Takes what is written, and says that it is full each time until it has been drained. */
 class Slow extends Writable {
@@ -175,7 +187,7 @@ describe('fetch to a folder', () => {
 
   async function fetchTo(
     output: string,
-    more: { force?: boolean; only?: (path: string) => boolean; of?: TestShare } = {},
+    more: Pick<FetchOptions, 'force' | 'only' | 'onEvent'> & { of?: TestShare } = {},
   ): ReturnType<typeof fetchAll> {
     const { of = share, ...request } = more;
     const destination = await folderDestination({ id: of.id, output, storeIn });
@@ -234,6 +246,155 @@ describe('fetch to a folder', () => {
     const only = (path: string): boolean => path === 'a.bin';
     expect((await fetchTo(folder, { force: true, only })).failure?.code, 'what was fetched before').to.equal('exists');
     expect((await fetchTo(folder, { force: true })).failure).to.equal(undefined);
+  });
+
+  describe('of a selection', () => {
+    const BIG = 2 * PIECE_BYTES + 100;
+    const HOLIDAY = {
+      'a.pdf': randomBytes(BIG),
+      'b.pdf': randomBytes(700),
+      'notes.txt': randomBytes(BIG),
+      'sub/c.pdf': randomBytes(3000),
+    };
+    let holiday: TestShare;
+    before(async () => {
+      holiday = await makeShare('holiday', HOLIDAY);
+    });
+    beforeEach(async () => {
+      await seeder(world, 'sharer', holiday.id, await storeOf(holiday));
+    });
+
+    const notes = (path: string): boolean => path === 'notes.txt';
+    const pdfs = (path: string): boolean => path.endsWith('.pdf');
+
+    function select(output: string, only?: (path: string) => boolean): ReturnType<typeof fetchAll> {
+      return fetchTo(output, { of: holiday, ...(only && { only }) });
+    }
+
+    /** The files below a folder, as they should be in the share; throws where one is other than there. */
+    async function filesIn(root: string): Promise<string[]> {
+      const found = await readdir(root, { recursive: true, withFileTypes: true });
+      const paths = found.filter(entry => !entry.isDirectory()).map(entry => join(entry.parentPath, entry.name));
+      for (const path of paths) {
+        const content = HOLIDAY[path.slice(root.length + 1) as keyof typeof HOLIDAY] as Uint8Array | undefined;
+        if (content !== undefined) expectSame(await readFile(path), content);
+      }
+      return paths.map(path => path.slice(root.length + 1)).sort();
+    }
+
+    it('notices that it is there already, in a folder that was given', async () => {
+      await select(folder, notes);
+      const again = await select(folder, notes);
+      expect(again.failure).to.equal(undefined);
+      expect(again.fetched).to.include({ alreadyThere: true, path: join(folder, 'holiday'), files: 1 });
+      expect(await filesIn(folder)).to.deep.equal(['holiday/notes.txt']);
+    });
+
+    it('notices that it is there already, in a folder that the first fetch made', async () => {
+      const made = join(folder, 'new');
+      expect((await select(made, notes)).fetched).to.include({ path: made });
+      await writeFile(join(made, 'mine.txt'), 'mine');
+      expect((await select(made, notes)).fetched).to.include({ alreadyThere: true, path: made });
+      expect(await filesIn(made)).to.deep.equal(['mine.txt', 'notes.txt']);
+    });
+
+    it('is added to another one, beside what the user has put there', async () => {
+      await select(folder, notes);
+      const root = join(folder, 'holiday');
+      await writeFile(join(root, 'mine.txt'), 'mine');
+      const more = await select(folder, pdfs);
+      expect(more.failure).to.equal(undefined);
+      expect(more.fetched).to.include({ alreadyThere: false, path: root, files: 3 });
+      expect(await filesIn(root)).to.deep.equal(['a.pdf', 'b.pdf', 'mine.txt', 'notes.txt', 'sub/c.pdf']);
+      expect(await readdir(folder)).to.deep.equal(['holiday']);
+      expect((await select(folder)).fetched).to.include({ alreadyThere: true });
+    });
+
+    it('is added to one in a folder that the first fetch made', async () => {
+      const made = join(folder, 'new');
+      await select(made, notes);
+      expect((await select(made, pdfs)).fetched).to.include({ alreadyThere: false, path: made });
+      expect(await filesIn(made)).to.deep.equal(['a.pdf', 'b.pdf', 'notes.txt', 'sub/c.pdf']);
+      expect(await readdir(folder)).to.deep.equal(['new']);
+    });
+
+    it('is there already where the whole is, and is made whole by a fetch of the whole', async () => {
+      await select(folder, path => path === 'b.pdf');
+      const whole = await select(folder);
+      expect(whole.fetched).to.include({ alreadyThere: false, files: 4 });
+      expect(await filesIn(join(folder, 'holiday'))).to.deep.equal(Object.keys(HOLIDAY));
+      expect((await select(folder, notes)).fetched).to.include({ alreadyThere: true });
+    });
+
+    it('gets only what is missing, and the chunks that tell whether the rest is right', async () => {
+      const { served } = await seeder(world, 'second', holiday.id, await storeOf(holiday));
+      await select(folder);
+      await rm(join(folder, 'holiday', 'sub', 'c.pdf'));
+      served.length = 0;
+      const { fetched } = await select(folder, pdfs);
+      expect(fetched?.alreadyThere).to.equal(false);
+      const bytes = fetched?.sources.reduce((sum, source) => sum + source.bytes, 0) ?? 0;
+      expect(bytes).to.be.below(3 * PIECE_BYTES);
+      expect(await filesIn(join(folder, 'holiday'))).to.deep.equal(Object.keys(HOLIDAY));
+    });
+
+    it('leaves alone what differs from the share, and says which file that is', async () => {
+      for (const [name, changed] of [
+        ['b.pdf', randomBytes(700)],
+        ['b.pdf', randomBytes(701)],
+        ['a.pdf', randomBytes(BIG)],
+      ] as const) {
+        await rm(join(folder, 'holiday'), { recursive: true, force: true });
+        await select(folder, path => path !== 'sub/c.pdf');
+        await writeFile(join(folder, 'holiday', name), changed);
+        const { failure } = await select(folder, pdfs);
+        expect(failure?.code).to.equal('exists');
+        expect(failure?.message).to.include(`"${name}"`).and.include('move that away');
+        expectSame(await readFile(join(folder, 'holiday', name)), changed);
+        expect(await readdir(join(folder, 'holiday'))).to.deep.equal(['a.pdf', 'b.pdf', 'notes.txt']);
+        expect((await select(folder, notes)).fetched, 'of others nothing is said').to.include({ alreadyThere: true });
+      }
+    });
+
+    it('is not mixed with a folder that only has the same name', async () => {
+      await mkdir(join(folder, 'holiday'));
+      await writeFile(join(folder, 'holiday', 'mine.txt'), 'mine');
+      expect((await select(folder, notes)).failure?.message).to.include('something else is there already');
+      expect(await filesIn(folder)).to.deep.equal(['holiday/mine.txt']);
+    });
+
+    it('goes into a folder with other things in it under its name, also where one of its files lies', async () => {
+      await writeFile(join(folder, 'mine.txt'), 'mine');
+      await writeFile(join(folder, 'notes.txt'), HOLIDAY['notes.txt']);
+      expect((await select(folder, pdfs)).fetched).to.include({ path: join(folder, 'holiday') });
+    });
+
+    it('follows no link when it is added', async () => {
+      const elsewhere = join(folder, 'elsewhere');
+      await mkdir(elsewhere);
+      await select(folder, notes);
+      await symlink(elsewhere, join(folder, 'holiday', 'sub'));
+      expect((await select(folder, pdfs)).failure?.code).to.equal('exists');
+      expect(await readdir(elsewhere)).to.deep.equal([]);
+    });
+
+    it('replaces nothing that comes to its place while it is fetched', async () => {
+      await select(folder, notes);
+      const planted = join(folder, 'holiday', 'b.pdf');
+      const { failure } = await fetchTo(folder, {
+        of: holiday,
+        only: pdfs,
+        onEvent: ({ event }) => {
+          if (event === 'finishing') writeFileSync(planted, 'mine');
+        },
+      });
+      expect(failure?.code).to.equal('exists');
+      expect(await readFile(planted, 'utf8')).to.equal('mine');
+      await rm(planted);
+      expect((await select(folder, pdfs)).failure).to.equal(undefined);
+      expect(await filesIn(join(folder, 'holiday'))).to.deep.equal(Object.keys(HOLIDAY));
+      expect(await readdir(folder)).to.deep.equal(['holiday']);
+    });
   });
 
   it('writes nothing to the final place when the padding hides something', async () => {

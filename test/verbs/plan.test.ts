@@ -66,13 +66,13 @@ describe('A dry run', () => {
   const storeIn = (blocks: Directory): ClosableStore => ({ store: memoryStore(), close: () => blocks.close() });
 
   /** Fetches to `output`; stops after so many chunks, where that is given. */
-  async function fetchTo(output: string, chunks = Infinity): Promise<void> {
+  async function fetchTo(output: string, chunks = Infinity, only?: (path: string) => boolean): Promise<void> {
     const destination = await folderDestination({ id: share.id, output, storeIn });
     const stop = new AbortController();
     let left = chunks;
     const fetching = fetch(
       { network: world.network.node('fetcher'), crypto: world.crypto, clock: world.clock },
-      { link: { id: share.id, key: share.key, hints: [] }, destination, force: false },
+      { link: { id: share.id, key: share.key, hints: [] }, destination, force: false, ...(only && { only }) },
       ({ event }) => {
         if (event === 'progress' && --left === 0) stop.abort(new ShoalError('interrupted', 'enough'));
       },
@@ -130,6 +130,18 @@ describe('A dry run', () => {
     const strangers = await run(folder, { force: true });
     expect(strangers.failure?.code).to.equal('exists');
     expect(strangers.failure?.message).to.contain('mine.txt');
+  });
+
+  it('tells of what some is there that the rest would be added, and of a selection that it is complete', async () => {
+    const only = (path: string): boolean => path === 'sub/b.txt';
+    await fetchTo(folder, Infinity, only);
+    expect(await run(folder, { only })).to.include({ standing: 'complete', neededBytes: 0, failure: undefined });
+    const rest = await run(folder);
+    expect(rest).to.include({ standing: 'some', path: join(folder, 'share'), failure: undefined });
+    expect(rest.neededBytes).to.equal(3 * PIECE_BYTES);
+    await fetchTo(join(folder, 'new'), Infinity, only);
+    expect(await run(join(folder, 'new'), { only })).to.include({ standing: 'complete', path: join(folder, 'new') });
+    expect(await run(join(folder, 'new'))).to.include({ standing: 'some', path: join(folder, 'new') });
   });
 
   it('tells how much an earlier run has left', async () => {

@@ -4,7 +4,8 @@ import type { WireRefusal } from '../../src/protocol/messages.ts';
 import { Swarm, type Ending } from '../../src/protocol/swarm.ts';
 import { endingOf, searchSoFar, type SearchPlaces } from '../../src/search.ts';
 
-const HINT = /; is the link outdated, or the clock of a machine wrong\?$/;
+const HINT =
+  /; it may not be shared any more \(.*\); if it is, is the link outdated, or the clock of a machine wrong\?$/;
 const unreachable: Ending = { why: 'unreachable', detail: 'can not be reached' };
 const refused = (reason: WireRefusal['reason']): Ending => ({ why: 'refused', refusal: { reason } });
 
@@ -54,7 +55,7 @@ describe('The words of a search', () => {
     expect(searchSoFar(several, alone)).to.contain('(2 do not have it; 2 refuse: busy)');
   });
 
-  it('name the link and the clock where a peer does not know the share, and only there', () => {
+  it('say that it may be shared no more, and name the link and the clock, where a peer does not know the share, and only there', () => {
     expect(searchSoFar(swarmOf(unreachable, refused('unknown')), alone)).to.match(HINT);
     for (const swarm of [swarmOf(), swarmOf(unreachable, refused('busy'))]) {
       expect(searchSoFar(swarm, alone)).not.to.match(HINT);
