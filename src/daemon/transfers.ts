@@ -77,6 +77,7 @@ export class Transfers {
   async follow(wanted: Wanted, emit: Emit, signal: AbortSignal, onStep?: (step: Step) => void): Promise<Fetched> {
     const { promise, resolve } = Promise.withResolvers<Ending>();
     const job = this.#newJob(wanted, { emit, onStep, settle: resolve });
+    this.#jobs.set(job.id, job);
     const onAbort = (): void => {
       // A paused one has nothing under way that would end.
       if (job.state === 'paused') resolve({ error: signal.reason });
@@ -106,6 +107,7 @@ export class Transfers {
     if (same !== undefined) return this.resume(same.id);
     const job = this.#newJob(wanted);
     this.#list().add(recordOf(job), wanted.link);
+    this.#jobs.set(job.id, job);
     this.#tell(job);
     this.#fillUp();
     return viewOf(job);
@@ -131,6 +133,7 @@ export class Transfers {
     const job = this.#job(id);
     if (job.state === 'done' || job.state === 'failed')
       throw new ShoalError('usage', `cannot pause transfer ${id}: it is ${job.state} already`);
+    this.#keep({ ...job, state: 'paused' });
     this.#halt(job, 'paused');
     job.attached?.emit({ event: 'waiting', why: `paused by another command; "shoal transfers resume ${id}" goes on` });
     this.#fillUp();
@@ -142,9 +145,9 @@ export class Transfers {
     const job = this.#job(id);
     if (job.state === 'done') throw new ShoalError('usage', `cannot resume transfer ${id}: it is done already`);
     if (job.state === 'paused' || job.state === 'failed') {
-      job.state = 'queued';
-      job.detail = undefined;
-      this.#keep(job);
+      const changes = { state: 'queued', detail: undefined } as const;
+      this.#keep({ ...job, ...changes });
+      Object.assign(job, changes);
       if (job.attached !== undefined) this.#start(job);
       else this.#fillUp();
       this.#tell(job);
@@ -159,15 +162,16 @@ export class Transfers {
   async cancel(id: string, signal: AbortSignal): Promise<TransferView> {
     const job = this.#job(id);
     const isOver = job.state === 'done' || job.state === 'failed';
-    this.#jobs.delete(id);
-    if (job.attached === undefined) this.#list().remove(id);
-    if (isOver) this.#tell(job);
-    else this.#halt(job, 'paused');
+    if (!isOver) this.#halt(job, 'paused');
     job.attached?.settle({
       error: new ShoalError('interrupted', 'the transfer was cancelled by another command of this home'),
     });
     await job.over;
+    // This gives back its room: where the disk is full, nothing can be noted before.
     if (job.state !== 'done') await this.#node.abandon(job.link.id, job.wanted.output, signal);
+    if (job.attached === undefined) this.#list().remove(id);
+    this.#jobs.delete(id);
+    this.#tell(job);
     this.#fillUp();
     return viewOf(job);
   }
@@ -190,7 +194,6 @@ export class Transfers {
       state: 'queued',
       ...UNMOVED,
     };
-    this.#jobs.set(job.id, job);
     return job;
   }
 
@@ -225,9 +228,11 @@ export class Transfers {
     const free = MAX_TRANSFERS - own.filter(job => job.state === 'running').length;
     for (const job of own.filter(({ state }) => state === 'queued').slice(0, Math.max(0, free))) this.#start(job);
     const done = own.filter(({ state }) => state === 'done');
-    for (const { id } of done.slice(0, Math.max(0, done.length - MAX_DONE_TRANSFERS))) {
-      this.#jobs.delete(id);
-      this.#list().remove(id);
+    for (const job of done.slice(0, Math.max(0, done.length - MAX_DONE_TRANSFERS))) {
+      this.#ifPossible(job, () => {
+        this.#list().remove(job.id);
+        this.#jobs.delete(job.id);
+      });
     }
   }
 
@@ -260,11 +265,14 @@ export class Transfers {
       const { path, manifest, sizeBytes } = ending.fetched;
       const done = { state: 'done', path, name: manifest.name, totalBytes: sizeBytes, doneBytes: sizeBytes } as const;
       Object.assign(job, { ...done, peers: 0, detail: undefined });
-      if (keep && attached === undefined) this.#node.service.serveAs(link.id, { serveAlways: true });
     } else {
       Object.assign(job, { state: 'failed', peers: 0, detail: sentenceOf(ending.error) });
     }
-    this.#keep(job);
+    this.#ifPossible(job, () => {
+      if (job.state === 'done' && keep && attached === undefined)
+        this.#node.service.serveAs(link.id, { serveAlways: true });
+      this.#keep(job);
+    });
     this.#tell(job);
     attached?.settle(ending);
     this.#fillUp();
@@ -274,7 +282,7 @@ export class Transfers {
     job.state = state;
     job.peers = 0;
     job.detail = undefined;
-    this.#keep(job);
+    this.#ifPossible(job, () => this.#keep(job));
     job.stop?.abort(new ShoalError('interrupted', 'stopped on request'));
     this.#tell(job);
   }
@@ -282,7 +290,7 @@ export class Transfers {
   #note(job: Job, event: FetchEvent): void {
     if (event.event === 'opened') {
       Object.assign(job, { name: event.name, totalBytes: event.sizeBytes, detail: undefined });
-      this.#keep(job);
+      this.#ifPossible(job, () => this.#keep(job));
     } else if (event.event === 'waiting') {
       job.detail = event.why;
     } else if (event.event === 'resumed') {
@@ -311,6 +319,16 @@ export class Transfers {
   /** Writes down how one stands that no command waits for. */
   #keep(job: Job): void {
     if (job.attached === undefined && this.#jobs.has(job.id)) this.#list().update(recordOf(job));
+  }
+
+  /** Where it can't be noted, as on a full disk, the transfer goes on; after a restart it is as it was noted last. */
+  #ifPossible(job: Job, note: () => void): void {
+    try {
+      note();
+    } catch (error) {
+      if (!isShoalError(error)) throw error;
+      job.detail = `this can not be noted: ${error.message}`;
+    }
   }
 
   #job(id: string): Job {
