@@ -1,7 +1,7 @@
 /** Disks that are full or read-only, and names that are too long: said clearly, and the same command works once that is mended. */
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
-import { chmod, chown, mkdir, readdir } from 'node:fs/promises';
+import { chmod, chown, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { expectDone, expectFailed, TEST_TIMEOUT_MS, useSandbox } from './harness.ts';
 import { leftovers, makeFile, makePlainTree, noise, treeAt } from './tree.ts';
@@ -69,6 +69,30 @@ describe('a disk', function () {
     expectDone(ended);
     expect(ended.last('resumed').bytes).to.be.greaterThan(2 * MIB);
     expect(await treeAt(`${small}/to`)).to.deep.equal(await treeAt(tree));
+  });
+
+  it('of the home that is full ends no daemon, and what it fetches can be stopped', async () => {
+    const box = sandbox();
+    const { link: wanted } = await box.share('bob', await makeFile(box.path('big'), { bytes: noise('big', 24 * MIB) }));
+    const home = await mount(box.path('homes', 'ann'), 'size=9m,mode=700');
+    const daemon = await box.daemon('ann', ['--max-down', '1 MB/s']);
+    const path = await makeFile(box.path('it'), { bytes: noise('it', MIB) });
+    const { link = '' } = (await box.run('ann', ['share', path, '--hint', 'self', '--json'])).last('shared');
+    const given = await box.run('ann', ['fetch', wanted, '-o', box.path('to'), '--detach', '--json']);
+    const { id = '' } = JSON.parse(given.stdout.toString('utf8')) as { id?: string };
+    await fill(`${home}/fill`);
+    expectDone(await box.fetch(link, box.path('got')));
+    await daemon.says(/can not note what was served, and goes on/);
+    expectFailed(await box.run('ann', ['transfers', 'cancel', id, '--json']), 1, 'disk-full');
+    expect(await leftovers(box.folder), 'what was fetched of it').to.deep.equal([]);
+    expectFailed(await box.run('ann', ['fetch', wanted, '-o', box.path('to'), '--detach', '--json']), 1, 'disk-full');
+    await rm(`${home}/fill`);
+    expectDone(await box.run('ann', ['transfers', 'cancel', id, '--json']));
+    const { stdout } = await box.run('ann', ['transfers', '--json']);
+    expect(JSON.parse(stdout.toString('utf8'))).to.deep.equal({ transfers: [] });
+    expectDone(await box.fetch(link, box.path('again')));
+    daemon.kill('SIGTERM');
+    await daemon.ended;
   });
 
   it('that is full while stdin is taken in ends that, and keeps nothing of it', async () => {
@@ -177,3 +201,25 @@ describe('a disk', function () {
     expect(await readdir(box.folder)).to.include('n'.repeat(255));
   });
 });
+
+/** Writes until no byte is left. */
+async function fill(path: string): Promise<void> {
+  const file = await open(path, 'w');
+  try {
+    for (const bytes of [64 * 1024, 1]) {
+      while (await wasWritten(file.write(new Uint8Array(bytes))));
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function wasWritten(writing: Promise<unknown>): Promise<boolean> {
+  try {
+    await writing;
+    return true;
+  } catch (error) {
+    expect(error).to.include({ code: 'ENOSPC' });
+    return false;
+  }
+}
