@@ -120,7 +120,7 @@ function tagOfFetch(id: BlockId, name = ''): string {
 export async function plannedPlace({ id, output }: Omit<FolderDestinationOptions, 'storeIn'>): Promise<PlannedPlace> {
   const place = await placeOf(output, false);
   return {
-    standing: (manifest, isWanted) => standingAt(place, partName(tagOfFetch(id, place.name)), manifest, isWanted),
+    standing: (manifest, isWanted) => standingAt(place, manifest, isWanted),
     strangers: (manifest, isWanted) => strangersAt(place, manifest, isWanted),
     pathOf: manifest => pathAt(place, manifest),
     claimed: count => claimedAt(place, output, tagOfFetch(id, place.name), count),
@@ -190,7 +190,7 @@ class FolderDestination implements ClosableDestination {
   }
 
   async standing(manifest: Manifest, isWanted: (entry: number) => boolean): Promise<Standing | undefined> {
-    return await standingAt(this.#place, partName(this.#tag), manifest, isWanted);
+    return await standingAt(this.#place, manifest, isWanted);
   }
 
   async strangers(manifest: Manifest, isWanted: (path: string) => boolean): Promise<readonly string[]> {
@@ -246,11 +246,9 @@ function nameAt({ name }: Place, manifest: Manifest): string {
 /**
  * Also where an earlier run made the folder that now looks like a place to put the output into: one with all that is wanted,
  * or one with some files of the share and no others.
- * @param part the name of the part folder, which counts for nothing
  */
 async function standingAt(
   place: Place,
-  part: string,
   manifest: Manifest,
   isWanted: (entry: number) => boolean,
 ): Promise<Standing | undefined> {
@@ -262,7 +260,7 @@ async function standingAt(
     const hasSome = (): boolean => entries.some(({ size }, n) => size > 0 && found[n] === 'alike');
     const isOutput =
       wanted.every(one => one === 'alike') ||
-      (!wanted.includes('other') && hasSome() && !(await hasOthers(place.parent, part, manifest)));
+      (!wanted.includes('other') && hasSome() && !(await hasOthers(place.parent, manifest)));
     if (isOutput) return { root: place.parent, isFolder: true, found };
   }
   const inside = pathAt(place, manifest);
@@ -270,11 +268,15 @@ async function standingAt(
   return { root: inside, isFolder: isFolderSeen(await look(inside)), found: await foundAt(inside, manifest) };
 }
 
-/** Whether there are files in a folder that are not of the share. */
-async function hasOthers(root: string, part: string, { entries }: Manifest): Promise<boolean> {
-  const others: string[] = [];
-  await findOthers(root, '', new Set(entries.map(({ path }) => path)), others, part);
-  return others.length > 0;
+/** Whether there are files in a folder that are not of the share; part folders do not count. */
+async function hasOthers(root: string, { entries }: Manifest): Promise<boolean> {
+  const [own, others]: [Set<string>, string[]] = [new Set(entries.map(({ path }) => path)), []];
+  const looking = findOthers(root, '', own, others, name => harmlessName(name) !== name);
+  // What can't be looked into may hold others.
+  return await looking.then(
+    () => others.length > 0,
+    () => true,
+  );
 }
 
 async function strangersAt(
@@ -291,20 +293,20 @@ async function strangersAt(
   return strangers;
 }
 
-/** Adds up to SOME_NAMES files below `folder` of `root` that are not in `own`, nor in the folder `except` of `root`. */
+/** Adds up to SOME_NAMES files below `folder` of `root` that are not in `own`. @param isIgnored tells of a name in `root` */
 async function findOthers(
   root: string,
   folder: string,
   own: ReadonlySet<string>,
   others: string[],
-  except?: string,
+  isIgnored: (name: string) => boolean = () => false,
 ): Promise<void> {
   const entries = await readdir(join(root, folder), { withFileTypes: true }).catch((error: unknown) => {
     throw fileError(error, `look into "${showName(join(root, folder))}"`);
   });
   for (const entry of entries) {
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
-    if (path === except) continue;
+    if (folder === '' && isIgnored(entry.name)) continue;
     if (entry.isDirectory()) await findOthers(root, path, own, others);
     else if (!own.has(path)) others.push(showName(path));
     if (others.length >= SOME_NAMES) return;

@@ -123,6 +123,11 @@ describe('sharing and fetching', function () {
     expectDone(await box.fetch(link, box.path('to'), ['--only', 'folder 2/*', '--only', 'rest']));
     const wanted = Object.entries(await treeAt(tree)).filter(([path]) => /^\.$|folder 2|rest/.test(path));
     expect(await treeAt(box.path('to'))).to.deep.equal(Object.fromEntries(wanted));
+    const again = await box.fetch(link, box.path('to'), ['--only', 'folder 2/*', '--only', 'rest']);
+    expect(again.last('done').alreadyThere).to.equal(true);
+    expect(await treeAt(box.path('to'))).to.deep.equal(Object.fromEntries(wanted));
+    expectDone(await box.fetch(link, box.path('to')));
+    expect(await treeAt(box.path('to'))).to.deep.equal(await treeAt(tree));
     const nothing = await box.fetch(link, box.path('other'), ['--only', 'no such file']);
     expectFailed(nothing, 2, 'usage');
     expect(await leftovers(box.folder)).to.deep.equal([]);
