@@ -38,7 +38,7 @@ export async function startDaemon(
   const stop = (): unknown => child.kill('SIGTERM');
   signal.addEventListener('abort', stop, { once: true });
   try {
-    await ready(child, log);
+    await ready(child, log, signal);
     child.disconnect();
     child.unref();
     return { pid: child.pid ?? 0, log };
@@ -68,8 +68,10 @@ function spawnDaemon(args: readonly string[], log: string, env: Context['env']):
   }
 }
 
-function ready(child: ChildProcess, log: string): Promise<void> {
+function ready(child: ChildProcess, log: string, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
+    // One that is stuck, as on a disk that does not answer, can't be waited for.
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
     child.on('message', (report: Report) => {
       if (report.event === 'ready') return resolve();
       reject(new ShoalError(report.code in ERROR_CODES ? (report.code as ErrorCode) : 'io', report.message));

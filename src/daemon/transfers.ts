@@ -334,7 +334,7 @@ export class Transfers {
   #job(id: string): Job {
     const job = this.#jobs.get(id);
     if (job === undefined)
-      throw new ShoalError('unknown-share', `there is no transfer ${id}; "shoal transfers" lists those there are`);
+      throw new ShoalError('unknown-share', `there is no such transfer; "shoal transfers" lists those there are`);
     return job;
   }
 

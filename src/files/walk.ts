@@ -3,7 +3,7 @@ import { Buffer, isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import type { BigIntStats, Dirent } from 'node:fs';
-import { access, lstat, readdir, realpath, stat } from 'node:fs/promises';
+import { access, lstat, open, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
 import type { Root } from '../format/layout.ts';
@@ -240,7 +240,7 @@ class Walk {
   }
 
   async #addFile(path: string, top: Top): Promise<boolean> {
-    const why = await unreadable(top.path);
+    const why = (await unreadable(top.path)) ?? (await unsized(top.path, top.stat));
     if (why === undefined) this.#add(entryOf(path, top.stat));
     else this.#problem(path, why);
     return why === undefined;
@@ -312,6 +312,8 @@ class Walk {
       return undefined;
     }
     if (!seen.isFile()) return { why: `it is ${special(seen)}` };
+    const hidden = await unsized(absolute, seen);
+    if (hidden !== undefined) return hidden;
     folder.filled = true;
     this.#add(entryOf(path, seen));
     return undefined;
@@ -362,6 +364,22 @@ async function unreadable(path: string): Promise<Reason | undefined> {
   try {
     await access(path, constants.R_OK);
     return undefined;
+  } catch (error) {
+    return whyNot(error);
+  }
+}
+
+/** Why a file that is said to be empty can't be shared: it is not, as those of /proc. */
+async function unsized(path: string, { size }: BigIntStats): Promise<Reason | undefined> {
+  if (size !== 0n) return undefined;
+  try {
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const { bytesRead } = await file.read(new Uint8Array(1), 0, 1, 0);
+      return bytesRead === 0 ? undefined : { why: 'the system does not tell its size; share a copy of it' };
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     return whyNot(error);
   }

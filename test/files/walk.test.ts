@@ -144,6 +144,14 @@ describe('Walking a tree', () => {
     await folder.close();
   });
 
+  it('names what only says that it is empty', async function () {
+    if (process.platform !== 'linux') this.skip();
+    await writeFile(at('empty'), '');
+    expect((await walkTree([at('empty')])).problems).to.deep.equal([]);
+    const [problem] = (await walkTree(['/proc/self/status'])).problems;
+    expect(problem?.why).to.match(/does not tell its size/);
+  });
+
   it('names what may not be read', async function () {
     if (process.platform !== 'linux' || process.getuid?.() !== 0) this.skip();
     await mkdir(at('closed'));
