@@ -412,6 +412,8 @@ export async function explained(node: ShoalNode, link: Link, emit: Emit, fetchin
 /** The share of this home that a text names: by its id, a link of it, or the beginning of its id. */
 function findShare(node: ShoalNode, text: string): ShareRecord {
   const trimmed = text.trim();
+  if (trimmed === '')
+    throw new ShoalError('usage', 'cannot tell which share is meant: no id is given; "shoal shares" lists them');
   const isPrefix = /^b[a-z2-7]*$/.test(trimmed);
   const prefix = isPrefix ? trimmed : trimmed.includes(':') ? parseLink(trimmed).id : parseId(trimmed);
   const matches = node.home?.catalog.findByPrefix(prefix) ?? [];
