@@ -9,7 +9,7 @@ import { systemClock } from '../clock.ts';
 import { Explanation } from '../explain.ts';
 import type { Fetched, FetchEvent } from '../fetch.ts';
 import type { FolderFetch, NetworkSettings, ShoalNode } from '../node.ts';
-import type { ShareRecord } from '../ports.ts';
+import type { NetworkStatus, ShareRecord } from '../ports.ts';
 import type { Step } from '../search.ts';
 import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
@@ -216,7 +216,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async status({ node, network, transfers, since, daemon }) {
-    const meeting = node.network?.status() ?? { connections: 0 };
+    const status = node.network?.status();
     const all = transfers.list();
     return Promise.resolve({
       version: VERSION,
@@ -228,7 +228,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       holds: node.service.isOn,
       ...(daemon === undefined ? {} : { daemon: { pid: daemon.pid } }),
       since,
-      ...meeting,
+      ...(status === undefined ? { connections: 0 } : meetingOf(status)),
       shares: { total: node.home?.catalog.count() ?? 0, serving: node.service.count },
       transfers: { total: all.length, running: all.filter(({ state }) => state === 'running').length },
     });
@@ -439,6 +439,11 @@ async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {
 
 async function viewIn(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
   return viewOfRecord(record, await node.stateOf(record), node.isSpooled(record));
+}
+
+/** How the node meets others; what it was given to begin at is among its settings. */
+function meetingOf({ startingPoints: _given, ...meeting }: NetworkStatus) {
+  return meeting;
 }
 
 /** What is shown of a fetch that is complete. */

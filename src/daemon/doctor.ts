@@ -196,7 +196,7 @@ function dhtCheck(dhtPeers: number | undefined): Check {
       name: 'DHT',
       state: 'notice',
       message: 'it takes no part in it',
-      remedy: 'leave out --dht off to be found across networks',
+      remedy: 'leave out --dht off (SHOAL_DHT, network.dht) to be found across networks',
     };
   if (dhtPeers > 0) return ok('DHT', `${dhtPeers} node${dhtPeers === 1 ? '' : 's'} known`);
   return {
