@@ -59,11 +59,16 @@ export async function detach(context: Context, { apiListen, logLevel }: Omit<Dae
   terminal.say(`the daemon runs (process ${pid}); its log is ${log}`);
 }
 
+/** Sees to it that none runs: that none did is no failure. */
 export async function stop({ terminal, performer, signal }: Context): Promise<void> {
   const { pid } = await performer.run('stop', {}, () => undefined, signal);
-  await ended(pid, signal);
+  if (pid !== undefined) await ended(pid, signal);
   if (terminal.isJson) {
-    terminal.json({ pid });
+    terminal.json({ pid: pid ?? null });
+    return;
+  }
+  if (pid === undefined) {
+    terminal.say('no daemon runs for this home');
     return;
   }
   terminal.say(`stopped the daemon (process ${pid})`);

@@ -293,13 +293,8 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   stop({ daemon }) {
-    if (daemon === undefined)
-      throw new ShoalError(
-        'usage',
-        'cannot stop the daemon: none runs for this home; a command holds it, which Ctrl-C ends',
-      );
-    daemon.stop.abort();
-    return Promise.resolve({ pid: daemon.pid });
+    daemon?.stop.abort();
+    return Promise.resolve(daemon === undefined ? {} : { pid: daemon.pid });
   },
 };
 

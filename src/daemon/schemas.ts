@@ -307,7 +307,9 @@ export const RESULTS = {
   }),
   events: z.strictObject({}),
   daemon: z.strictObject({}),
-  stop: z.strictObject({ pid: count.describe('Of the daemon that has been told to stop.') }),
+  stop: z.strictObject({
+    pid: count.optional().describe('Of the daemon that has been told to stop; absent where none ran.'),
+  }),
 } as const;
 
 /** What an action tells while it goes on. */

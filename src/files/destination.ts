@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Manifest } from '../format/manifest.ts';
+import { NAMES_SHOWN } from '../limits.ts';
 import { inParallel } from '../parallel.ts';
 import type { ChunkStore, Destination, Directory, PlannedPlace, Sink, SinkContent, Standing } from '../ports.ts';
 import { openDirectory } from './directory.ts';
@@ -35,8 +36,6 @@ export interface ClosableDestination extends Destination {
 
 const BLOCKS = 'blocks';
 const STATS_AT_ONCE = 8;
-/** So many names make clear what is meant. */
-const SOME_NAMES = 3;
 
 /**
  * Prepares the part folder of a fetch, which one process at a time can use.
@@ -260,7 +259,7 @@ async function strangersAt(
   return strangers;
 }
 
-/** Adds up to SOME_NAMES files below `folder` of `root` that are not in `own`. */
+/** Adds files below `folder` of `root` that are not in `own`, until there are more than are shown. */
 async function findOthers(root: string, folder: string, own: ReadonlySet<string>, others: string[]): Promise<void> {
   const entries = await readdir(join(root, folder), { withFileTypes: true }).catch((error: unknown) => {
     throw fileError(error, `look into "${showName(join(root, folder))}"`);
@@ -269,7 +268,7 @@ async function findOthers(root: string, folder: string, own: ReadonlySet<string>
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
     if (entry.isDirectory()) await findOthers(root, path, own, others);
     else if (!own.has(path)) others.push(showName(path));
-    if (others.length >= SOME_NAMES) return;
+    if (others.length > NAMES_SHOWN) return;
   }
 }
 
