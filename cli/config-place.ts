@@ -24,6 +24,11 @@ export async function configPlace(options: GlobalOptions, env: Env, cwd: string)
   return { path: join(envPaths('shoal', { suffix: '' }).config, 'config.toml') };
 }
 
+/** The command that edits the file, as a message names it. */
+export function editing({ path, named }: ConfigPlace): string {
+  return named === '--config' ? `"shoal config edit --config '${escaped(path)}'"` : '"shoal config edit"';
+}
+
 /**
  * The settings by the command line, the environment and the file. Without a file nothing is loaded for it.
  * @throws ShoalError `usage` for what is wrong with any of them
@@ -32,11 +37,12 @@ export async function loadSettings(options: GlobalOptions, env: Env, cwd: string
   const place = await configPlace(options, env, cwd);
   if (!(await isThere(place))) return settingsOf(options, env);
   const { readConfigAt } = await import('./config.ts');
-  return settingsOf(options, env, await readConfigAt(place.path));
+  return settingsOf(options, env, await readConfigAt(place.path, `${editing(place)} opens it`));
 }
 
 /** @throws ShoalError `usage` where it was named and is not there; `denied`, `io` */
-export async function isThere({ path, named }: ConfigPlace): Promise<boolean> {
+export async function isThere(place: ConfigPlace): Promise<boolean> {
+  const { path, named } = place;
   try {
     await access(path);
     return true;
@@ -46,7 +52,7 @@ export async function isThere({ path, named }: ConfigPlace): Promise<boolean> {
     if (named === undefined) return false;
     throw new ShoalError(
       'usage',
-      `${named}: there is no configuration file "${escaped(path)}"; "shoal config edit" makes one`,
+      `${named}: there is no configuration file "${escaped(path)}"; ${editing(place)} makes one`,
     );
   }
 }

@@ -24,17 +24,18 @@ export const CONFIG_SCHEMA = z
 
 /**
  * What stands in the file at `path`, which is there.
+ * @param next what to do about a broken one
  * @throws ShoalError `usage` with all that is wrong with it, `denied`, `io`
  */
-export async function readConfigAt(path: string): Promise<FileValues> {
-  return valuesOf((await readConfigFile(path)) ?? '', path);
+export async function readConfigAt(path: string, next: string): Promise<FileValues> {
+  return valuesOf((await readConfigFile(path)) ?? '', path, next);
 }
 
-/** @param path in messages @throws ShoalError `usage` with all that is wrong with `text` */
-export function valuesOf(text: string, path: string): FileValues {
+/** @param path in messages, as is @param next @throws ShoalError `usage` with all that is wrong with `text` */
+export function valuesOf(text: string, path: string, next: string): FileValues {
   const reading = readConfig(text, CONFIG_SCHEMA);
   if (reading.problems === undefined) return reading.entries;
-  throw brokenError(`cannot use the configuration file "${path}":`, reading.problems, '"shoal config edit" opens it');
+  throw brokenError(`cannot use the configuration file "${path}":`, reading.problems, next);
 }
 
 /** All problems of a text, each on a line of its own. @param tried what can't be done, before their number @param next what to do */

@@ -14,6 +14,7 @@ import { holdsKey } from './secrets.ts';
 import { askedOf, networkArgs, networkOf, type Settings } from './settings.ts';
 import { standardOutput } from './stdout.ts';
 import { Terminal, type TerminalOptions } from './terminal.ts';
+import { usageError } from './usage.ts';
 
 /** What a performer is made for. */
 export interface Asked {
@@ -66,8 +67,7 @@ export async function run(world: World): Promise<number> {
     if (error instanceof Told) return error.exitCode;
     // What was aborted says only that; the reason of the signal says why.
     const why: unknown = isShoalError(error, 'interrupted') && signal.aborted ? signal.reason : error;
-    const commands = program.commands.map(command => command.name());
-    const told = why instanceof CommanderError ? usageError(why, args, commands) : why;
+    const told = why instanceof CommanderError ? usageError(why, args, program) : why;
     return report(told, terminal, isSet(args, '--debug'));
   } finally {
     terminal.live('');
@@ -92,20 +92,6 @@ export function terminalOf(args: readonly string[], streams: Omit<TerminalOption
 function isSet(args: readonly string[], option: string): boolean {
   const end = args.indexOf('--');
   return (end < 0 ? args : args.slice(0, end)).includes(option);
-}
-
-/** What commander says of a wrong command line, in our words. */
-function usageError(error: CommanderError, args: readonly string[], commands: readonly string[]): ShoalError {
-  const [first = ''] = args;
-  if (error.code === 'commander.unknownCommand' && holdsKey(first)) {
-    return new ShoalError('usage', 'a link is no command: "shoal fetch LINK" gets it, "shoal ls LINK" looks at it');
-  }
-  const [said = '', suggestion] = error.message.split('\n');
-  const named = args.find(argument => commands.includes(argument));
-  const help = `"shoal ${named === undefined ? '' : `${named} `}--help" says more`;
-  const next = /Did you mean (.*)\?/.exec(suggestion ?? '')?.[1];
-  const what = said.replace(/^error: /, '').replace(/\.$/, '');
-  return new ShoalError('usage', `${what}; ${next === undefined ? help : `did you mean "${next}"?`}`, { cause: error });
 }
 
 /** Prints an error and returns its exit code. An interruption is what the user wanted; what it left, its command has said. */

@@ -7,6 +7,7 @@ import type { Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { giveMemory } from './memory.ts';
 import { pieceLength } from './format/pieces.ts';
+import { NAMES_SHOWN } from './limits.ts';
 import { blamingTheMaker, keyOf, openPiece, openShare } from './open.ts';
 import type { Destination, Sink } from './ports.ts';
 import { IndexSet } from './protocol/ranges.ts';
@@ -140,10 +141,19 @@ export async function refuseToDelete(
 ): Promise<void> {
   const strangers = await destination.strangers(manifest, only);
   if (strangers.length === 0) return;
+  const what =
+    strangers.length === 1
+      ? `"${strangers.join()}" in it is not fetched and would be deleted; move it away`
+      : `files in it that are not fetched would be deleted (${listed(strangers)}); move them away`;
   throw new ShoalError(
     'exists',
-    `cannot replace "${destination.pathOf(manifest)}": files in it that are not fetched would be deleted (${strangers.join(', ')} …); move them away, or choose another place with --output`,
+    `cannot replace "${destination.pathOf(manifest)}": ${what}, or choose another place with --output`,
   );
+}
+
+/** The first of some names. */
+function listed(names: readonly string[]): string {
+  return `${names.slice(0, NAMES_SHOWN).join(', ')}${names.length > NAMES_SHOWN ? ' …' : ''}`;
 }
 
 /** Gets the pieces that are not there yet: verified, opened and written as they arrive. */

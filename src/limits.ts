@@ -167,6 +167,8 @@ export const REFUSED_GRACE_MS = 5_000;
 
 /** Paths of one share: each is looked at whenever somebody asks for it. */
 export const MAX_PATHS = 10_000;
+/** Names of files that a message lists before it says that there are more: so many make clear what is meant. */
+export const NAMES_SHOWN = 3;
 /** Pieces that one worker task reads and seals: large enough to make the hand-over cheap, small enough for even progress. */
 export const PIECES_PER_TASK = 4;
 /** Blocks of memory that are kept for use again; more are under way at most. */

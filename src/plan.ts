@@ -3,6 +3,7 @@ import { Download, type DownloadDeps } from './download.ts';
 import { isShoalError, ShoalError } from './errors.ts';
 import { refuseToDelete, type FetchEvent, type FetchRequest } from './fetch.ts';
 import type { Manifest } from './format/manifest.ts';
+import { formatBytes } from './format/sizes.ts';
 import { LOOK_AROUND_MS } from './limits.ts';
 import { keyOf, openShare } from './open.ts';
 import type { ChunkStore, PlannedPlace } from './ports.ts';
@@ -89,7 +90,7 @@ export async function plan(
       if (roomBytes < neededBytes)
         throw new ShoalError(
           'disk-full',
-          `cannot fetch to "${path}": ${neededBytes} bytes are still to be written, and there is room for ${roomBytes}; free some, or choose another place with --output`,
+          `cannot fetch to "${path}": ${sizes(neededBytes, roomBytes)}; free some, or choose another place with --output`,
         );
     });
     const beside = partBytes > 0 ? 'part' : 'nothing';
@@ -99,6 +100,14 @@ export async function plan(
   } finally {
     await download.close(false);
   }
+}
+
+function sizes(neededBytes: number, roomBytes: number): string {
+  const [needed, room] = [formatBytes(neededBytes), formatBytes(roomBytes)];
+  // Rounded, they may look the same.
+  return needed === room
+    ? `${neededBytes} bytes are still to be written, and there is room for ${roomBytes}`
+    : `${needed} are still to be written, and there is room for ${room}`;
 }
 
 /** What `work` fails with; undefined when it does not. Being stopped is none of it. */

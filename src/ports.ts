@@ -138,6 +138,8 @@ export interface NetworkStatus {
   readonly connections: number;
   /** Nodes of the DHT that it knows; undefined where it takes no part in it. */
   readonly dhtPeers: number | undefined;
+  /** How many peers it was given to begin at. */
+  readonly startingPoints: number;
   /** Peers that the local network told of; undefined where that is not asked. */
   readonly lanPeers: number | undefined;
   /** Whether a router lets others reach this node by an address of its own, which is among the addresses then. */

@@ -86,7 +86,6 @@ function askedIn({ hints, status }: SearchPlaces): string {
 const NOT_KNOWN =
   'it may not be shared any more (delivered, removed, or its files moved); if it is, is the link outdated, or the clock of a machine wrong?';
 const RUNNING = 'is "shoal share" still running where it was shared?';
-const STARTING_POINT = 'give a starting point with --bootstrap, or ask for a link with an address (shoal share --hint)';
 
 /**
  * What whoever looks for a share can do now; undefined where that is only to wait.
@@ -105,8 +104,18 @@ export function nextStep(endings: readonly Ending[], known: number, places: Sear
   const { hints, status } = places;
   if (status === undefined) return undefined;
   if (status.dhtPeers !== undefined && status.dhtPeers > 0) return RUNNING;
-  if (status.lanPeers === undefined && hints === 0) return STARTING_POINT;
-  return `${RUNNING} Beyond the local network, ${STARTING_POINT}`;
+  if (status.lanPeers === undefined && hints === 0) return farther(status);
+  return `${RUNNING} Beyond the local network, ${farther(status)}`;
+}
+
+/** How more can be asked than the local network. */
+function farther({ dhtPeers, startingPoints }: NetworkStatus): string {
+  const ways = [
+    ...(dhtPeers === undefined ? ['leave out --dht off (SHOAL_DHT, network.dht)'] : []),
+    ...(startingPoints === 0 ? ['give a starting point with --bootstrap'] : []),
+  ];
+  const way = ways.join(' and ') || 'look whether the starting point that was given (--bootstrap) can be reached';
+  return `${way}, or ask for a link with an address (shoal share --hint)`;
 }
 
 /** How many of something, in words. */

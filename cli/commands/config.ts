@@ -7,7 +7,7 @@ import { withKey, withoutKey } from '../../src/config-edit.ts';
 import { ShoalError } from '../../src/errors.ts';
 import { table, type Column } from '../columns.ts';
 import { brokenError, CONFIG_SCHEMA, configTemplate, settingAt } from '../config.ts';
-import { configPlace, isThere, loadSettings } from '../config-place.ts';
+import { configPlace, editing, isThere, loadSettings, type ConfigPlace } from '../config-place.ts';
 import type { Context, Surroundings } from '../context.ts';
 import { settingList, typedValue, type Chosen, type GlobalOptions } from '../settings.ts';
 
@@ -36,7 +36,7 @@ export async function config({ terminal, options, env, cwd }: ConfigContext): Pr
   }
   const cells = rows.map(({ key, chosen }) => [key, shownOf(chosen), originOf(chosen)]);
   terminal.results(table(HEADS, cells, terminal.columns));
-  terminal.say(`the file ${exists ? 'is' : 'would be'} ${place.path}; "shoal config edit" opens it`);
+  terminal.say(`the file ${exists ? 'is' : 'would be'} ${place.path}; ${editing(place)} opens it`);
 }
 
 /** The value that holds for a key: as it is, and the elements of a list on a line each. @throws ShoalError `usage` */
@@ -62,28 +62,29 @@ export async function setConfig(context: ConfigContext, key: string, values: rea
   if (setting.kind.type !== 'list' && values.length !== 1)
     throw new ShoalError('usage', `${key} takes one value, and ${values.length} are given; quote one that has spaces`);
   const given = typedValue(setting, values.length > 1 ? values : value);
-  await change(context, key, text => withKey(text, treeOf(text), key.split('.'), given));
+  await change(context, key, (text, place) => withKey(text, treeOf(text, place), key.split('.'), given));
 }
 
 /** Takes a key out of the file, so that its default holds. @throws ShoalError `usage` where the file would be wrong then */
 export async function unsetConfig(context: ConfigContext, key: string): Promise<void> {
   settingAt(key);
-  await change(context, key, text => withoutKey(text, treeOf(text), key.split('.')));
+  await change(context, key, (text, place) => withoutKey(text, treeOf(text, place), key.split('.')));
 }
 
 /** Lets the user edit the file, and puts the text in its place when it is right. @throws ShoalError `usage` where it is not */
 export async function editConfig(context: ConfigContext, { anew }: { readonly anew: boolean }): Promise<void> {
   const { terminal, env, options, cwd } = context;
-  const { path } = await configPlace(options, env, cwd);
+  const place = await configPlace(options, env, cwd);
+  const { path } = place;
   const isChanged = await editConfigFile(path, {
     template: configTemplate(),
     anew,
     run: async (draft, isLeft) => {
-      if (isLeft) terminal.say(`going on with what an earlier edit has left; "shoal config edit --anew" drops that`);
+      if (isLeft) terminal.say(`going on with what an earlier edit has left; with --anew that is dropped`);
       await runEditor(context, draft);
     },
     check: (text, draft) => {
-      const next = `your text is kept in "${draft}", and "shoal config edit" goes on with it`;
+      const next = `your text is kept in "${draft}", and ${editing(place)} goes on with it`;
       checked(text, `cannot put the text in place of "${path}":`, next);
     },
   });
@@ -93,19 +94,24 @@ export async function editConfig(context: ConfigContext, { anew }: { readonly an
 }
 
 /** Changes the file by `edit`, and says what holds then. */
-async function change(context: ConfigContext, key: string, edit: (text: string) => string): Promise<void> {
+async function change(
+  context: ConfigContext,
+  key: string,
+  edit: (text: string, place: ConfigPlace) => string,
+): Promise<void> {
   const { terminal, env, options, cwd } = context;
-  const { path } = await configPlace(options, env, cwd);
+  const place = await configPlace(options, env, cwd);
+  const { path } = place;
   let isChanged = false;
   await changeConfigFile(path, before => {
     const text = before ?? configTemplate();
-    const edited = edit(text);
+    const edited = edit(text, place);
     isChanged = edited !== text;
     if (!isChanged) return undefined;
     checked(
       edited,
       `cannot do this to the configuration file "${path}", which would have`,
-      '"shoal config edit" opens it',
+      `${editing(place)} opens it`,
     );
     return edited;
   });
@@ -130,10 +136,10 @@ async function sayWhen({ terminal, contextOf, signal }: ConfigContext): Promise<
   terminal.say(`process ${pid} holds this home and goes on as it was started; start it again for this to take effect`);
 }
 
-function treeOf(text: string): Exclude<ReturnType<typeof parseConfig>, Problem> {
+function treeOf(text: string, place: ConfigPlace): Exclude<ReturnType<typeof parseConfig>, Problem> {
   const tree = parseConfig(text);
   if (!('what' in tree)) return tree;
-  throw brokenError('cannot change the configuration file:', [tree], '"shoal config edit" opens it');
+  throw brokenError('cannot change the configuration file:', [tree], `${editing(place)} opens it`);
 }
 
 function checked(text: string, tried: string, next: string): void {

@@ -29,10 +29,7 @@ export async function daemon(context: Context, options: DaemonOptions): Promise<
   try {
     const listen = options.apiListen ?? settings.apiListen.value;
     const performer = await context.performerWith(log);
-    // Where one runs already, that is to be said, and not that its own port is taken.
-    const { daemon: other } = await performer.run('status', {}, () => undefined, signal);
-    const closeTcp =
-      listen === undefined || other !== undefined ? undefined : await openTcp(context, performer, listen, log);
+    const closeTcp = listen === undefined ? undefined : await openTcp(context, performer, listen, log);
     try {
       await performer.run('daemon', { pid: process.pid }, event => tell(log, event), signal);
     } finally {
@@ -62,11 +59,16 @@ export async function detach(context: Context, { apiListen, logLevel }: Omit<Dae
   terminal.say(`the daemon runs (process ${pid}); its log is ${log}`);
 }
 
+/** Sees to it that none runs: that none did is no failure. */
 export async function stop({ terminal, performer, signal }: Context): Promise<void> {
   const { pid } = await performer.run('stop', {}, () => undefined, signal);
-  await ended(pid, signal);
+  if (pid !== undefined) await ended(pid, signal);
   if (terminal.isJson) {
-    terminal.json({ pid });
+    terminal.json({ pid: pid ?? null });
+    return;
+  }
+  if (pid === undefined) {
+    terminal.say('no daemon runs for this home');
     return;
   }
   terminal.say(`stopped the daemon (process ${pid})`);
@@ -77,11 +79,14 @@ function bracketed(host: string): string {
 }
 
 async function openTcp(
-  { env }: Context,
+  { env, signal }: Context,
   performer: Performer,
   listen: { readonly host: string; readonly port: number },
   log: Log,
-): Promise<() => Promise<void>> {
+): Promise<(() => Promise<void>) | undefined> {
+  // Where a daemon runs already, that is what is to be said, and not that its port is taken.
+  const { daemon: other } = await performer.run('status', {}, () => undefined, signal);
+  if (other !== undefined) return undefined;
   const { makeHomeFolder } = await import('../../src/records.ts');
   const { serveTcp } = await import('../../src/daemon/api.ts');
   const { loadToken } = await import('../../src/daemon/token.ts');

@@ -6,7 +6,7 @@ export function bashCompletion(program: Level): string {
   const levels = levelsOf(program);
   return `# Completion of shoal for bash; made by "shoal completion bash".
 _shoal() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} at= option= place=0 ended= n word
+  local cur=\${COMP_WORDS[COMP_CWORD]} at= option= place=0 before= ended= n word
   COMPREPLY=()
   for ((n = 1; n < COMP_CWORD; n++)); do
     word=\${COMP_WORDS[n]}
@@ -16,7 +16,7 @@ _shoal() {
     if [[ $ended || $word != -?* ]]; then
       case "$at/$word" in
 ${commandCases(levels)}
-        *) place=$((place + 1)) ;;
+        *) place=$((place + 1)) before=$word ;;
       esac
     elif [[ $word == -- ]]; then
       ended=1
@@ -52,11 +52,11 @@ _shoal_files() { # -f: files, -d: folders
   while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen "$1" -- "$cur")
 }
 
-_shoal_shares() {
+_shoal_ids() { # shares: they begin with b, transfers: with t
   local id rest
   while read -r id rest; do
-    if [[ $id == b* && $id == "$cur"* ]]; then COMPREPLY+=("$id"); fi
-  done < <(shoal shares --quiet </dev/null 2>/dev/null)
+    if [[ $id == [bt]* && $id == "$cur"* ]]; then COMPREPLY+=("$id"); fi
+  done < <(shoal "$1" --quiet </dev/null 2>/dev/null)
 }
 
 complete -F _shoal shoal`;
@@ -108,13 +108,23 @@ function placeCases(levels: readonly Level[]): string {
 
 function actionOf(value: Value): string | undefined {
   if (value.choices.length > 0) return wordsAction(value.choices);
+  if (value.choicesBehind !== undefined) {
+    const cases = Object.entries(value.choicesBehind).map(
+      ([word, words]) => `${inQuotes(word)}) ${wordsAction(words)} ;;`,
+    );
+    return `case $before in ${cases.join(' ')} esac`;
+  }
   switch (value.kind) {
     case 'files':
       return '_shoal_files -f';
     case 'folders':
       return '_shoal_files -d';
     case 'shares':
-      return '_shoal_shares';
+      return '_shoal_ids shares';
+    case 'transfers':
+      return '_shoal_ids transfers';
+    case 'transfers-and-shares':
+      return '_shoal_ids transfers; _shoal_ids shares';
     case 'other':
       return undefined;
   }

@@ -5,9 +5,10 @@ import { lastWord, levelsOf, type Flag, type Level, type Value } from './words.t
 export function fishCompletion(program: Level): string {
   const levels = levelsOf(program);
   return `# Completion of shoal for fish; made by "shoal completion fish".
-function __shoal_at -d 'whether these words lead to a command, and at least so many, at most so many arguments are behind it'
+function __shoal_at -d 'whether these words lead to a command, and at least so many, at most so many arguments are behind it, of which this is the last'
     set -l at
     set -l place 0
+    set -l before
     set -l skip
     set -l ended
     for word in (commandline -opc)[2..-1]
@@ -25,16 +26,20 @@ function __shoal_at -d 'whether these words lead to a command, and at least so m
 ${commandCases(levels)}
                 case '*'
                     set place (math $place + 1)
+                    set before $word
             end
         end
     end
     test "$at" = "$argv[1]"; or return
     not set -q argv[2]; and return
-    test $place -ge $argv[2]; and test $place -le $argv[3]
+    test $place -ge $argv[2]; and test $place -le $argv[3]; or return
+    not set -q argv[4]; or test "$before" = "$argv[4]"
 end
 
-function __shoal_shares
-    shoal shares --quiet </dev/null 2>/dev/null | string replace -rf '^(b\\S+)\\s+(.*)$' '$1\\t$2'
+function __shoal_ids
+    for list in $argv
+        shoal $list --quiet </dev/null 2>/dev/null | string replace -rf '^([bt]\\S+)\\s+(.*)$' '$1\\t$2'
+    end
 end
 
 complete -c shoal -f
@@ -75,6 +80,11 @@ function completesOf(level: Level): string[] {
     ...values.flatMap((value, place) => {
       const action = actionOf(value);
       const last = value.isMany ? MANY : place;
+      if (value.choicesBehind !== undefined)
+        return Object.entries(value.choicesBehind).map(
+          ([word, words]) =>
+            `complete -c shoal -n '__shoal_at "${path}" ${place} ${last} ${word}' -f -a ${inQuotes(words.join(' '))}`,
+        );
       return action === undefined ? [] : [`complete -c shoal ${there(place, last)} ${action}`];
     }),
   ];
@@ -97,7 +107,11 @@ function actionOf(value: Value): string | undefined {
     case 'folders':
       return `-f -a '(__fish_complete_directories)'`;
     case 'shares':
-      return `-f -a '(__shoal_shares)'`;
+      return `-f -a '(__shoal_ids shares)'`;
+    case 'transfers':
+      return `-f -a '(__shoal_ids transfers)'`;
+    case 'transfers-and-shares':
+      return `-f -a '(__shoal_ids transfers shares)'`;
     case 'other':
       return undefined;
   }

@@ -8,13 +8,26 @@ export function zshCompletion(program: Level): string {
 ${levelsOf(program)
   .map(level => functionOf(level, program))
   .join('\n')}
-__shoal_ids() {
+__shoal_shares() {
   local -a shares
   local id rest
   shoal shares --quiet </dev/null 2>/dev/null | while read -r id rest; do
     if [[ $id == b* ]]; then shares+=("$id:$rest"); fi
   done
   _describe -t shares share shares
+}
+
+__shoal_transfers() {
+  local -a transfers
+  local id rest
+  shoal transfers --quiet </dev/null 2>/dev/null | while read -r id rest; do
+    if [[ $id == t* ]]; then transfers+=("$id:$rest"); fi
+  done
+  _describe -t transfers transfer transfers
+}
+
+__shoal_transfers_and_shares() {
+  _alternative 'transfers:transfer:__shoal_transfers' 'shares:share:__shoal_shares'
 }
 
 if [[ $funcstack[1] == _shoal ]]; then
@@ -32,7 +45,7 @@ function functionOf(level: Level, program: Level): string {
   return shellFunction(level, [
     'local curcontext=$curcontext line state',
     'local -A opt_args',
-    argumentsCall([...specs, "'1: :->command'", "'*:: :->rest'"], '-C '),
+    argumentsCall([...specs, "'(-)1: :->command'", "'(-)*:: :->rest'"], '-C '),
     'case $state in',
     '  command)',
     '    local -a commands=(',
@@ -73,13 +86,23 @@ function placeSpec(value: Value, place: number): string {
 
 function actionOf(value: Value): string {
   if (value.choices.length > 0) return `(${value.choices.join(' ')})`;
+  if (value.choicesBehind !== undefined) {
+    const cases = Object.entries(value.choicesBehind).map(
+      ([word, words]) => `${word}) compadd -- ${words.join(' ')} ;;`,
+    );
+    return `{case $words[CURRENT-1] in ${cases.join(' ')} esac}`;
+  }
   switch (value.kind) {
     case 'files':
       return '_files';
     case 'folders':
       return '_files -/';
     case 'shares':
-      return '__shoal_ids';
+      return '__shoal_shares';
+    case 'transfers':
+      return '__shoal_transfers';
+    case 'transfers-and-shares':
+      return '__shoal_transfers_and_shares';
     // A space: nothing to choose from, and no files either.
     case 'other':
       return ' ';

@@ -9,7 +9,7 @@ import { systemClock } from '../clock.ts';
 import { Explanation } from '../explain.ts';
 import type { Fetched, FetchEvent } from '../fetch.ts';
 import type { FolderFetch, NetworkSettings, ShoalNode } from '../node.ts';
-import type { ShareRecord } from '../ports.ts';
+import type { NetworkStatus, ShareRecord } from '../ports.ts';
 import type { Step } from '../search.ts';
 import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
@@ -216,7 +216,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async status({ node, network, transfers, since, daemon }) {
-    const meeting = node.network?.status() ?? { connections: 0 };
+    const status = node.network?.status();
     const all = transfers.list();
     return Promise.resolve({
       version: VERSION,
@@ -228,7 +228,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       holds: node.service.isOn,
       ...(daemon === undefined ? {} : { daemon: { pid: daemon.pid } }),
       since,
-      ...meeting,
+      ...(status === undefined ? { connections: 0 } : meetingOf(status)),
       shares: { total: node.home?.catalog.count() ?? 0, serving: node.service.count },
       transfers: { total: all.length, running: all.filter(({ state }) => state === 'running').length },
     });
@@ -293,13 +293,8 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   stop({ daemon }) {
-    if (daemon === undefined)
-      throw new ShoalError(
-        'usage',
-        'cannot stop the daemon: none runs for this home; a command holds it, which Ctrl-C ends',
-      );
-    daemon.stop.abort();
-    return Promise.resolve({ pid: daemon.pid });
+    daemon?.stop.abort();
+    return Promise.resolve(daemon === undefined ? {} : { pid: daemon.pid });
   },
 };
 
@@ -412,6 +407,8 @@ export async function explained(node: ShoalNode, link: Link, emit: Emit, fetchin
 /** The share of this home that a text names: by its id, a link of it, or the beginning of its id. */
 function findShare(node: ShoalNode, text: string): ShareRecord {
   const trimmed = text.trim();
+  if (trimmed === '')
+    throw new ShoalError('usage', 'cannot tell which share is meant: no id is given; "shoal shares" lists them');
   const isPrefix = /^b[a-z2-7]*$/.test(trimmed);
   const prefix = isPrefix ? trimmed : trimmed.includes(':') ? parseLink(trimmed).id : parseId(trimmed);
   const matches = node.home?.catalog.findByPrefix(prefix) ?? [];
@@ -437,6 +434,11 @@ async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {
 
 async function viewIn(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
   return viewOfRecord(record, await node.stateOf(record), node.isSpooled(record));
+}
+
+/** How the node meets others; what it was given to begin at is among its settings. */
+function meetingOf({ startingPoints: _given, ...meeting }: NetworkStatus) {
+  return meeting;
 }
 
 /** What is shown of a fetch that is complete. */

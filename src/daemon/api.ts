@@ -25,6 +25,8 @@ import { pidPath } from './socket.ts';
 
 /** Actions that last moments, go on to their end in any case, and would fail if they were asked for a second time. */
 const FINISHED: readonly ActionName[] = ['forget', 'cancel', 'stop'];
+/** Where the description of the API is. */
+const DOCUMENT_PATH = '/v1/openapi.json';
 
 export interface Api {
   /** Ends the actions that are under way and the socket, once those that have to be finished are. */
@@ -132,11 +134,13 @@ function application(actor: Actor, log: Log): { readonly app: FastifyInstance; r
   // Who connects and asks for nothing is too, which Node leaves to us.
   app.server.on('connection', socket => socket.setTimeout(API_REQUEST_MS, () => socket.destroy()));
   app.server.on('request', ({ socket }) => socket.setTimeout(0));
+  // What calls itself plain text would be taken for a parameter.
+  app.removeContentTypeParser('text/plain');
   const underWay = new Map<ServerResponse, { readonly action: ActionName; readonly answered: Promise<void> }>();
   for (const action of Object.keys(PARAMETERS) as ActionName[]) {
     app.route({
       url: `/v1/${action}`,
-      method: LOOKING.includes(action) ? ['POST', 'GET'] : ['POST'],
+      method: [...methodsOf(action)],
       handler: async (request, reply) => {
         reply.hijack();
         const writer = writerFor(request.headers.accept ?? '', reply.raw);
@@ -147,15 +151,16 @@ function application(actor: Actor, log: Log): { readonly app: FastifyInstance; r
     });
   }
   const document = openApi();
-  app.get('/v1/openapi.json', (_request, reply) => reply.send(document));
-  app.setNotFoundHandler((_request, reply) =>
-    reply.code(404).send(failure('usage', 'there is nothing at this address; see /v1/openapi.json')),
-  );
-  // What is wrong with a request is said without repeating it.
+  app.get(DOCUMENT_PATH, (_request, reply) => reply.send(document));
+  app.setNotFoundHandler((request, reply) => {
+    const methods = methodsAt(request.url.replace(/\?.*$/s, ''));
+    if (methods === undefined)
+      return reply.code(404).send(failure('usage', 'there is nothing at this address; see /v1/openapi.json'));
+    const message = `this address can not be asked by ${request.method}, but by ${methods.join(' and ')}`;
+    return reply.code(405).header('allow', methods.join(', ')).send(failure('usage', message));
+  });
   app.setErrorHandler(({ statusCode = 500 }: { statusCode?: number }, _request, reply) =>
-    reply
-      .code(statusCode)
-      .send(failure('usage', statusCode === 413 ? 'the request is too large' : 'the request is no JSON object')),
+    reply.code(statusCode).send(failure('usage', WRONG_WITH[statusCode] ?? 'the request is no JSON object')),
   );
   const close = async (): Promise<void> => {
     const finishing: Promise<void>[] = [];
@@ -167,6 +172,24 @@ function application(actor: Actor, log: Log): { readonly app: FastifyInstance; r
     await app.close();
   };
   return { app, close };
+}
+
+/** What is wrong with a request, by the status it is answered with; said without repeating it. */
+const WRONG_WITH: Readonly<Record<number, string>> = {
+  413: 'the request is too large',
+  415: 'the request does not say that it is JSON; give it the header "Content-Type: application/json"',
+};
+
+/** By which methods a path can be asked; undefined where nothing is. */
+function methodsAt(path: string): readonly string[] | undefined {
+  if (path === DOCUMENT_PATH) return ['GET'];
+  const action = (Object.keys(PARAMETERS) as ActionName[]).find(name => path === `/v1/${name}`);
+  return action && methodsOf(action);
+}
+
+/** Actions that only look at what needs no parameters can be asked by GET, too. */
+function methodsOf(action: ActionName): readonly ('GET' | 'POST')[] {
+  return LOOKING.includes(action) ? ['GET', 'POST'] : ['POST'];
 }
 
 function failure(code: ErrorCode, message: string): Ending<ActionName> {

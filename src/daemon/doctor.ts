@@ -7,6 +7,7 @@ import { readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, isShoalError, type ShoalError } from '../errors.ts';
 import { showName } from '../files/names.ts';
+import { formatBytes } from '../format/sizes.ts';
 import { EARLIEST_NOW_MS, LOOKS_AT_ONCE, LOW_DISK_BYTES, MAX_CLOCK_AHEAD_MS, SHORT_ID_CHARS } from '../limits.ts';
 import type { ShoalNode } from '../node.ts';
 import { inParallel } from '../parallel.ts';
@@ -75,7 +76,7 @@ async function writingCheck(folder: string): Promise<Check[]> {
 async function diskCheck(folder: string): Promise<Check[]> {
   const { bavail, bsize } = await statfs(folder);
   const freeBytes = bavail * bsize;
-  const free = `${(freeBytes / 1e9).toFixed(1)} GB are free`;
+  const free = `${formatBytes(freeBytes)} are free`;
   if (freeBytes >= LOW_DISK_BYTES) return [ok('disk', `${free} where the home is`)];
   const message = `only ${free} where the home is`;
   return [{ name: 'disk', state: 'problem', message, remedy: 'make room, or move the home by SHOAL_HOME' }];
@@ -196,7 +197,7 @@ function dhtCheck(dhtPeers: number | undefined): Check {
       name: 'DHT',
       state: 'notice',
       message: 'it takes no part in it',
-      remedy: 'leave out --dht off to be found across networks',
+      remedy: 'leave out --dht off (SHOAL_DHT, network.dht) to be found across networks',
     };
   if (dhtPeers > 0) return ok('DHT', `${dhtPeers} node${dhtPeers === 1 ? '' : 's'} known`);
   return {

@@ -3,28 +3,25 @@
  * arrives at the socket (api.ts), give the types (actions.ts) and the description for others (openapi.ts). Only those at the
  * door load this file; all else takes types.
  */
+import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
-import { MAX_LINK_CHARS, MAX_LINK_HINTS, MAX_NOTE_BYTES, MAX_PATH_BYTES, MAX_PATHS } from '../limits.ts';
+import { MAX_NOTE_BYTES, MAX_PATHS } from '../limits.ts';
 
-const path = z.string().min(1).max(MAX_PATH_BYTES).describe('An absolute path.');
-const link = z
+// What a text has to be is looked at by the action, which says it in the same words where no process holds the home. A length
+// in `meta` is for the description alone.
+const path = z
   .string()
-  .min(1)
-  .max(2 * MAX_LINK_CHARS)
-  .describe('A link, as pasted.');
-const idOrLink = z
-  .string()
-  .min(1)
-  .max(2 * MAX_LINK_CHARS)
-  .describe('A share id, a link, or an unambiguous beginning of the id of a share in this home.');
+  .refine(isAbsolute, 'the path is not absolute; write all of it, from the root on')
+  .meta({ description: 'An absolute path.', minLength: 1 });
+const link = z.string().meta({ description: 'A link, as pasted.', minLength: 1 });
+const idOrLink = z.string().meta({
+  description: 'A share id, a link, or an unambiguous beginning of the id of a share in this home.',
+  minLength: 1,
+});
 const timeoutMs = z.number().int().positive().optional().describe('Give up when nothing has moved for so long.');
 
-const anyId = z
-  .string()
-  .min(1)
-  .max(2 * MAX_LINK_CHARS)
-  .describe('The id of a transfer, or of a share.');
+const anyId = z.string().meta({ description: 'The id of a transfer, or of a share.', minLength: 1 });
 
 const count = z.number().int().min(0);
 const bytes = count.describe('Bytes.');
@@ -36,18 +33,23 @@ const via = z.enum(['local', 'hint', 'mdns', 'dht']).describe('How it was found;
 /** The parameters of each action. */
 export const PARAMETERS = {
   share: z.strictObject({
-    paths: z.array(path).min(1).max(MAX_PATHS).describe('Of files and folders; several become one folder.'),
-    exclude: z.array(z.string().max(MAX_PATH_BYTES)).default([]).describe('Globs of what is left out.'),
+    paths: z
+      .array(path)
+      .min(1)
+      .meta({ description: 'Of files and folders; several become one folder.', maxItems: MAX_PATHS }),
+    exclude: z.array(z.string()).default([]).describe('Globs of what is left out.'),
     spooled: z.boolean().default(false).describe('The path is what this home took in from stdin.'),
     name: z.string().optional(),
-    note: z.string().max(MAX_NOTE_BYTES).optional().describe('What readers are told of the share.'),
+    note: z
+      .string()
+      .optional()
+      .meta({ description: 'What readers are told of the share, in UTF-8.', maxLength: MAX_NOTE_BYTES }),
     skip: z.boolean().default(false),
     copy: z.boolean().default(false),
     pad: z.boolean().default(true),
     anew: z.boolean().default(false),
     hints: z
       .array(z.string())
-      .max(MAX_LINK_HINTS)
       .default([])
       .describe('Multiaddrs for the link, with /p2p/ and a peer id; "self" stands for the addresses of this node.'),
     always: z
@@ -307,7 +309,9 @@ export const RESULTS = {
   }),
   events: z.strictObject({}),
   daemon: z.strictObject({}),
-  stop: z.strictObject({ pid: count.describe('Of the daemon that has been told to stop.') }),
+  stop: z.strictObject({
+    pid: count.optional().describe('Of the daemon that has been told to stop; absent where none ran.'),
+  }),
 } as const;
 
 /** What an action tells while it goes on. */

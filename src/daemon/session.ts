@@ -122,8 +122,8 @@ async function runHere<A extends ActionName>(
   if (work.action === 'status') return { result: (await statusOf(options.home, options.network)) as Results[A] };
   if (needs === 'holder') {
     await isHome(options.home);
-    const tried = work.action === 'stop' ? 'stop the daemon' : `do "${work.action}"`;
-    throw new ShoalError('usage', `cannot ${tried}: no process holds this home`);
+    if (work.action === 'stop') return { result: {} as Results[A] };
+    throw new ShoalError('usage', `cannot do "${work.action}": no process holds this home`);
   }
   const isHolding = needs === 'serving' || needs === 'changing';
   const held = isHolding ? await lockHome(options.home) : undefined;

@@ -7,6 +7,7 @@ import { isShoalError, ShoalError } from '../errors.ts';
 import type { Fetched, FetchEvent } from '../fetch.ts';
 import { sameBytes } from '../format/ids.ts';
 import { parseLink, type Link } from '../format/link.ts';
+import { quoted } from '../format/quoted.ts';
 import { MAX_DONE_TRANSFERS, MAX_TRANSFERS, TRANSFER_EVENT_MS } from '../limits.ts';
 import type { ShoalNode } from '../node.ts';
 import { keyOf } from '../open.ts';
@@ -334,7 +335,10 @@ export class Transfers {
   #job(id: string): Job {
     const job = this.#jobs.get(id);
     if (job === undefined)
-      throw new ShoalError('unknown-share', `there is no such transfer; "shoal transfers" lists those there are`);
+      throw new ShoalError(
+        'unknown-share',
+        `there is no transfer ${quoted(id)}; "shoal transfers" lists those there are`,
+      );
     return job;
   }
 

@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Manifest } from '../format/manifest.ts';
-import { SLOW_LOOK_MS } from '../limits.ts';
+import { NAMES_SHOWN, SLOW_LOOK_MS } from '../limits.ts';
 import { Pace } from '../pace.ts';
 import { inParallel } from '../parallel.ts';
 import type { ChunkStore, Destination, Directory, PlannedPlace, Sink, SinkContent, Standing } from '../ports.ts';
@@ -39,8 +39,6 @@ const BLOCKS = 'blocks';
 const STATS_AT_ONCE = 8;
 /** On a local disk a look takes less time than handing it to another thread. */
 const looks = new Pace(SLOW_LOOK_MS);
-/** So many names make clear what is meant. */
-const SOME_NAMES = 3;
 
 /**
  * Prepares the part folder of a fetch, which one process at a time can use.
@@ -293,7 +291,7 @@ async function strangersAt(
   return strangers;
 }
 
-/** Adds up to SOME_NAMES files below `folder` of `root` that are not in `own`. @param isIgnored tells of a name in `root` */
+/** Adds files below `folder` of `root` that are not in `own`, until there are more than are shown. @param isIgnored tells of a name in `root` */
 async function findOthers(
   root: string,
   folder: string,
@@ -309,7 +307,7 @@ async function findOthers(
     if (folder === '' && isIgnored(entry.name)) continue;
     if (entry.isDirectory()) await findOthers(root, path, own, others);
     else if (!own.has(path)) others.push(showName(path));
-    if (others.length >= SOME_NAMES) return;
+    if (others.length > NAMES_SHOWN) return;
   }
 }
 

@@ -21,8 +21,12 @@ const KEY_CHARS = 43;
 /** What most often helps, at the end of a sentence. */
 const COPY_AGAIN = '; copy all of it again';
 
+/** What people and programs put around a link, and no link begins or ends with, besides white space. */
+const BEFORE = '<("\'`[{«“‘„';
+const BEHIND = '>)"\'`]}»”’.,;!?';
+
 /**
- * Reads a link as people paste it: white space and angle brackets around it do not matter.
+ * Reads a link as people paste it: white space, brackets, quotes and the marks of a sentence around it do not matter.
  * @throws ShoalError `bad-link` that names what is wrong, and never shows the key
  */
 export function parseLink(pasted: string): Link {
@@ -39,8 +43,19 @@ export function parseLink(pasted: string): Link {
 }
 
 function unwrapped(text: string): string {
-  const trimmed = text.trim();
-  return trimmed.startsWith('<') && trimmed.endsWith('>') ? trimmed.slice(1, -1).trim() : trimmed;
+  const isAround = (marks: string, character = 'x'): boolean => marks.includes(character) || /\s/.test(character);
+  let start = 0;
+  while (isAround(BEFORE, text[start])) start++;
+  let end = text.length;
+  while (end > start && isAround(BEHIND, text[end - 1])) end--;
+  // Behind an id alone a dot may be what is left of a key.
+  const isCut = text[end] === '.' && /^[a-z2-7]*$/.test(text.slice(idStart(text, start), end));
+  return text.slice(start, isCut ? end + 1 : end);
+}
+
+function idStart(text: string, start: number): number {
+  const hash = text.indexOf('/#', start);
+  return hash < 0 ? start + SCHEME.length : hash + 2;
 }
 
 function parseWeb(text: string): Link {
@@ -84,6 +99,8 @@ function parseBody(text: string, start: number): Link {
 function parseKey(text: string, start: number): FileKey {
   if (text === '') throw bad(`its key is missing: nothing follows the dot${COPY_AGAIN}`);
   const wrong = text.search(/[^A-Za-z0-9_-]/);
+  if (wrong === KEY_CHARS)
+    throw bad(`something stands behind its key, from position ${start + wrong + 1} on; leave that out`);
   if (wrong >= 0) throw bad(`the character at position ${start + wrong + 1} does not belong in a key${COPY_AGAIN}`);
   if (text.length < KEY_CHARS)
     throw bad(`it is cut short: its key has ${text.length} of ${KEY_CHARS} characters${COPY_AGAIN}`);

@@ -207,6 +207,7 @@ class Libp2pNetwork implements Network {
   readonly #lines: Lines;
   readonly #rates: Rates | undefined;
   readonly #maxConnections: number;
+  readonly #startingPoints: number;
   readonly #channels = new Map<Channel, Stream>();
   readonly #stopping = new AbortController();
   readonly #portMapping: Promise<PortMapping> | undefined;
@@ -243,6 +244,7 @@ class Libp2pNetwork implements Network {
     libp2p.addEventListener('connection:open', ({ detail }) => this.#crowd.opened(detail));
     void this.#watchCrowd().catch(() => undefined);
     this.#portMapping = portMapping ? this.#mapPort() : undefined;
+    this.#startingPoints = bootstrap.length;
     for (const address of bootstrap) {
       if (peerOf(address) !== this.self) void this.#stayConnected(address).catch(() => undefined);
     }
@@ -258,6 +260,7 @@ class Libp2pNetwork implements Network {
     return {
       connections: this.#libp2p.getConnections().length,
       dhtPeers: dht === undefined ? undefined : routingTableSize(dht),
+      startingPoints: this.#startingPoints,
       lanPeers: this.#lan?.size,
       portMapping: this.#mapping !== undefined ? 'mapped' : this.#portMapping !== undefined ? 'none' : 'off',
       maxConnections: this.#maxConnections,

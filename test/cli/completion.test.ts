@@ -71,7 +71,7 @@ describe('the words of a program', () => {
 });
 
 /** The words that are left to choose from at the end of a line, in any order; options where a shell offers them unasked, left out. */
-const OFFERED: readonly [line: string, words: readonly string[] | 'shares' | 'files'][] = [
+const OFFERED: readonly [line: string, words: readonly string[] | 'shares' | 'transfers' | 'ids' | 'files'][] = [
   ['shoal fe', ['fetch']],
   ['shoal -q --dht off --listen fetch fo', ['forget']],
   ['shoal fetch --o', ['--only', '--output']],
@@ -88,7 +88,19 @@ const OFFERED: readonly [line: string, words: readonly string[] | 'shares' | 'fi
   ['shoal shares my', []],
   ['shoal forget b', 'shares'],
   ['shoal --json export --force ', 'shares'],
+  ['shoal forget -q b', 'shares'],
   ['shoal forget x b', []],
+  ['shoal help fe', ['fetch']],
+  ['shoal relays help li', ['list']],
+  ['shoal config get network.m', ['network.max-connections', 'network.mdns']],
+  ['shoal config unset rate.', ['rate.down', 'rate.up']],
+  ['shoal config set rate.', ['rate.down', 'rate.up']],
+  ['shoal config set network.dht ', ['auto', 'client', 'off', 'server']],
+  ['shoal config set -q network.mdns f', ['false']],
+  ['shoal config set network.listen ', []],
+  ['shoal transfers cancel ', 'transfers'],
+  ['shoal transfers pause ', 'ids'],
+  ['shoal transfers resume b', 'shares'],
 ];
 
 const FILES = ['my file.txt', 'my folder'];
@@ -138,6 +150,7 @@ const isBuilt = existsSync(join(PROJECT, 'dist/program/main.js'));
   let folder: string;
   let env: NodeJS.ProcessEnv;
   let shares: string[];
+  let transfers: string[];
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'shoal-completion-'));
@@ -159,6 +172,12 @@ const isBuilt = existsSync(join(PROJECT, 'dist/program/main.js'));
       const more = { kind: 'file', sizeBytes: 5, files: 1, source: 'imported', hints: [], serveAlways: false } as const;
       catalog.add({ id, name: `it's: [a] "b" ${n}`, createdAt: n, ...more }, {});
     }
+    transfers = ['t1', 't23'];
+    for (const [n, id] of transfers.entries())
+      catalog.transfers.add(
+        { id, share: ids[n]!, output: folder, only: [], force: false, keep: false, state: 'paused', createdAt: n },
+        `shoal:${ids[n]}.${'A'.repeat(43)}`,
+      );
     catalog.close();
     shares = ids.map(id => id.slice(0, 16));
   });
@@ -195,7 +214,8 @@ const isBuilt = existsSync(join(PROJECT, 'dist/program/main.js'));
       for (const [n, [line, words]] of OFFERED.entries()) {
         const unasked = (word: string): boolean =>
           word.startsWith('-') && !line.includes(' --o') && !line.endsWith('--de');
-        const expected = words === 'files' ? FILES : words === 'shares' ? shares : words;
+        const named = { files: FILES, shares, transfers, ids: [...transfers, ...shares] };
+        const expected = typeof words === 'string' ? named[words] : words;
         expect(
           answers[n]?.filter(word => !unasked(word)),
           line,

@@ -6,15 +6,16 @@ import { settingList, settingsOf } from '../../cli/settings.ts';
 import { problemLine, readConfig } from '../../src/config.ts';
 import { MAX_CONFIG_PROBLEMS } from '../../src/limits.ts';
 
+const NEXT = 'what to do';
 const document = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
 const problemsOf = (text: string): string[] => (readConfig(text, CONFIG_SCHEMA).problems ?? []).map(problemLine);
 
 describe('The configuration file', () => {
   it('has a template that changes nothing, and is right also when every key in it is set', () => {
-    expect(settingsOf({}, {}, valuesOf(configTemplate(), 'c'))).to.deep.equal(settingsOf({}, {}));
+    expect(settingsOf({}, {}, valuesOf(configTemplate(), 'c', NEXT))).to.deep.equal(settingsOf({}, {}));
     const all = configTemplate().replaceAll(/^#(?=[a-z-]+ =)/gm, '');
     // Of two that do not go together, one.
-    const values = valuesOf(all.replace(/^port = .*$/m, ''), 'c');
+    const values = valuesOf(all.replace(/^port = .*$/m, ''), 'c', NEXT);
     const missing = settingList().filter(({ setting: { key } }) => !values.has(key));
     expect(missing.map(({ name }) => name)).to.deep.equal(['port']);
     for (const { name, setting } of settingList()) {
@@ -78,14 +79,16 @@ describe('The configuration file', () => {
   });
 
   it('is told of with all that is wrong, as long as that can be read', () => {
-    expect(() => valuesOf('[network]\nlisen = 1\n[rate]\nup = 5', '/c.toml')).to.throw(
+    expect(() => valuesOf('[network]\nlisen = 1\n[rate]\nup = 5', '/c.toml', NEXT)).to.throw(
       'cannot use the configuration file "/c.toml": 2 problems\n' +
         '  line 2, column 1: network.lisen: this key is not known; did you mean network.listen?\n' +
         '  line 4, column 6: rate.up: 5 is not a rate in bytes per second; write it like up = "5 MB/s"\n' +
-        '  "shoal config edit" opens it',
+        `  ${NEXT}`,
     );
-    expect(() => valuesOf('k = 1', '/c\n  line 9')).to.throw('file "/c\\u{a}  line 9": 1 problem\n  line 1, column 1');
+    expect(() => valuesOf('k = 1', '/c\n  line 9', NEXT)).to.throw(
+      'file "/c\\u{a}  line 9": 1 problem\n  line 1, column 1',
+    );
     const many = Array.from({ length: MAX_CONFIG_PROBLEMS + 5 }, (_, n) => `k${n} = 1`).join('\n');
-    expect(() => valuesOf(many, 'c')).to.throw(/25 problems[^]*k19: this key is not known\n {2}and 5 more\n/);
+    expect(() => valuesOf(many, 'c', NEXT)).to.throw(/25 problems[^]*k19: this key is not known\n {2}and 5 more\n/);
   });
 });

@@ -1,7 +1,8 @@
 /** The API as other programs meet it: over TCP, with a token; and its description. What the actor does is given by the test. */
 import { expect } from 'chai';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { request } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { ActionEvent, Actor } from '../../src/daemon/actions.ts';
 import { serveTcp, type Api } from '../../src/daemon/api.ts';
@@ -133,7 +134,15 @@ describe('the API over TCP', () => {
       ['/v1/forget', `{"id":"${secret}","more":1}`, 400, 'more'],
       ['/v1/forget', `{"id":"${secret}`, 400, 'no JSON'],
       ['/v1/forget', '[]', 400, 'cannot forget'],
-      ['/v1/forget', undefined, 404, 'nothing at this address'],
+      ['/v1/fetch', `{"link":"${secret}","output":"relative"}`, 400, 'cannot fetch: output: the path is not absolute'],
+      ['/v1/transfer', `{"link":"${secret}","output":"./a"}`, 400, 'output: the path is not absolute'],
+      ['/v1/plan', `{"link":"${secret}","output":""}`, 400, 'output: the path is not absolute'],
+      ['/v1/check', `{"link":"${secret}","path":"a"}`, 400, 'path: the path is not absolute'],
+      ['/v1/share', '{"paths":["/a","b"]}', 400, 'paths.1: the path is not absolute'],
+      ['/v1/export', '{"id":"b","output":"a.car"}', 400, 'output: the path is not absolute'],
+      ['/v1/import', '{"path":"a.car"}', 400, 'path: the path is not absolute'],
+      ['/v1/forget', undefined, 405, 'can not be asked by GET, but by POST'],
+      ['/v1/openapi.json', '{}', 405, 'can not be asked by POST, but by GET'],
       ['/v1/nothing', '{}', 404, 'nothing at this address'],
       ['/v1/list', `{"link":"${'x'.repeat(MAX_API_BODY_BYTES)}"}`, 413, 'too large'],
     ];
@@ -142,6 +151,32 @@ describe('the API over TCP', () => {
       expect(answer.status, says).to.equal(status);
       expect(answer.text).to.include(says);
       expect(answer.text).not.to.include(secret);
+    }
+    expect(asked).to.deep.equal([]);
+  });
+
+  it('names the methods that an address can be asked by', async () => {
+    await serve();
+    const allowed = async (method: string, path: string): Promise<string | undefined> => {
+      const { port = 0 } = api ?? {};
+      const asking = request({ host: '127.0.0.1', port, path, method, headers: BEARER });
+      asking.end();
+      const [response] = (await once(asking, 'response')) as [IncomingMessage];
+      response.resume();
+      expect(response.statusCode, `${method} ${path}`).to.equal(405);
+      return response.headers.allow;
+    };
+    expect(await allowed('GET', '/v1/list?link=x')).to.equal('POST');
+    expect(await allowed('PUT', '/v1/shares')).to.equal('GET, POST');
+    expect(await allowed('DELETE', '/v1/openapi.json')).to.equal('GET');
+  });
+
+  it('says that a Content-Type is missing where JSON was meant', async () => {
+    await serve();
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain']) {
+      const { status, text } = await ask('/v1/forget', { 'content-type': type }, '{"id":"bafy"}');
+      expect(status, type).to.equal(415);
+      expect(text).to.include('give it the header \\"Content-Type: application/json\\"');
     }
     expect(asked).to.deep.equal([]);
   });

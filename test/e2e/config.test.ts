@@ -121,6 +121,8 @@ describe('a configuration file', function () {
     const refused = await box.run('ann', ['config', 'set', 'rate.down', '5 MB/s', '--json']);
     expectFailed(refused, 2, 'usage');
     expect(await readFile(path, 'utf8')).to.include('lisen');
+    const named = await box.run('ann', ['shares', '--config', path, '--json']);
+    expect(named.last('error').message).to.equal(message.replace('edit"', `edit --config '${path}'"`));
     const env = await editor(box, 's/lisen/listen/; s/5M/5 MB\\/s/');
     expectDone(await box.run('ann', ['config', 'edit', '--json'], { env }));
     expectDone(await box.run('ann', ['shares', '--json']));
@@ -198,7 +200,7 @@ describe('a configuration file', function () {
     expect(await readFile(path, 'utf8')).to.equal('network.port = 4001 # mine\n');
     const right = await box.run('ann', ['config', 'edit'], { env: await editor(box, 's/4001x/4002/') });
     expect(right.stderr).to.equal(
-      `going on with what an earlier edit has left; "shoal config edit --anew" drops that\nchanged ${path}\n`,
+      `going on with what an earlier edit has left; with --anew that is dropped\nchanged ${path}\n`,
     );
     expect(await readFile(path, 'utf8')).to.equal('network.port = 4002 # mine\n');
     expect(await readdir(box.path('homes', 'ann'))).to.deep.equal(['config.toml']);

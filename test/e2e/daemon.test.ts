@@ -192,7 +192,9 @@ describe('a daemon', function () {
     expect(await isThere(`/proc/${pid}`)).to.equal(false);
     expect(await readFile(log, 'utf8')).to.match(/"the daemon of shoal \S+ is ready.*\n.*"stopped"/s);
     expect((await stat(log)).mode & 0o077).to.equal(0);
-    expectFailed(await box.run('bob', ['daemon', '--stop', '--json']), 2, 'usage');
+    const none = await box.run('bob', ['daemon', '--stop', '--json']);
+    expectDone(none);
+    expect(none.stdout.toString(), 'that none runs is what was wanted').to.equal('{"pid":null}\n');
   });
 
   it('is started by a share or fetch that is detached', async () => {
@@ -229,6 +231,33 @@ describe('a daemon', function () {
     }
     expect((await ask('ann', 'status')).daemon?.pid).to.equal((await ask('ann', 'status')).pid);
   }
+
+  it('refuses what can not be in the words of a command without a daemon', async () => {
+    const box = sandbox();
+    const path = await makeFile(box.path('it'), { bytes: noise('it', 10) });
+    const wrong: readonly (readonly [args: string[], code: string])[] = [
+      [['share', path, '--note', 'n'.repeat(5000)], 'usage'],
+      [['share', path, '--exclude', 'x'.repeat(5000)], 'usage'],
+      [['share', 'p'.repeat(5000)], 'bad-name'],
+      [['forget', ''], 'usage'],
+      [['show', 'b'.repeat(5000)], 'unknown-share'],
+      [['transfers', 'pause', ' '], 'usage'],
+      [['transfers', 'cancel', ''], 'unknown-share'],
+    ];
+    const refusals = async (): Promise<string[]> => {
+      const messages: string[] = [];
+      for (const [args, code] of wrong) {
+        const refused = await box.run('bob', [...args, '--json']);
+        expectFailed(refused, code === 'usage' ? 2 : 1, code);
+        messages.push(refused.last('error').message ?? '');
+      }
+      return messages;
+    };
+    const alone = await refusals();
+    expect(alone.join('\n')).not.to.match(/Too (big|small)/);
+    await box.daemon('bob');
+    expect(await refusals()).to.deep.equal(alone);
+  });
 
   it('answers and tells as its description says', async () => {
     const box = sandbox();

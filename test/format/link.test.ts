@@ -36,7 +36,20 @@ describe('links', () => {
     fc.assert(
       fc.property(
         links,
-        fc.constantFrom(['', ''], [' ', '\n'], ['<', '>'], ['\r\n <', '> '], ['\u00a0< ', ' >\t']),
+        fc.constantFrom(
+          ['', ''],
+          [' ', '\n'],
+          ['<', '>'],
+          ['\r\n <', '> '],
+          ['\u00a0< ', ' >\t'],
+          ['', '.'],
+          ['(', ').'],
+          ['"', '",'],
+          ["'", "'"],
+          ['`', '`;\n'],
+          ['', '> '],
+          ['«', '»!'],
+        ),
         (link, [before, behind]) => {
           const text = formatLink(link);
           expect(parseLink(`${before}${text}${behind}`)).to.deep.equal(link);
@@ -96,6 +109,10 @@ describe('links', () => {
     ['no id', 'shoal:', /cut short: it has 0/],
     ['a key that is cut short', READ.slice(0, -5), /cut short: its key has 38 of 43/],
     ['a dot and no key', `shoal:${ID}.`, /key is missing/],
+    ['a dot and no key, in brackets', `(shoal:${ID}.)`, /key is missing/],
+    ['a dot and no key, on the web', `https://relay.example/#${ID}.`, /key is missing/],
+    ['a word behind it', `${READ} is it`, /something stands behind its key, from position 110 on; leave that out/],
+    ['a key that is cut short before a full stop', `${READ.slice(0, -5)}.`, /cut short: its key has 38 of 43/],
     ['no key before a hint', `shoal:${ID}.@relay.example`, /key is missing/],
     ['a key that is too long', `${READ}A`, /44 characters instead of 43/],
     [

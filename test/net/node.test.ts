@@ -41,6 +41,7 @@ describe('createNetwork', () => {
     expect(network.status()).to.deep.equal({
       connections: 0,
       dhtPeers: undefined,
+      startingPoints: 0,
       lanPeers: undefined,
       portMapping: 'off',
       maxConnections: MAX_CONNECTIONS,

@@ -120,7 +120,14 @@ class Node implements SimNode {
   status(): NetworkStatus {
     const others = this.#world.nodes.size - 1;
     const lanPeers = this.#world.isLan() ? others : undefined;
-    return { connections: this.open.size, dhtPeers: others, lanPeers, portMapping: 'off', maxConnections: Infinity };
+    return {
+      connections: this.open.size,
+      dhtPeers: others,
+      startingPoints: 0,
+      lanPeers,
+      portMapping: 'off',
+      maxConnections: Infinity,
+    };
   }
 
   peers(): ConnectedPeer[] {

@@ -86,6 +86,7 @@ describe('A fetch that is explained', () => {
       connections: 0,
       lanPeers: undefined,
       dhtPeers: undefined,
+      startingPoints: 0,
       portMapping: 'off',
       maxConnections: 300,
     } as const;
@@ -103,6 +104,7 @@ describe('A fetch that is explained', () => {
       connections: 0,
       lanPeers: undefined,
       dhtPeers: undefined,
+      startingPoints: 0,
       portMapping: 'off',
       maxConnections: 300,
     } as const;

@@ -129,7 +129,15 @@ describe('A dry run', () => {
     await writeFile(join(folder, 'share', 'mine.txt'), 'mine');
     const strangers = await run(folder, { force: true });
     expect(strangers.failure?.code).to.equal('exists');
-    expect(strangers.failure?.message).to.contain('mine.txt');
+    expect(strangers.failure?.message).to.match(
+      /: "mine\.txt" in it is not fetched and would be deleted; move it away,/,
+    );
+    for (const name of ['m2', 'm3']) await writeFile(join(folder, 'share', name), name);
+    const several = (await run(folder, { force: true })).failure?.message;
+    expect(several).to.match(/: files in it that are not fetched would be deleted \([^…]*\); move them away,/);
+    await writeFile(join(folder, 'share', 'm4'), 'm4');
+    const many = (await run(folder, { force: true })).failure?.message;
+    expect(many).to.match(/ \([^,]*, [^,]*, [^,]* …\); move them away,/);
   });
 
   it('tells of what some is there that the rest would be added, and of a selection that it is complete', async () => {
@@ -170,6 +178,8 @@ describe('A dry run', () => {
     expect(planned.failure?.message).to.match(
       new RegExp(`${BYTES} bytes are still to be written.*room for ${BYTES - 1};`),
     );
+    const none = await run(folder, {}, { roomBytes: () => Promise.resolve(0) });
+    expect(none.failure?.message).to.match(/: \d+(\.\d)? [kM]B are still to be written, and there is room for 0 B;/);
     expect((await run(folder, {}, { roomBytes: () => Promise.resolve(BYTES) })).failure).to.equal(undefined);
   });
 
