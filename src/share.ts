@@ -187,7 +187,7 @@ function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) 
     );
 }
 
-/** The newest share of the same files with the same name and note that can still be served, if they are as they were then. */
+/** The newest share of the same files with the same name, note and padding that can still be served, if they are as they were then. */
 async function sharedBefore(
   deps: ShareDeps,
   tree: Tree,
@@ -205,6 +205,8 @@ async function sharedBefore(
     if (key === undefined) continue;
     try {
       await checkKept(deps.store, id, request.copy);
+      const { data } = decodeShareBlock(await deps.store.read(id, { kind: 'share' }));
+      if (data.size !== dataSize(layoutOf(tree), request.pad)) continue;
       return { id, key: fileKey(key), name, kind, sizeBytes, files, again: true };
     } catch (error) {
       if (!isShoalError(error, 'unavailable') && !isShoalError(error, 'io')) throw error;
@@ -241,8 +243,8 @@ async function sealData(
   onEvent: (event: ShareEvent) => void,
   signal: AbortSignal,
 ): Promise<SealedStream> {
-  const layout = new Layout(tree.entries.map(entry => entry.sizeBytes));
-  const size = padded ? pad(layout.totalBytes) : layout.totalBytes;
+  const layout = layoutOf(tree);
+  const size = dataSize(layout, padded);
   const count = chunkCount(size);
   const digests = new Uint8Array(count * DIGEST_BYTES);
   const dataKey = streamKey(key, 'data');
@@ -256,6 +258,15 @@ async function sealData(
     onEvent({ event: 'sealing', doneBytes: Math.min(doneBytes, layout.totalBytes), totalBytes: layout.totalBytes });
   });
   return listStream(size, digests);
+}
+
+function layoutOf(tree: Tree): Layout {
+  return new Layout(tree.entries.map(entry => entry.sizeBytes));
+}
+
+/** Bytes of the data stream (format.md §4). */
+function dataSize({ totalBytes }: Layout, padded: boolean): number {
+  return padded ? pad(totalBytes) : totalBytes;
 }
 
 /** The indices below `count`, some at a time. */

@@ -313,6 +313,15 @@ describe('share', () => {
   });
 
   describe('of the same again', () => {
+    it('has a link of its own with padding and without', async () => {
+      const padded = await run();
+      const exact = await run({ pad: false });
+      expect(exact.again).to.equal(false);
+      expect(exact.id).not.to.equal(padded.id);
+      expect(await run({ pad: false })).to.deep.equal({ ...exact, again: true });
+      expect(await run()).to.deep.equal({ ...padded, again: true });
+    });
+
     it('gives the same link, without reading the files', async () => {
       const first = await run();
       const crypto: Crypto = { ...deps.crypto, seal: () => Promise.reject(new Error('nothing is sealed')) };
