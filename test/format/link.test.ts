@@ -50,7 +50,9 @@ describe('links', () => {
           ['', '> '],
           ['«', '»!'],
         ),
-        (link, [before, behind]) => {
+        (link, [before, behind = '']) => {
+          // A dot right behind an id alone is what is left of a link that was cut.
+          fc.pre(behind !== '.' || link.key !== undefined || link.hints.length > 0);
           const text = formatLink(link);
           expect(parseLink(`${before}${text}${behind}`)).to.deep.equal(link);
           expect(text).to.match(/^[A-Za-z0-9:._@,/-]+$/, 'needs no quoting in a shell');
