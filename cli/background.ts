@@ -1,6 +1,6 @@
 /** A daemon in the background: starting one, and waiting until one has ended. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ERROR_CODES, fileError, ShoalError, type ErrorCode } from '../src/errors.ts';
@@ -8,6 +8,7 @@ import { makeHomeFolder } from '../src/records.ts';
 import { homeFolder } from '../src/daemon/socket.ts';
 import { DAEMON_PATIENCE_MS, DAEMON_POLL_MS } from '../src/limits.ts';
 import type { Context } from './context.ts';
+import { openLog } from './log.ts';
 
 /** What a daemon says to who started it. */
 export type Report =
@@ -38,7 +39,7 @@ export async function startDaemon(
   const stop = (): unknown => child.kill('SIGTERM');
   signal.addEventListener('abort', stop, { once: true });
   try {
-    await ready(child, log, signal);
+    await ready(child, log);
     child.disconnect();
     child.unref();
     return { pid: child.pid ?? 0, log };
@@ -49,12 +50,7 @@ export async function startDaemon(
 
 function spawnDaemon(args: readonly string[], log: string, env: Context['env']): ChildProcess {
   const [, program = ''] = process.argv;
-  let stderr: number;
-  try {
-    stderr = openSync(log, 'a', 0o600);
-  } catch (error) {
-    throw fileError(error, `write the log "${log}"`);
-  }
+  const stderr = openLog(log);
   try {
     // Links and passphrases that this command was given are none of the daemon's business.
     return spawn(process.execPath, [program, ...args], {
@@ -68,10 +64,8 @@ function spawnDaemon(args: readonly string[], log: string, env: Context['env']):
   }
 }
 
-function ready(child: ChildProcess, log: string, signal: AbortSignal): Promise<void> {
+function ready(child: ChildProcess, log: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    // One that is stuck, as on a disk that does not answer, can't be waited for.
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
     child.on('message', (report: Report) => {
       if (report.event === 'ready') return resolve();
       reject(new ShoalError(report.code in ERROR_CODES ? (report.code as ErrorCode) : 'io', report.message));

@@ -2,7 +2,7 @@
  * The log of a daemon: for people on a terminal, else a JSON object a line, through the terminal, which escapes it. What is
  * logged has neither ids, links nor addresses in it (ports.ts, Log).
  */
-import { appendFileSync, renameSync, statSync } from 'node:fs';
+import { appendFileSync, closeSync, constants, openSync, renameSync, statSync } from 'node:fs';
 import { fileError } from '../src/errors.ts';
 import { MAX_LOG_BYTES } from '../src/limits.ts';
 import type { Log } from '../src/ports.ts';
@@ -46,10 +46,19 @@ export function fileTerminal(path: string, maxBytes = MAX_LOG_BYTES): Terminal {
   return new Terminal({ stdout: file, stderr: file, env: {}, json: false, quiet: false });
 }
 
-/** @throws ShoalError by `fileError` when the log can't be written there */
+/** @throws ShoalError as `openLog` */
 export function checkLogFile(path: string): void {
+  closeSync(openLog(path));
+}
+
+/**
+ * Opens a log to append to it; does not wait for somebody who reads it, where it is a pipe.
+ * @throws ShoalError by `fileError` when the log can't be written there
+ */
+export function openLog(path: string): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
   try {
-    appendFileSync(path, '', { mode: 0o600 });
+    return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600);
   } catch (error) {
     throw fileError(error, `write the log "${path}"`);
   }
