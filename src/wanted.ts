@@ -33,16 +33,18 @@ export function wantedOf(share: OpenedShare, only: ((path: string) => boolean) |
 function partOf({ manifest, listing }: OpenedShare, chosen: ReadonlySet<number> | undefined): Wanted {
   const { entries } = manifest;
   const layout = new Layout(entries.map(entry => entry.size));
-  const [pieces, summary] = [new IndexSet(listing.count('data')), { sizeBytes: 0, files: 0 }];
+  const count = listing.count('data');
+  const pieces = chosen === undefined ? IndexSet.full(count) : new IndexSet(count);
+  const summary = { sizeBytes: 0, files: 0 };
   for (const [n, { size, directory }] of entries.entries()) {
     if (chosen?.has(n) === false) continue;
     summary.sizeBytes += size;
     if (directory !== true) summary.files += 1;
-    const { first, count } = layout.chunksOf(n);
-    if (count > 0) pieces.addRanges([first, count]);
+    if (chosen === undefined) continue;
+    const { first, count: length } = layout.chunksOf(n);
+    if (length > 0) pieces.addRanges([first, length]);
   }
-  if (chosen === undefined) return { layout, pieces: IndexSet.full(listing.count('data')), summary };
-  return { layout, pieces, summary, selected: n => chosen.has(n) };
+  return { layout, pieces, summary, ...(chosen === undefined ? {} : { selected: n => chosen.has(n) }) };
 }
 
 /**

@@ -8,22 +8,21 @@ export function zshCompletion(program: Level): string {
 ${levelsOf(program)
   .map(level => functionOf(level, program))
   .join('\n')}
-__shoal_shares() {
-  local -a shares
+__shoal_ids() { # the list, what is in it, and how their ids begin
+  local -a ids
   local id rest
-  shoal shares --quiet </dev/null 2>/dev/null | while read -r id rest; do
-    if [[ $id == b* ]]; then shares+=("$id:$rest"); fi
+  shoal $1 --quiet </dev/null 2>/dev/null | while read -r id rest; do
+    if [[ $id == $3* ]]; then ids+=("$id:$rest"); fi
   done
-  _describe -t shares share shares
+  _describe -t $1 $2 ids
+}
+
+__shoal_shares() {
+  __shoal_ids shares share b
 }
 
 __shoal_transfers() {
-  local -a transfers
-  local id rest
-  shoal transfers --quiet </dev/null 2>/dev/null | while read -r id rest; do
-    if [[ $id == t* ]]; then transfers+=("$id:$rest"); fi
-  done
-  _describe -t transfers transfer transfers
+  __shoal_ids transfers transfer t
 }
 
 __shoal_transfers_and_shares() {

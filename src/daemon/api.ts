@@ -155,7 +155,7 @@ function application(actor: Actor, log: Log): { readonly app: FastifyInstance; r
   app.setNotFoundHandler((request, reply) => {
     const methods = methodsAt(request.url.replace(/\?.*$/s, ''));
     if (methods === undefined)
-      return reply.code(404).send(failure('usage', 'there is nothing at this address; see /v1/openapi.json'));
+      return reply.code(404).send(failure('usage', `there is nothing at this address; see ${DOCUMENT_PATH}`));
     const message = `this address can not be asked by ${request.method}, but by ${methods.join(' and ')}`;
     return reply.code(405).header('allow', methods.join(', ')).send(failure('usage', message));
   });

@@ -121,7 +121,7 @@ export class Transfers {
     return () => {
       this.#isCarryingOut = false;
       for (const job of this.#jobs.values())
-        if (job.attached === undefined && job.state === 'running') this.#halt(job, 'queued');
+        if (job.attached === undefined && job.state === 'running') this.#haltAndKeep(job, 'queued');
     };
   }
 
@@ -163,7 +163,7 @@ export class Transfers {
   async cancel(id: string, signal: AbortSignal): Promise<TransferView> {
     const job = this.#job(id);
     const isOver = job.state === 'done' || job.state === 'failed';
-    if (!isOver) this.#halt(job, 'paused');
+    if (!isOver) this.#haltAndKeep(job, 'paused');
     job.attached?.settle({
       error: new ShoalError('interrupted', 'the transfer was cancelled by another command of this home'),
     });
@@ -279,11 +279,15 @@ export class Transfers {
     this.#fillUp();
   }
 
+  #haltAndKeep(job: Job, state: 'queued' | 'paused'): void {
+    this.#halt(job, state);
+    this.#ifPossible(job, () => this.#keep(job));
+  }
+
   #halt(job: Job, state: 'queued' | 'paused'): void {
     job.state = state;
     job.peers = 0;
     job.detail = undefined;
-    this.#ifPossible(job, () => this.#keep(job));
     job.stop?.abort(new ShoalError('interrupted', 'stopped on request'));
     this.#tell(job);
   }

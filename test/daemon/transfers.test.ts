@@ -48,6 +48,7 @@ describe('The transfers of a home', () => {
       });
     };
     const abandon: ShoalNode['abandon'] = (_id, output) => Promise.resolve(void abandoned.push(output));
+    // All of a node that transfers use.
     return new Transfers({ home: { catalog }, fetch, abandon } as unknown as ShoalNode);
   }
 
@@ -81,8 +82,7 @@ describe('The transfers of a home', () => {
     ending = () => Promise.reject(new ShoalError('disk-full', 'no room'));
     transfers.resume(id);
     await stateOf(transfers, id, 'failed');
-    ending = () =>
-      Promise.resolve({ path: '/home/me/to/x', manifest: { name: 'x' }, sizeBytes: 9 } as unknown as Fetched);
+    ending = () => Promise.resolve(fetchedTo('/home/me/to/x'));
     expect(transfers.add(wanted).id).to.equal(id);
     await stateOf(transfers, id, 'done');
     expect(transfers.add(wanted).id).not.to.equal(id);
@@ -120,7 +120,7 @@ describe('The transfers of a home', () => {
     const failed = transfers.add({ ...wanted, output: '/failed' }).id;
     await stateOf(transfers, failed, 'failed');
     expect(await transfers.cancel(failed, never)).to.include({ state: 'failed', detail: 'no room' });
-    ending = () => Promise.resolve({ path: '/done/x', manifest: { name: 'x' }, sizeBytes: 9 } as unknown as Fetched);
+    ending = () => Promise.resolve(fetchedTo('/done/x'));
     const done = transfers.add({ ...wanted, output: '/done' }).id;
     await stateOf(transfers, done, 'done');
     expect(await transfers.cancel(done, never)).to.include({ state: 'done', path: '/done/x', doneBytes: 9 });
@@ -150,4 +150,9 @@ async function changed(transfers: Transfers, isRight: (transfer: View) => boolea
       resolve();
     });
   });
+}
+
+/** What transfers look at of a fetch that is complete. */
+function fetchedTo(path: string): Fetched {
+  return { path, manifest: { name: 'x' }, sizeBytes: 9 } as unknown as Fetched;
 }
