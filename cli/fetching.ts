@@ -4,7 +4,8 @@ import { table, type Column } from './columns.ts';
 import { Rate, transferLine } from './progress.ts';
 import { Serving } from './serving.ts';
 import type { Terminal } from './terminal.ts';
-import { count, formatBytes, formatSeconds } from './units.ts';
+import { formatBytes } from '../src/format/sizes.ts';
+import { count, formatSeconds } from './units.ts';
 
 /** What is carried without its key has no name that could be read. */
 const NO_NAME = 'a share without its key';

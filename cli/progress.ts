@@ -6,7 +6,8 @@
 import { escaped } from '../src/format/quoted.ts';
 import { fit, widthOf } from './columns.ts';
 import type { Terminal } from './terminal.ts';
-import { count, formatBytes, formatSeconds } from './units.ts';
+import { formatBytes } from '../src/format/sizes.ts';
+import { count, formatSeconds } from './units.ts';
 
 /** A live line is drawn so often. */
 const LIVE_MS = 200;

@@ -2,7 +2,8 @@
 import type { ActionEvent } from '../src/daemon/actions.ts';
 import { Rate } from './progress.ts';
 import type { Terminal } from './terminal.ts';
-import { count, formatBytes } from './units.ts';
+import { formatBytes } from '../src/format/sizes.ts';
+import { count } from './units.ts';
 
 type Served = Extract<ActionEvent, { event: 'served' }>;
 

@@ -1,9 +1,7 @@
-/** Sizes and times as people read and type them. */
+/** Times and counts as people read and type them, and sizes as they type them. */
 import { ShoalError } from '../src/errors.ts';
 import { quoted } from '../src/format/quoted.ts';
 import { MIN_BYTES_PER_SECOND } from '../src/limits.ts';
-
-export { formatBytes } from '../src/format/sizes.ts';
 
 /** Seconds in two units at most: `0:07`, `12:34`, `3 h 05 min`, `2 d 4 h`. */
 export function formatSeconds(seconds: number): string {

@@ -4,7 +4,8 @@ import { ShoalError } from '../../src/errors.ts';
 import type { Context } from '../context.ts';
 import { pathAt } from '../paths.ts';
 import { Rate, showLine } from '../progress.ts';
-import { count, formatBytes } from '../units.ts';
+import { formatBytes } from '../../src/format/sizes.ts';
+import { count } from '../units.ts';
 
 /** Writes a share to a file. @throws ShoalError `usage`, `unknown-share`, `exists` unless `force`, `unavailable`, by `fileError` */
 export async function exportCar(

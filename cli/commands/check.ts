@@ -3,7 +3,8 @@ import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { linkOf, timeoutOf, Told, type Context } from '../context.ts';
 import { pathAt } from '../paths.ts';
 import { Rate, showLine, transferLine, type Line } from '../progress.ts';
-import { count, formatBytes } from '../units.ts';
+import { formatBytes } from '../../src/format/sizes.ts';
+import { count } from '../units.ts';
 
 export interface CheckOptions {
   /** What the link does not name may be there, too. */

@@ -3,7 +3,8 @@ import type { ActionEvent } from '../../src/daemon/actions.ts';
 import { linkOf, timeoutOf, type Context } from '../context.ts';
 import { padded } from '../columns.ts';
 import { showLine } from '../progress.ts';
-import { count, formatBytes, formatDate } from '../units.ts';
+import { formatBytes } from '../../src/format/sizes.ts';
+import { count, formatDate } from '../units.ts';
 
 const DATE_COLUMNS = 'YYYY-MM-DD hh:mm'.length;
 

@@ -4,7 +4,8 @@ import { exitCodeOf, ShoalError } from '../../src/errors.ts';
 import { fieldLines } from '../columns.ts';
 import { Told, type Context } from '../context.ts';
 import { showLine } from '../progress.ts';
-import { count, formatBytes } from '../units.ts';
+import { formatBytes } from '../../src/format/sizes.ts';
+import { count } from '../units.ts';
 
 /** @throws ShoalError as `fetch` would at once */
 export async function planFetch({ terminal, performer, signal }: Context, request: Parameters<'plan'>): Promise<void> {

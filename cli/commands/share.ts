@@ -9,7 +9,8 @@ import { Rate, readingLine, showLine, transferLine } from '../progress.ts';
 import { Serving } from '../serving.ts';
 import type { Terminal } from '../terminal.ts';
 import { SHORT_ID_CHARS } from '../../src/limits.ts';
-import { count, formatBytes } from '../units.ts';
+import { formatBytes } from '../../src/format/sizes.ts';
+import { count } from '../units.ts';
 
 export interface ShareOptions {
   readonly name?: string;

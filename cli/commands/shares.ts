@@ -3,7 +3,7 @@ import type { ShareView } from '../../src/daemon/actions.ts';
 import { table, type Column } from '../columns.ts';
 import type { Context } from '../context.ts';
 import { SHORT_ID_CHARS } from '../../src/limits.ts';
-import { formatBytes } from '../units.ts';
+import { formatBytes } from '../../src/format/sizes.ts';
 
 const HEADS: readonly Column[] = [
   { title: 'ID', side: 'left' },

@@ -2,7 +2,8 @@
 import type { Results } from '../../src/daemon/actions.ts';
 import { fieldLines } from '../columns.ts';
 import type { Context } from '../context.ts';
-import { formatBytes, formatDate } from '../units.ts';
+import { formatBytes } from '../../src/format/sizes.ts';
+import { formatDate } from '../units.ts';
 import { NAMELESS } from './shares.ts';
 
 /** @throws ShoalError `unknown-share`; `key-missing` where its link is asked for and has no key */

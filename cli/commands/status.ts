@@ -3,7 +3,8 @@ import type { Results } from '../../src/daemon/actions.ts';
 import { isShoalError } from '../../src/errors.ts';
 import { table, type Column } from '../columns.ts';
 import type { Context } from '../context.ts';
-import { count, formatBytes, formatSeconds } from '../units.ts';
+import { formatBytes } from '../../src/format/sizes.ts';
+import { count, formatSeconds } from '../units.ts';
 
 /** @throws ShoalError */
 export async function status({ terminal, performer, signal }: Context): Promise<void> {

@@ -2,7 +2,7 @@
 import type { Results } from '../../src/daemon/actions.ts';
 import { table, type Column } from '../columns.ts';
 import type { Context } from '../context.ts';
-import { formatBytes } from '../units.ts';
+import { formatBytes } from '../../src/format/sizes.ts';
 
 type Transfer = Results['transfer'];
 

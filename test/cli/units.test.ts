@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { ShoalError } from '../../src/errors.ts';
-import { count, formatBytes, formatDate, formatSeconds, parseDuration, parseRate } from '../../cli/units.ts';
+import { formatBytes } from '../../src/format/sizes.ts';
+import { count, formatDate, formatSeconds, parseDuration, parseRate } from '../../cli/units.ts';
 
 describe('Units', () => {
   it('of sizes are decimal, with two or three figures', () => {
