@@ -46,13 +46,18 @@ import { within } from './within.ts';
 
 export interface DownloadDeps {
   /** Absent when only this home is asked. */
-  readonly network?: Network;
-  readonly crypto: Crypto;
+  readonly network?: Pick<Network, 'self' | 'status' | 'find' | 'connect'>;
+  readonly crypto: Pick<Crypto, 'verify'>;
   readonly clock: Clock;
   /** This home's own chunks, asked like a peer. */
   readonly local?: ChunkSource;
   /** Told of each step of the search. */
   readonly onStep?: (step: Step) => void;
+}
+
+/** For what opens what it gets. */
+export interface OpeningDeps extends DownloadDeps {
+  readonly crypto: Crypto;
 }
 
 export interface DownloadOptions {
@@ -202,7 +207,7 @@ export class Download {
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
   }
 
-  async #discover(network: Network): Promise<void> {
+  async #discover(network: NonNullable<DownloadDeps['network']>): Promise<void> {
     const { id, hints } = this.#options;
     const onAsked = (nodes: number): void => this.#deps.onStep?.({ step: 'asked', nodes });
     for await (const candidate of network.find(id, hints, this.#stop.signal, onAsked)) {
@@ -213,11 +218,11 @@ export class Download {
     }
   }
 
-  #dialMore(network: Network): void {
+  #dialMore(network: NonNullable<DownloadDeps['network']>): void {
     for (const candidate of this.#swarm.toDial(this.#now())) this.#run(this.#join(network, candidate));
   }
 
-  async #join(network: Network, candidate: Candidate): Promise<void> {
+  async #join(network: NonNullable<DownloadDeps['network']>, candidate: Candidate): Promise<void> {
     const { peer } = candidate;
     let channel: Channel | undefined;
     let ending: Ending;
@@ -246,7 +251,7 @@ export class Download {
     if (!this.#stop.signal.aborted) this.#dialMore(network);
   }
 
-  async #dial(network: Network, candidate: Candidate): Promise<Channel> {
+  async #dial(network: NonNullable<DownloadDeps['network']>, candidate: Candidate): Promise<Channel> {
     const [late, timer] = [new AbortController(), new AbortController()];
     this.#deps.clock.sleep(DIAL_TIMEOUT_MS, timer.signal).then(
       () => late.abort(new ShoalError('not-found', 'did not answer')),
@@ -260,7 +265,11 @@ export class Download {
   }
 
   /** One conversation, until it ends. */
-  async #talk(network: Network, { peer, via }: Candidate, channel: Channel): Promise<Ending> {
+  async #talk(
+    network: NonNullable<DownloadDeps['network']>,
+    { peer, via }: Candidate,
+    channel: Channel,
+  ): Promise<Ending> {
     const { id } = this.#options;
     this.#stop.signal.throwIfAborted();
     const over = Promise.withResolvers<undefined>();
