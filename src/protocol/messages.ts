@@ -9,7 +9,6 @@ import {
   arrayField,
   bytesField,
   decode,
-  encode,
   fieldsOf,
   flagField,
   textField,
@@ -19,6 +18,7 @@ import {
 import { CID_BYTES, DIGEST_BYTES } from '../format/ids.ts';
 import { MAX_BLOCK_BYTES, MAX_NOTE_BYTES } from '../limits.ts';
 import type { Refusal, StreamName } from '../ports.ts';
+import { encodeHeader, guarded, typeOf, unknownType } from './headers.ts';
 import { checkRanges, type Ranges } from './ranges.ts';
 
 export const CHUNKS_PROTOCOL = '/shoal/chunks/1.0.0';
@@ -72,9 +72,9 @@ const REFUSALS: readonly WireRefusal['reason'][] = [
   'over-quota',
 ];
 
-/** A header; undefined entries are left out. */
+/** The header of a message. */
 export function encodeMessage(message: AskerMessage | ServerMessage): Uint8Array {
-  return encode(Object.fromEntries(Object.entries(message).filter(([, value]) => value !== undefined)));
+  return encodeHeader(message);
 }
 
 /** @throws ShoalError `protocol` */
@@ -141,25 +141,6 @@ export function decodeServerMessage(header: Uint8Array, bodyBytes: number): Serv
         throw unknownType();
     }
   });
-}
-
-/** What breaks the encoding breaks the protocol. */
-function guarded<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof ShoalError && error.code === 'malformed')
-      throw new ShoalError('protocol', error.message, { cause: error });
-    throw error;
-  }
-}
-
-function typeOf(value: unknown): unknown {
-  return typeof value === 'object' && value !== null ? (value as Fields)['type'] : undefined;
-}
-
-function unknownType(): ShoalError {
-  return new ShoalError('protocol', 'cannot read message: its type is unknown; the other side may be a newer program');
 }
 
 function blocksOf(value: unknown, what: string): Blocks {
