@@ -327,3 +327,25 @@ export const MAX_CONFIG_PROBLEMS = 20;
 export const MAX_API_CONNECTIONS = 256;
 /** How long a request to the API may take to arrive, in ms. */
 export const API_REQUEST_MS = 10_000;
+
+// What a relay passes on between others (circuit relay v2).
+
+/** One message of its protocols, as others limit it too; ours have some hundred bytes. */
+export const MAX_HOP_BYTES = 4 * KiB;
+/** Who has opened a stream for a request sends it, and who is told of a circuit answers, within this time: a few round trips on a bad line. */
+export const HOP_TIMEOUT_MS = 15_000;
+/** Streams of requests, and thereby circuits, that one connection may have begun. */
+export const MAX_HOP_STREAMS = 64;
+/** Circuits that end at one peer. */
+export const MAX_STOP_STREAMS = 256;
+/** Addresses of a relay that it tells: with each, an answer stays well below the limit of those who read it. */
+export const MAX_RELAY_ADDRESSES = 16;
+/** What either end of a circuit may have on its way, for 10 MB/s at 100 ms: a relay holds so much of each when the other end stops reading. */
+export const CIRCUIT_WINDOW_BYTES = MiB;
+/** What an end that reads slowly may leave unsent before the other one is paused: as much as a stream's first window. */
+export const CIRCUIT_UNSENT_BYTES = 256 * KiB;
+/** No circuit lasts longer; longer waits are made of such, since a timer of Node holds 24 days at most. */
+export const LONGEST_SLEEP_MS = 24 * 3600_000;
+/** Dials per minute for others who ask whether they can be reached, all together and of one host, several addresses being tried for each who asks. */
+export const MAX_DIAL_BACKS_PER_MINUTE = 120;
+export const MAX_DIAL_BACKS_PER_HOST = 12;

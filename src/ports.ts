@@ -148,6 +148,8 @@ export interface NetworkStatus {
   readonly maxConnections: number;
   readonly maxUp?: number;
   readonly maxDown?: number;
+  /** What a relay has lent to others: places, and circuits between them, now; the bytes that these carried since it started. */
+  readonly lent?: { readonly reservations: number; readonly circuits: number; readonly relayedBytes: number };
 }
 
 /** A connection to a peer. */
