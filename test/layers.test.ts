@@ -143,6 +143,8 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^@ipld\/car$/, /^src\/format\/car\.ts$/],
   [/^age-encryption$/, /^src\/format\/grant-seal\.ts$/],
   [/^@multiformats\/multiaddr$/, /^src\/(format\/hint\.ts$|net\/)/],
+  // Messages of libp2p's own protocols, which are protobufs.
+  [/^protons-runtime$/, /^src\/net\/hop-messages\.ts$/],
   [/^(libp2p|uint8arraylist|@libp2p\/.+|@chainsafe\/.+|datastore-level)$/, /^src\/net\//],
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
   [/^picomatch$/, /^src\/files\/globs\.ts$/],
@@ -154,8 +156,8 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^uqr$/, /^cli\/qr\.ts$/],
   [/^node:sqlite$/, /^src\/files\/sqlite\.ts$/],
   [/^node:worker_threads$/, /^src\/crypto\//],
-  // Routers are asked over HTTP, too.
-  [/^node:http$/, /^src\/(daemon\/|net\/upnp\.ts$)/],
+  // Routers are asked over HTTP, too, and WebSockets begin with it.
+  [/^node:http$/, /^src\/(daemon\/|net\/(upnp|websockets)\.ts$)/],
   [/^node:(https|http2)$/, /^src\/daemon\//],
   [/^node:(net|tls|dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\//],
 ];

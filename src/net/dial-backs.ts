@@ -4,22 +4,11 @@
  * it has to make a new connection (it would take the one that the question came over, find that its address is another, and
  * close it), and it may not be made to knock at all ports of a host.
  */
-import { autoNAT, type AutoNATComponents } from '@libp2p/autonat';
+import type { AutoNATComponents } from '@libp2p/autonat';
 import { MAX_DIAL_BACKS_PER_HOST, MAX_DIAL_BACKS_PER_MINUTE } from '../limits.ts';
 import type { Clock } from '../ports.ts';
 
 const MINUTE_MS = 60_000;
-
-/** The service, for `createLibp2p`. */
-export function dialBacks(clock: Clock): (components: AutoNATComponents) => unknown {
-  return components => {
-    const connectionManager = dialingBack(components.connectionManager, clock);
-    // libp2p's components are a proxy, which can not be copied.
-    const get = (target: AutoNATComponents, name: keyof AutoNATComponents): unknown =>
-      name === 'connectionManager' ? connectionManager : target[name];
-    return autoNAT()(new Proxy(components, { get }));
-  };
-}
 
 type ConnectionManager = AutoNATComponents['connectionManager'];
 

@@ -19,12 +19,20 @@ interface Options {
 }
 
 /** The services of libp2p that are for others. */
-export async function servicesForOthers({
-  forOthers,
-  clock,
-}: Options): Promise<{ autonat?: (components: AutoNATComponents) => unknown }> {
-  return forOthers?.autonat === true ? { autonat: (await import('./dial-backs.ts')).dialBacks(clock) } : {};
+export async function servicesForOthers({ forOthers, clock }: Options): Promise<{ autonat?: Service }> {
+  if (forOthers?.autonat !== true) return {};
+  const [{ autoNAT }, { dialingBack }] = await Promise.all([import('@libp2p/autonat'), import('./dial-backs.ts')]);
+  const autonat: Service = components => {
+    const connectionManager = dialingBack(components.connectionManager, clock);
+    // libp2p's components are a proxy, which can not be copied.
+    const get = (target: AutoNATComponents, name: keyof AutoNATComponents): unknown =>
+      name === 'connectionManager' ? connectionManager : target[name];
+    return autoNAT()(new Proxy(components, { get }));
+  };
+  return { autonat };
 }
+
+type Service = (components: AutoNATComponents) => unknown;
 
 /** The hop side of circuits, which answers from now on; nothing where others are not reached through this node. */
 export async function hopFor(

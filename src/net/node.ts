@@ -137,7 +137,7 @@ async function storeAt(path: string | undefined, self: PeerId): Promise<LevelDat
 /** Only who listens on WebSockets loads them when it starts. */
 async function webSocketsFor(listen: readonly Multiaddr[]): Promise<typeof lazyWebSockets> {
   if (!listen.some(address => address.getComponents().some(({ name }) => name === 'ws'))) return lazyWebSockets;
-  return (await import('./websockets.ts')).listeningWebSockets;
+  return (await import('./websockets.ts')).webSocketTransport;
 }
 
 /** The store has the one native part of this program. It comes compiled for common machines; others compile it when installing. */
