@@ -42,6 +42,7 @@ import { Schedule } from './protocol/schedule.ts';
 import { Swarm, type Ending } from './protocol/swarm.ts';
 import { counted, endingOf, refusalsIn, refusedByAll, searchSoFar, type Step } from './search.ts';
 import { blockKey, channelSource, localSource, type Source } from './source.ts';
+import { believed } from './protocol/withdrawn.ts';
 import { within } from './within.ts';
 
 export interface DownloadDeps {
@@ -283,7 +284,8 @@ export class Download {
       const frames = channel.frames()[Symbol.asyncIterator]();
       const first = await this.#firstFrame(frames);
       const hello = decodeServerMessage(first.header, first.body.length);
-      if (hello.type === 'refuse') return this.#part(channel, { why: 'refused', refusal: hello });
+      if (hello.type === 'refuse')
+        return this.#part(channel, { why: 'refused', refusal: believed(hello, id, first.body) });
       if (hello.type !== 'hello') throw new ShoalError('protocol', `the answer to hello is "${hello.type}"`);
       // Nothing could ever be asked within it, and the peer's place would be taken for nothing.
       if (hello.credit < MAX_BLOCK_BYTES) throw new ShoalError('protocol', 'gives less credit than a block needs');
@@ -298,7 +300,8 @@ export class Download {
         const next = await frames.next();
         if (next.done === true) return this.#part(channel, { why: 'vanished', detail: 'closed the connection' });
         const message = decodeServerMessage(next.value.header, next.value.body.length);
-        if (message.type === 'refuse') return this.#part(channel, { why: 'refused', refusal: message });
+        if (message.type === 'refuse')
+          return this.#part(channel, { why: 'refused', refusal: believed(message, id, next.value.body) });
         await this.#received(source, message, next.value.body);
       }
     } catch (error) {
