@@ -7,7 +7,7 @@
  * is not asked for again.
  */
 import { getData, getListing, type CarryEvent } from '../src/carry.ts';
-import { Download, type DownloadDeps } from '../src/download.ts';
+import { Download, onlyPeer } from '../src/download.ts';
 import { isShoalError, ShoalError } from '../src/errors.ts';
 import { decodeGrant } from '../src/format/grant.ts';
 import { idOf, sameBytes, sha256, type BlockId } from '../src/format/ids.ts';
@@ -255,7 +255,7 @@ export class Keeper {
     const { signal } = upload.stop;
     const totalBytes = upload.leftBytes;
     const download = new Download(
-      { network: onlyFrom(this.#deps.network, channel.peer), crypto, clock },
+      { network: onlyPeer(this.#deps.network, { peer: channel.peer, addresses: [], via: 'hint' }), crypto, clock },
       { id, hints: [], timeoutMs: UPLOAD_STALL_MS, signal, onEvent: () => undefined },
     );
     let toldMs = clock.monotonic();
@@ -442,18 +442,6 @@ function refusalOf(
 
 function onServed({ onEvent }: KeeperDeps, { event, bytes }: Served): void {
   if (event === 'sent') onEvent?.({ event: 'served', bytes });
-}
-
-/** A network in which there is one peer, who asked us to ask it. */
-function onlyFrom(network: Network, peer: string): NonNullable<DownloadDeps['network']> {
-  return {
-    self: network.self,
-    status: () => network.status(),
-    connect: (candidate, protocol, signal) => network.connect(candidate, protocol, signal),
-    async *find() {
-      yield await Promise.resolve({ peer, addresses: [], via: 'hint' as const });
-    },
-  };
 }
 
 /** Who asked says nothing more; when the channel ends, nobody waits for the receipt. */

@@ -56,6 +56,18 @@ export interface DownloadDeps {
   readonly onStep?: (step: Step) => void;
 }
 
+/** A network in which nobody but one peer is found: for who wants to know what that one has, or takes only from it. */
+export function onlyPeer(network: Network, candidate: Candidate): NonNullable<DownloadDeps['network']> {
+  return {
+    self: network.self,
+    status: () => network.status(),
+    connect: (peer, protocol, signal) => network.connect(peer, protocol, signal),
+    async *find() {
+      yield await Promise.resolve(candidate);
+    },
+  };
+}
+
 /** For what opens what it gets. */
 export interface OpeningDeps extends DownloadDeps {
   readonly crypto: Crypto;
@@ -191,6 +203,14 @@ export class Download {
   /** Peers at work for us now. */
   get peers(): number {
     return this.#sources.size;
+  }
+
+  /** What those at work for us say that they have of a stream: chunks, by peer. */
+  chunksAt(stream: StreamName): Map<string, number> {
+    const all = this.#countOf('chunk', stream);
+    return new Map(
+      Array.from(this.#sources.values(), ({ peer, has }) => [peer, has === 'all' ? all : has[stream].size]),
+    );
   }
 
   /** Who gave how much, those that left included. */

@@ -351,3 +351,20 @@ export const RELAY_SPARE_BYTES = 512 * MiB;
  * start of a machine without a battery, must not cost what was promised.
  */
 export const STEADY_CLOCK_MS = 3600_000;
+/** Random chunks that a relay has to give before it is believed to have all: one that lacks a tenth is found out in 96 of 100 cases. */
+export const SAMPLE_CHUNKS = 30;
+/** Who is sampled and sends nothing for so long has not got it. */
+export const SAMPLE_PATIENCE_MS = 20_000;
+/** So long a lease is asked for; a relay gives what it gives. */
+export const ASKED_LEASE_SECONDS = 365 * 86_400;
+/** How often a home looks which leases are to be renewed: a lease is when less than half of it is left, or this of a short one. */
+export const RENEWAL_CHECK_MS = 60_000;
+/** Pause before a copy that could not be made is tried again; doubles up to the larger. */
+export const MIN_COPY_RETRY_MS = 5_000;
+export const MAX_COPY_RETRY_MS = 10 * 60_000;
+/** Copies that a home makes at once: more would share one line. */
+export const COPIES_AT_ONCE = 2;
+/** Who verifies looks for holders so long: what answers the local network, a hint, and the DHT as a rule. */
+export const VERIFY_LOOK_MS = 8_000;
+/** Holders that are asked: more copies than anybody counts. */
+export const MAX_VERIFIED = 64;
