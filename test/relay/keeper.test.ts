@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Keeper, type KeeperDeps, type KeeperEvent } from '../../relay/keeper.ts';
 import { Leases } from '../../relay/leases.ts';
-import type { ShoalError } from '../../src/errors.ts';
+import { ShoalError } from '../../src/errors.ts';
 import { encodeGrant } from '../../src/format/grant.ts';
 import { parseHint } from '../../src/format/hint.ts';
 import { ciphertextBytes } from '../../src/format/share-block.ts';
@@ -111,8 +111,11 @@ describe('a relay that keeps shares', () => {
   }
 
   /** Of an upload that fails. */
-  const refused = async (one = share, until?: number, from = sharer.node): Promise<ShoalError> =>
-    (await failureOf(uploaded(one, until, from))) as ShoalError;
+  async function refused(one = share, until?: number, from = sharer.node): Promise<ShoalError> {
+    const failure = await failureOf(uploaded(one, until, from));
+    if (failure instanceof ShoalError) return failure;
+    throw failure;
+  }
 
   /** Says one thing with code of its own, and gives the header of the answer. */
   async function say(protocol: string, header: Uint8Array, body: Uint8Array): Promise<unknown> {
@@ -365,12 +368,11 @@ describe('a relay that keeps shares', () => {
     ];
     let next = 0;
     await liar.serve(STORE_PROTOCOL, async channel => {
-      for await (const _ of channel.frames()) break;
+      await channel.frames()[Symbol.asyncIterator]().next();
       await channel.send(encodeStoreMessage({ type: 'receipt' }), encodeStatement(receipts[next++]!));
       await channel.close();
     });
     place = { peer: liar.self, addresses: liar.addresses(), via: 'hint' };
-    for (const _ of receipts) expect((await refused()).code).to.equal('protocol');
-    expect(next).to.equal(receipts.length);
+    while (next < receipts.length) expect((await refused()).code).to.equal('protocol');
   });
 });
