@@ -79,11 +79,12 @@ interface Asked {
 function originOf(relay: string): URL {
   const hasScheme = /^https?:\/\//i.test(relay);
   const text = hasScheme ? relay : `https://${relay}`;
-  const wrong = (why: string): ShoalError =>
-    new ShoalError(
-      'usage',
-      `cannot ask the relay ${quoted(relay)}: ${why}; give it like relay.example.org or relay.example.org:8443`,
-    );
+  const wrong = (why: string): ShoalError => {
+    // What stands before an "@" may be a password.
+    const shown = quoted(relay.replace(/^.*@/s, '…@'));
+    const how = 'give it like relay.example.org or relay.example.org:8443';
+    return new ShoalError('usage', `cannot ask the relay ${shown}: ${why}; ${how}`);
+  };
   if (!URL.canParse(text) || /[\s\\]/.test(relay)) throw wrong('it is neither host:port nor an origin');
   const url = new URL(text);
   if (url.href !== `${url.origin}/`) throw wrong('there is more in it than a host and a port');
