@@ -15,7 +15,7 @@ export type Level = (typeof LEVELS)[number];
 export interface RelayLog {
   readonly log: Log;
   /** Changes from which level on is logged. */
-  setLevel(level: Level): void;
+  readonly setLevel: (level: Level) => void;
 }
 
 /** Fields whose values are never written, should one be given. */

@@ -356,5 +356,5 @@ export const MAX_RELAY_ADMIN_CONNECTIONS = 32;
 export const RELAY_INFO_MAX_AGE_SECONDS = 300;
 /** When to ask again, in seconds, a relay that has no address to tell of yet. */
 export const RELAY_NOT_READY_SECONDS = 10;
-/** Checks of readiness that take longer have failed: who asks for them waits about as long. */
-export const RELAY_CHECKS_MS = 5_000;
+/** Checks of readiness that take longer have failed: before an idle connection is closed, so that who asked is told. */
+export const RELAY_CHECKS_MS = 4_000;

@@ -23,6 +23,8 @@ export interface PublicOptions {
   readonly tls?: CertificatePaths;
   /** Addresses and address blocks of proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies?: readonly string[];
+  /** How long a request may take to arrive, and a connection be idle, in ms. */
+  readonly requestMs?: number;
   /** What is told; asked for each request. */
   readonly info: () => RelayInfo;
   /** Whether who asks from `address`, an IP address as text, asks too often. */
@@ -42,7 +44,7 @@ export interface Public extends Served {
    * Reads certificate and key anew, for connections from now on; where that fails the present ones stay.
    * @throws ShoalError `usage` when they can not be used; `denied`, `io` when they can not be read
    */
-  reload(): Promise<void>;
+  readonly reload: () => Promise<void>;
 }
 
 /**
@@ -52,8 +54,14 @@ export interface Public extends Served {
 export async function servePublic(options: PublicOptions): Promise<Public> {
   const { host, tls: paths, log } = options;
   const tls = paths === undefined ? {} : { tls: await certificateOf(paths) };
-  const { trustedProxies = [] } = options;
-  const app = application({ maxConnections: MAX_RELAY_HTTP_CONNECTIONS, trustedProxies, ...tls, log });
+  const { requestMs, trustedProxies } = options;
+  const app = application({
+    maxConnections: MAX_RELAY_HTTP_CONNECTIONS,
+    ...(requestMs === undefined ? {} : { requestMs }),
+    ...(trustedProxies === undefined ? {} : { trustedProxies }),
+    ...tls,
+    log,
+  });
   app.addHook('onRequest', async (request, reply) => {
     if (reply.sent) return;
     const denied = options.admits(addressOf(request));

@@ -27,18 +27,21 @@ export interface Served {
 export interface ApplicationOptions {
   readonly maxConnections: number;
   readonly tls?: SecureContextOptions;
+  /** How long a request may take to arrive, and a connection be idle, in ms. */
+  readonly requestMs?: number;
   /** Addresses and address blocks whose X-Forwarded-For is believed. */
   readonly trustedProxies?: readonly string[];
   readonly log: Log;
 }
 
 /** @throws ShoalError `usage` when a trusted proxy is no address */
-export function application({ maxConnections, tls, trustedProxies = [], log }: ApplicationOptions): FastifyInstance {
+export function application(options: ApplicationOptions): FastifyInstance {
+  const { maxConnections, tls, requestMs = RELAY_HTTP_REQUEST_MS, trustedProxies = [], log } = options;
   const app = fastifyWith(trustedProxies, handler => {
-    const server = serverFor(handler, tls);
+    const server = serverFor(handler, requestMs, tls);
     server.maxConnections = maxConnections;
     // Closes connections on which nothing happens, those that have asked for nothing yet among them.
-    server.timeout = RELAY_HTTP_REQUEST_MS;
+    server.timeout = requestMs;
     return server;
   });
   app.addHook('onRequest', async ({ headers, method }, reply) => {
@@ -88,15 +91,15 @@ function fastifyWith(
   }
 }
 
-function serverFor(handler: RequestListener, tls: SecureContextOptions | undefined): Server {
+function serverFor(handler: RequestListener, requestMs: number, tls: SecureContextOptions | undefined): Server {
   const times: ServerOptions = {
-    requestTimeout: RELAY_HTTP_REQUEST_MS,
-    headersTimeout: RELAY_HTTP_REQUEST_MS,
-    keepAliveTimeout: RELAY_HTTP_REQUEST_MS,
-    connectionsCheckingInterval: RELAY_HTTP_REQUEST_MS / 2,
+    requestTimeout: requestMs,
+    headersTimeout: requestMs,
+    keepAliveTimeout: requestMs,
+    connectionsCheckingInterval: requestMs / 2,
   };
   if (tls === undefined) return createHttp(times, handler);
-  return createHttps({ ...times, ...tls, handshakeTimeout: RELAY_HTTP_REQUEST_MS }, handler);
+  return createHttps({ ...times, ...tls, handshakeTimeout: requestMs }, handler);
 }
 
 /** Answers with a problem document; `detail` is for people. */

@@ -40,7 +40,7 @@ describe("asking for a relay's document", () => {
     connections = 0;
   });
 
-  const listen = async <S extends Server | NetServer>(server: S): Promise<number> => {
+  const listen = async (server: Server | NetServer): Promise<number> => {
     servers.push(server);
     server.on('connection', () => void (connections += 1));
     server.listen(0, '127.0.0.1');

@@ -49,7 +49,7 @@ describe("a relay's document", () => {
   });
 
   it('does not take what objects inherit for what stands in it', () => {
-    expect(refusal(Object.create(INFO as object) as unknown).message).to.include('"shoal"');
+    expect(refusal(Object.create(INFO) as unknown).message).to.include('"shoal"');
   });
 
   it('of another version is for another program', () => {

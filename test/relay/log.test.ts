@@ -2,7 +2,11 @@ import { expect } from 'chai';
 import { prefixTags, relayLog } from '../../relay/log.ts';
 
 /** A stream that keeps what is written. */
-function memory(isTTY = false): { lines: () => string[]; write: (text: string) => void; isTTY: boolean } {
+function memory(isTTY = false): {
+  readonly lines: () => string[];
+  readonly write: (text: string) => void;
+  readonly isTTY: boolean;
+} {
   let all = '';
   return { lines: () => all.split('\n').slice(0, -1), write: text => void (all += text), isTTY };
 }
