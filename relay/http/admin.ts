@@ -106,7 +106,9 @@ async function listenAtSocket(app: FastifyInstance, path: string): Promise<void>
     await chmod(path, 0o600);
   } catch (error) {
     await app.close();
-    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? inUse(path) : fileError(error, listenAt(path));
+    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+      ? inUse(path)
+      : fileError(error, `listen at the socket "${path}"`);
   }
 }
 
@@ -119,7 +121,7 @@ async function makeRoom(path: string): Promise<void> {
   if (!found.isSocket())
     throw new ShoalError(
       'exists',
-      `cannot ${listenAt(path)}: it exists already, and is no socket; choose another place, or remove it`,
+      `cannot listen at the socket "${path}": it exists already, and is no socket; choose another place, or remove it`,
     );
   if (await isAlive(path)) throw inUse(path);
   await rm(path, { force: true });
@@ -142,14 +144,10 @@ async function isAlive(path: string): Promise<boolean> {
   }
 }
 
-function listenAt(path: string): string {
-  return `listen at the socket "${path}"`;
-}
-
 function inUse(path: string): ShoalError {
   return new ShoalError(
     'in-use',
-    `cannot ${listenAt(path)}: a process listens there, perhaps another relay; end it, or choose another place`,
+    `cannot listen at the socket "${path}": a process listens there, perhaps another relay; end it, or choose another place`,
   );
 }
 
