@@ -328,6 +328,30 @@ export const MAX_API_CONNECTIONS = 256;
 /** How long a request to the API may take to arrive, in ms. */
 export const API_REQUEST_MS = 10_000;
 
+// Keeping shares at relays (docs/relay.md).
+
+/** A relay waits so long for the request on a channel, and who asked for its next message. */
+export const STORE_HELLO_MS = 15_000;
+/** While blocks are on their way the relay says so this often. */
+export const STORE_PROGRESS_MS = 2_000;
+/** Who asked takes a relay that has said nothing for so long for dead: making a large share durable on a slow disk is silent. */
+export const STORE_PATIENCE_MS = 120_000;
+/** An upload in which nothing moves for so long ends; its blocks stay for the next attempt. */
+export const UPLOAD_STALL_MS = 60_000;
+/** … for so long, after which they are removed. */
+export const UNFINISHED_UPLOAD_MS = 24 * 3600_000;
+/** Grants kept beside one share, of 64 KiB at most each. */
+export const MAX_GRANTS_PER_SHARE = 64;
+/** How often a relay looks which leases have run out. */
+export const EXPIRY_CHECK_MS = 10_000;
+/** Free space that a relay leaves on its disk: records, logs and what others write must go on. */
+export const RELAY_SPARE_BYTES = 512 * MiB;
+/**
+ * A relay removes what has run out only once its clock has run evenly for so long: one that was wrong for a moment, as at the
+ * start of a machine without a battery, must not cost what was promised.
+ */
+export const STEADY_CLOCK_MS = 3600_000;
+
 // What a relay tells of itself, and who asks for it.
 
 /** The information document of a relay, which takes a few KiB; texts may be escaped to several times their size. */

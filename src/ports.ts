@@ -206,6 +206,8 @@ export interface Refusal {
   readonly detail?: string;
   /** Unix seconds. */
   readonly until?: number;
+  /** Of what was withdrawn: the owner's signed statement and the block that it names (format.md §9). */
+  readonly withdrawal?: { readonly statement: Uint8Array; readonly block: Uint8Array };
 }
 
 /** The one gate that serving, seeding, importing and announcing ask. */
