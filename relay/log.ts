@@ -83,7 +83,7 @@ export const prefixTag = prefixTags();
 
 /** All that is no address has one prefix. */
 function prefixOf(address: string): string {
-  const ip = /^\/ip[46]\/([^/]+)/.exec(address)?.[1] ?? address;
+  const ip = /^(?:\/ip6zone\/[^/]+)?\/ip[46]\/([^/]+)/.exec(address)?.[1] ?? address;
   const plain = ip.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');
   if (isIPv4(plain)) return plain.split('.').slice(0, 3).join('.');
   return isIPv6(plain) ? groupsOf(plain).slice(0, 3).join(':') : '';

@@ -4,6 +4,7 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Loan } from '../src/ports.ts';
+import { STORE_REFUSALS } from '../src/protocol/store-messages.ts';
 
 const PREFIX = 'shoal_relay_';
 
@@ -12,14 +13,14 @@ const OTHER = 'other';
 
 const LOANS = ['connection', 'reservation', 'circuit', 'upload', 'relayed', 'served', 'request'] as const;
 const LIMITS = ['relay', 'prefix', 'peer', 'token'] as const;
-const RESULTS = ['stored', 'refused', 'corrupt', 'broken-off', 'failed'] as const;
+const RESULTS = ['kept', 'there', ...STORE_REFUSALS, 'gone'] as const;
 const STATUS_CLASSES = ['2xx', '3xx', '4xx', '5xx'] as const;
 
 /** What was asked for and denied: a loan, bytes to relay or to serve, or a request over HTTP. */
 export type Asked = Loan | 'relayed' | 'served' | 'request';
 /** Whose limit was hit: the relay's own, or that of an address prefix, a peer or a token. */
 export type LimitKind = (typeof LIMITS)[number];
-/** How an upload ended: stored; refused, as by a limit; with wrong bytes; broken off by its sender; failed here. */
+/** How an upload ended: kept; nothing to do, since all was there; refused, by the reason; or who asked has gone. */
 export type UploadResult = (typeof RESULTS)[number];
 
 /** What is looked up when metrics are collected. One that can't be had is NaN. */

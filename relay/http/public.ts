@@ -27,7 +27,7 @@ export interface PublicOptions {
   readonly requestMs?: number;
   /** What is told; asked for each request. */
   readonly info: () => RelayInfo;
-  /** Whether who asks from `address`, an IP address as text, asks too often. */
+  /** Whether who asks from `address`, a multiaddr as text (ports.ts, Asker), asks too often. */
   readonly admits: (address: string) => Denied | undefined;
   /** Told of each answer. */
   readonly onAnswer?: (status: number) => void;
@@ -66,7 +66,7 @@ export async function servePublic(options: PublicOptions): Promise<Public> {
     if (reply.sent) return;
     const denied = options.admits(addressOf(request));
     if (denied === undefined) return;
-    reply.header('retry-after', denied.retryAfterSeconds).header('connection', 'close');
+    reply.header('retry-after', Math.ceil(denied.retryAfterSeconds)).header('connection', 'close');
     await problem(reply, 429, `too many requests (${denied.denied}); ask again later`);
   });
   app.addHook('onResponse', async (_request, reply) => options.onAnswer?.(reply.statusCode));
@@ -91,10 +91,11 @@ const PAGE_HEADERS = {
   'cache-control': `public, max-age=${RELAY_INFO_MAX_AGE_SECONDS}`,
 };
 
-/** Who asks. A trusted proxy may forward what is no address; then it is the proxy. */
+/** Who asks, as a multiaddr. A trusted proxy may forward what is no address; then it is the proxy. */
 function addressOf({ ip, socket }: FastifyRequest): string {
   const address = isIP(ip) === 0 ? (socket.remoteAddress ?? '') : ip;
-  return address.replace(/^::ffff:(?=\d+\.)/i, '');
+  const plain = address.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');
+  return `/ip${isIP(plain) === 6 ? 6 : 4}/${plain}`;
 }
 
 function answerInfo({ headers }: FastifyRequest, reply: FastifyReply, info: RelayInfo): FastifyReply {

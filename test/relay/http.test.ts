@@ -166,7 +166,7 @@ describe("a relay's public HTTP", () => {
     const { address } = await serve({
       admits: from => {
         asked.push(from);
-        return asked.length > 1 ? { denied: '1 request per address prefix', retryAfterSeconds: 7 } : undefined;
+        return asked.length > 1 ? { denied: '1 request per address prefix', retryAfterSeconds: 6.5 } : undefined;
       },
       onAnswer: status => void statuses.push(status),
     });
@@ -174,7 +174,7 @@ describe("a relay's public HTTP", () => {
     const { status, headers, text } = await ask(address, '/x');
     expect([status, headers['retry-after'], headers.connection]).to.deep.equal([429, '7', 'close']);
     expect(text).to.include('1 request per address prefix');
-    expect(asked).to.deep.equal(['127.0.0.1', '127.0.0.1']);
+    expect(asked).to.deep.equal(['/ip4/127.0.0.1', '/ip4/127.0.0.1']);
     expect(statuses).to.deep.equal([200, 429]);
   });
 
@@ -185,13 +185,14 @@ describe("a relay's public HTTP", () => {
       await ask(address, '/', { headers: { 'x-forwarded-for': forwarded } });
       return asked;
     };
-    expect(await from([], '192.0.2.1')).to.deep.equal(['127.0.0.1']);
-    expect(await from(['10.0.0.1'], '192.0.2.1')).to.deep.equal(['127.0.0.1']);
-    expect(await from(['127.0.0.0/8'], '192.0.2.1')).to.deep.equal(['192.0.2.1']);
-    expect(await from(['127.0.0.1'], '::ffff:192.0.2.1')).to.deep.equal(['192.0.2.1']);
+    expect(await from([], '192.0.2.1')).to.deep.equal(['/ip4/127.0.0.1']);
+    expect(await from(['10.0.0.1'], '192.0.2.1')).to.deep.equal(['/ip4/127.0.0.1']);
+    expect(await from(['127.0.0.0/8'], '192.0.2.1')).to.deep.equal(['/ip4/192.0.2.1']);
+    expect(await from(['127.0.0.1'], '::ffff:192.0.2.1')).to.deep.equal(['/ip4/192.0.2.1']);
+    expect(await from(['127.0.0.1'], '2001:db8::1')).to.deep.equal(['/ip6/2001:db8::1']);
     // Who asks the proxy can only put lies in front.
-    expect(await from(['127.0.0.1'], '198.51.100.1, 192.0.2.1')).to.deep.equal(['192.0.2.1']);
-    expect(await from(['127.0.0.1'], 'x\u00e9, unknown')).to.deep.equal(['127.0.0.1']);
+    expect(await from(['127.0.0.1'], '198.51.100.1, 192.0.2.1')).to.deep.equal(['/ip4/192.0.2.1']);
+    expect(await from(['127.0.0.1'], 'x\u00e9, unknown')).to.deep.equal(['/ip4/127.0.0.1']);
   });
 
   it('does not begin with a proxy that is no address', async () => {

@@ -96,7 +96,7 @@ describe('the tag of an address prefix', () => {
       '2001:db8:1:2:3:4:5:6',
       '2001:db8:1::192.0.2.1',
     );
-    same('fe80::1%eth0', 'fe80::2');
+    same('fe80::1%eth0', 'fe80::2', '/ip6zone/eth0/ip6/fe80::3/tcp/1');
     same('::1', '::2', '0:0:0:1::');
     const others = ['192.0.2.1', '192.0.3.1', '2001:db8:1::1', '2001:db8:2::1', '::1', 'name'];
     expect(new Set(others.map(address => tag(address, DAY))).size).to.equal(others.length);

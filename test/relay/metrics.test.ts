@@ -74,8 +74,8 @@ describe('the metrics of a relay', () => {
     metrics.relayed(11);
     metrics.served(22);
     metrics.received(33);
-    metrics.uploaded('stored');
-    metrics.uploaded('broken-off');
+    metrics.uploaded('kept');
+    metrics.uploaded('over-limit');
     metrics.denied('reservation', 'prefix');
     metrics.denied('reservation', 'prefix');
     metrics.denied('relayed', 'token');
@@ -87,9 +87,9 @@ describe('the metrics of a relay', () => {
       shoal_relay_relayed_bytes_total: '111',
       shoal_relay_served_bytes_total: '22',
       shoal_relay_received_bytes_total: '33',
-      'shoal_relay_uploads_total{result="stored"}': '1',
-      'shoal_relay_uploads_total{result="broken-off"}': '1',
-      'shoal_relay_uploads_total{result="refused"}': '0',
+      'shoal_relay_uploads_total{result="kept"}': '1',
+      'shoal_relay_uploads_total{result="over-limit"}': '1',
+      'shoal_relay_uploads_total{result="full"}': '0',
       'shoal_relay_denials_total{loan="reservation",limit="prefix"}': '2',
       'shoal_relay_denials_total{loan="relayed",limit="token"}': '1',
       shoal_relay_renewals_total: '1',
@@ -110,7 +110,7 @@ describe('the metrics of a relay', () => {
 
   it('never say who: what is no listed value of a label is counted as other', async () => {
     const metrics = relayMetrics(GAUGES);
-    metrics.uploaded(PEER as 'stored');
+    metrics.uploaded(PEER as 'kept');
     metrics.denied(PEER as 'served', '127.0.0.1' as 'peer');
     metrics.answered(Number.NaN);
     expect(await samplesOf(metrics)).to.include({
@@ -138,7 +138,7 @@ describe('the metrics of a relay', () => {
     const denials = told.get('shoal_relay_denials_total')?.labels;
     for (const loan of denials?.get('loan') ?? [])
       for (const limit of denials?.get('limit') ?? []) metrics.denied(loan as 'served', limit as 'peer');
-    metrics.uploaded('other' as 'stored');
+    metrics.uploaded('other' as 'kept');
     metrics.answered(0);
     const found = await described(metrics);
     expect([...found.keys()].filter(isOfProcess)).not.to.be.empty;
