@@ -40,7 +40,7 @@ export function application(options: ApplicationOptions): FastifyInstance {
   const app = fastifyWith(trustedProxies, handler => {
     const server = serverFor(handler, requestMs, tls);
     server.maxConnections = maxConnections;
-    // Closes connections on which nothing happens, those that have asked for nothing yet among them.
+    // Closes connections on which nothing happens, as where an answer is not taken.
     server.timeout = requestMs;
     return server;
   });
@@ -94,7 +94,6 @@ function fastifyWith(
 function serverFor(handler: RequestListener, requestMs: number, tls: SecureContextOptions | undefined): Server {
   const times: ServerOptions = {
     requestTimeout: requestMs,
-    headersTimeout: requestMs,
     keepAliveTimeout: requestMs,
     connectionsCheckingInterval: requestMs / 2,
   };
