@@ -368,3 +368,34 @@ export const COPIES_AT_ONCE = 2;
 export const VERIFY_LOOK_MS = 8_000;
 /** Holders that are asked: more copies than anybody counts. */
 export const MAX_VERIFIED = 64;
+
+// What a relay tells of itself, and who asks for it.
+
+/** The information document of a relay, which takes a few KiB; texts may be escaped to several times their size. */
+export const MAX_RELAY_INFO_BYTES = 64 * KiB;
+/** Characters of its texts: what fits on a line (names, versions, ways of contact), and what takes a few sentences. */
+export const MAX_RELAY_LINE_CHARS = 200;
+export const MAX_RELAY_TEXT_CHARS = 1000;
+/** Addresses that a relay tells of, as many as a few transports and both families take. */
+export const MAX_RELAY_ADDRESSES = 16;
+/** Characters of one of them: a name of 253, its transport, and a peer id. */
+export const MAX_RELAY_ADDRESS_CHARS = 400;
+/** Lists of refusals that a relay says it follows. */
+export const MAX_RELAY_LISTS = 16;
+/** Who asks for the document has it after this time, names looked up and all, or gives up. */
+export const RELAY_INFO_TIMEOUT_MS = 10_000;
+
+// A relay's HTTP.
+
+/** A request has arrived, a handshake is over, and an idle connection is closed after this time: each fits into one packet. */
+export const RELAY_HTTP_REQUEST_MS = 5_000;
+/** Connections to the public side at a time; more are hung up on. Circuits and uploads need file descriptors, too. */
+export const MAX_RELAY_HTTP_CONNECTIONS = 512;
+/** Connections of the operator's own tools: a monitor, a collector of metrics, a command. */
+export const MAX_RELAY_ADMIN_CONNECTIONS = 32;
+/** How long, in seconds, the document may be kept by who has read it: limits and addresses of a relay change seldom. */
+export const RELAY_INFO_MAX_AGE_SECONDS = 300;
+/** When to ask again, in seconds, a relay that has no address to tell of yet. */
+export const RELAY_NOT_READY_SECONDS = 10;
+/** Checks of readiness that take longer have failed: before an idle connection is closed, so that who asked is told. */
+export const RELAY_CHECKS_MS = 4_000;
