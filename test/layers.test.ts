@@ -166,7 +166,8 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
 
 /** That a relay can't read files is visible in its imports: none of this is reached from its program, over any number of steps. */
 const RELAY_PROGRAM = /^relay\/main\.ts$/;
-const NOT_FOR_RELAYS = /^src\/(format\/(keys|link|manifest|grant-seal)\.ts$|share\.ts$|fetch\.ts$|node\.ts$)/;
+const NOT_FOR_RELAYS =
+  /^src\/(format\/(keys|link|manifest|grant-seal)\.ts$|crypto\/(node|pool)\.ts$|share\.ts$|open\.ts$|fetch\.ts$|node\.ts$)/;
 
 /** What is wrong with a set of files, a sentence each. */
 function layerProblems(sources: Sources): string[] {
