@@ -42,6 +42,7 @@ import { Schedule } from './protocol/schedule.ts';
 import { Swarm, type Ending } from './protocol/swarm.ts';
 import { counted, endingOf, refusalsIn, refusedByAll, searchSoFar, type Step } from './search.ts';
 import { blockKey, channelSource, localSource, type Source } from './source.ts';
+import { believed } from './protocol/withdrawn.ts';
 import { within } from './within.ts';
 
 export interface DownloadDeps {
@@ -53,6 +54,18 @@ export interface DownloadDeps {
   readonly local?: ChunkSource;
   /** Told of each step of the search. */
   readonly onStep?: (step: Step) => void;
+}
+
+/** A network in which nobody but one peer is found: for who wants to know what that one has, or takes only from it. */
+export function onlyPeer(network: Network, candidate: Candidate): NonNullable<DownloadDeps['network']> {
+  return {
+    self: network.self,
+    status: () => network.status(),
+    connect: (peer, protocol, signal) => network.connect(peer, protocol, signal),
+    async *find() {
+      yield await Promise.resolve(candidate);
+    },
+  };
 }
 
 /** For what opens what it gets. */
@@ -192,6 +205,14 @@ export class Download {
     return this.#sources.size;
   }
 
+  /** What those at work for us say that they have of a stream: chunks, by peer. */
+  chunksAt(stream: StreamName): Map<string, number> {
+    const all = this.#countOf('chunk', stream);
+    return new Map(
+      Array.from(this.#sources.values(), ({ peer, has }) => [peer, has === 'all' ? all : has[stream].size]),
+    );
+  }
+
   /** Who gave how much, those that left included. */
   summary(): SourceSummary[] {
     const all = [...this.#left, ...[...this.#sources.values()].map(({ peer, via, bytes }) => ({ peer, via, bytes }))];
@@ -283,7 +304,8 @@ export class Download {
       const frames = channel.frames()[Symbol.asyncIterator]();
       const first = await this.#firstFrame(frames);
       const hello = decodeServerMessage(first.header, first.body.length);
-      if (hello.type === 'refuse') return this.#part(channel, { why: 'refused', refusal: hello });
+      if (hello.type === 'refuse')
+        return this.#part(channel, { why: 'refused', refusal: believed(hello, id, first.body) });
       if (hello.type !== 'hello') throw new ShoalError('protocol', `the answer to hello is "${hello.type}"`);
       // Nothing could ever be asked within it, and the peer's place would be taken for nothing.
       if (hello.credit < MAX_BLOCK_BYTES) throw new ShoalError('protocol', 'gives less credit than a block needs');
@@ -298,7 +320,8 @@ export class Download {
         const next = await frames.next();
         if (next.done === true) return this.#part(channel, { why: 'vanished', detail: 'closed the connection' });
         const message = decodeServerMessage(next.value.header, next.value.body.length);
-        if (message.type === 'refuse') return this.#part(channel, { why: 'refused', refusal: message });
+        if (message.type === 'refuse')
+          return this.#part(channel, { why: 'refused', refusal: believed(message, id, next.value.body) });
         await this.#received(source, message, next.value.body);
       }
     } catch (error) {

@@ -148,23 +148,28 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^(libp2p|uint8arraylist|@libp2p\/.+|@chainsafe\/.+|datastore-level)$/, /^src\/net\//],
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
   [/^picomatch$/, /^src\/files\/globs\.ts$/],
-  [/^fastify$/, /^src\/daemon\//],
+  [/^fastify$/, /^(src\/daemon|relay\/http)\//],
   [/^zod$/, /^src\/(daemon\/|config(-edit)?\.ts$)|^cli\/config\.ts$/],
   [/^toml-eslint-parser$/, /^src\/config(-edit)?\.ts$/],
+  [/^prom-client$/, /^relay\/metrics\.ts$/],
+  [/^pino$/, /^relay\/log\.ts$/],
   [/^env-paths$/, /^(src\/daemon|cli)\//],
   [/^commander$/, /^cli\//],
   [/^uqr$/, /^cli\/qr\.ts$/],
   [/^node:sqlite$/, /^src\/files\/sqlite\.ts$/],
   [/^node:worker_threads$/, /^src\/crypto\//],
-  // Routers are asked over HTTP, too, and WebSockets begin with it.
-  [/^node:http$/, /^src\/(daemon\/|net\/(upnp|websockets)\.ts$)/],
-  [/^node:(https|http2)$/, /^src\/daemon\//],
-  [/^node:(net|tls|dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\//],
+  // Routers are asked over HTTP, too; WebSockets begin with it; and relays are asked what they tell of themselves, which they serve.
+  [/^node:http$/, /^src\/(daemon\/|net\/(upnp|relay-info|websockets)\.ts$)|^relay\/http\//],
+  [/^node:https$/, /^src\/(daemon\/|net\/relay-info\.ts$)|^relay\/http\//],
+  [/^node:http2$/, /^src\/daemon\//],
+  [/^node:(net|tls)$/, /^(src\/(net|daemon)|relay\/http)\/|^relay\/log\.ts$/],
+  [/^node:(dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\//],
 ];
 
 /** That a relay can't read files is visible in its imports: none of this is reached from its program, over any number of steps. */
 const RELAY_PROGRAM = /^relay\/main\.ts$/;
-const NOT_FOR_RELAYS = /^src\/(format\/(keys|link|manifest|grant-seal)\.ts$|share\.ts$|fetch\.ts$|node\.ts$)/;
+const NOT_FOR_RELAYS =
+  /^src\/(format\/(keys|link|manifest|grant-seal)\.ts$|crypto\/(node|pool)\.ts$|share\.ts$|open\.ts$|fetch\.ts$|node\.ts$)/;
 
 /** What is wrong with a set of files, a sentence each. */
 function layerProblems(sources: Sources): string[] {

@@ -3,11 +3,21 @@ import { ShoalError } from '../errors.ts';
 import { showName } from '../files/names.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Root } from '../format/layout.ts';
-import type { Catalog, Clock, NewShareRecord, RandomBytes, ShareRecord, TransferList } from '../ports.ts';
+import type {
+  Catalog,
+  Clock,
+  CopyList,
+  NewShareRecord,
+  RandomBytes,
+  RelayList,
+  ShareRecord,
+  TransferList,
+} from '../ports.ts';
 import { openDurable, type DatabaseKind, type DurableDatabase } from './database.ts';
 import { arrayIn, countIn, idIn, oneOf, textsIn } from './rows.ts';
 import { ownerSeed, wrappingKey } from './secret.ts';
-import { transferList } from './transfers.ts';
+import { copyList, relayList } from './relays.ts';
+import { transferList, type Table } from './transfers.ts';
 import { unwrap, wrap } from './wrap.ts';
 
 /** Each entry leads from the schema before it to the next one; what was released is never changed again. */
@@ -58,6 +68,26 @@ const MIGRATIONS: readonly string[] = [
    CREATE INDEX shares_by_parts ON shares (parts);`,
   // How far a transfer is that does not run.
   `ALTER TABLE transfers ADD COLUMN done_bytes INTEGER;`,
+  `CREATE TABLE relays (
+     peer TEXT PRIMARY KEY,
+     addresses TEXT NOT NULL,         -- JSON
+     origin TEXT,
+     name TEXT,
+     always INTEGER NOT NULL,
+     added_at INTEGER NOT NULL,       -- Unix seconds
+     token BLOB                       -- wrapped
+   ) STRICT;
+   CREATE TABLE copies (
+     share TEXT NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+     relay TEXT NOT NULL REFERENCES relays (peer) ON DELETE CASCADE,
+     state TEXT NOT NULL,
+     until INTEGER,                   -- Unix seconds, as is checked_at
+     receipt BLOB,
+     checked_at INTEGER,
+     detail TEXT,
+     PRIMARY KEY (share, relay)
+   ) STRICT;
+   CREATE INDEX copies_by_relay ON copies (relay);`,
 ];
 
 const COLUMNS = `id, kind, name, size_bytes, files, source, root, parts, fingerprint, note, hints, created_at, state,
@@ -123,6 +153,8 @@ function checkSecret(database: DurableDatabase, path: string, { secret, random }
 
 class SqliteCatalog implements Catalog {
   readonly transfers: TransferList;
+  readonly relays: RelayList;
+  readonly copies: CopyList;
   readonly #database: DurableDatabase;
   readonly #path: string;
   readonly #options: CatalogOptions;
@@ -133,12 +165,15 @@ class SqliteCatalog implements Catalog {
     this.#path = path;
     this.#options = options;
     this.#wrappingKey = wrappingKey(options.secret);
-    this.transfers = transferList({
+    const table: Table = {
       run: (sql, ...values) => database.run(sql, ...values),
       all: (sql, ...values) => database.all(sql, ...values),
       wrap: (secret, place) => this.#wrap(secret, place),
       unwrap: (wrapped, place) => this.#unwrap(wrapped, place),
-    });
+    };
+    this.transfers = transferList(table);
+    this.relays = relayList(table);
+    this.copies = copyList(table);
   }
 
   begin(id: BlockId): void {
