@@ -339,7 +339,7 @@ export const MAX_HOP_STREAMS = 64;
 /** Circuits that end at one peer. */
 export const MAX_STOP_STREAMS = 256;
 /** Addresses of a relay that it tells: with each, an answer stays well below the limit of those who read it. */
-export const MAX_RELAY_ADDRESSES = 16;
+export const MAX_TOLD_ADDRESSES = 16;
 /** What either end of a circuit may have on its way, for 10 MB/s at 100 ms: a relay holds so much of each when the other end stops reading. */
 export const CIRCUIT_WINDOW_BYTES = MiB;
 /** What an end that reads slowly may leave unsent before the other one is paused: as much as a stream's first window. */

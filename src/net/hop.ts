@@ -12,7 +12,7 @@ import {
   CLOSE_LINGER_MS,
   HOP_TIMEOUT_MS,
   MAX_HOP_STREAMS,
-  MAX_RELAY_ADDRESSES,
+  MAX_TOLD_ADDRESSES,
   LONGEST_SLEEP_MS,
   MAX_STOP_STREAMS,
 } from '../limits.ts';
@@ -217,7 +217,7 @@ export class Hop {
   #addresses(): Uint8Array[] {
     const all = this.#options.addresses().filter(address => !hasCircuit(address));
     const reachable = all.filter(address => ['public', 'name'].includes(placeOf(address)));
-    return (reachable.length > 0 ? reachable : all).slice(0, MAX_RELAY_ADDRESSES).map(({ bytes }) => bytes);
+    return (reachable.length > 0 ? reachable : all).slice(0, MAX_TOLD_ADDRESSES).map(({ bytes }) => bytes);
   }
 
   async #connect(stream: Stream, connection: Connection, to: PeerId): Promise<Status | undefined> {
