@@ -54,7 +54,8 @@ export interface KeeperDeps {
   readonly seed: Uint8Array;
   readonly clock: Clock;
   readonly log: Log;
-  /** Bytes that may be promised to all together. */
+  /** Leases that may be held, and bytes that may be promised, to all together. */
+  readonly mostLeases: () => number;
   readonly capacityBytes: () => number;
   /** Bytes that are free on the disk of the store. */
   readonly freeBytes: () => Promise<number>;
@@ -229,7 +230,7 @@ export class Keeper {
   }
 
   async #refuseUnlessRoom(channel: Channel, id: BlockId, sizeBytes: number): Promise<void> {
-    const { leases, admission, capacityBytes, freeBytes } = this.#deps;
+    const { leases, admission, mostLeases, capacityBytes, freeBytes } = this.#deps;
     const pending = [...this.#uploads.values()].reduce((sum, { leftBytes }) => sum + leftBytes, 0);
     const free = await freeBytes();
     if (free - pending < RELAY_SPARE_BYTES) throw new Refused('full', "the relay's disk is nearly full", 3600);
@@ -239,7 +240,9 @@ export class Keeper {
     if (own.leases >= mostLeases) throw new Refused('over-limit', `${mostLeases} leases at once`);
     if (own.bytes + sizeBytes > storedBytes)
       throw new Refused('over-limit', `${storedBytes} bytes at once, of which ${own.bytes} are used`);
-    if (leases.holding().bytes + sizeBytes > capacityBytes()) throw new Refused('full', 'the relay is full', 3600);
+    const all = leases.holding();
+    if (all.leases >= mostLeases() || all.bytes + sizeBytes > capacityBytes())
+      throw new Refused('full', 'the relay is full', 3600);
   }
 
   #begin(channel: Channel, id: BlockId, block: ShareBlock): void {

@@ -59,6 +59,7 @@ export interface Metrics {
   readonly renewed: () => void;
   readonly expired: () => void;
   readonly withdrawn: () => void;
+  readonly granted: () => void;
   /** An answer over the public HTTP, by its status. */
   readonly answered: (status: number) => void;
 }
@@ -91,6 +92,7 @@ export function relayMetrics(gauges: Gauges): Metrics {
   const renewals = counter('renewals_total', 'Leases that were renewed');
   const expiries = counter('expiries_total', 'Leases that have run out');
   const withdrawals = counter('withdrawals_total', 'Shares that their owners withdrew');
+  const grants = counter('grants_total', 'Grants that were stored beside their shares');
   const requests = counter('http_requests_total', 'Requests over the public HTTP, by the class of their status', [
     'class',
   ]);
@@ -108,6 +110,7 @@ export function relayMetrics(gauges: Gauges): Metrics {
     renewed: () => renewals.inc(),
     expired: () => expiries.inc(),
     withdrawn: () => withdrawals.inc(),
+    granted: () => grants.inc(),
     answered: status => requests.inc({ class: listed(`${Math.floor(status / 100)}xx`, STATUS_CLASSES) }),
   };
 }

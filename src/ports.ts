@@ -232,6 +232,8 @@ export type Loan = 'connection' | 'reservation' | 'circuit' | 'upload';
 export interface Denied {
   /** Which limit, for people: "64 reservations per address prefix". Names neither peers nor addresses. */
   readonly denied: string;
+  /** Whose limit it is. */
+  readonly of: 'relay' | 'prefix' | 'peer' | 'token';
   readonly retryAfterSeconds: number;
 }
 

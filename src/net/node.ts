@@ -70,6 +70,12 @@ export interface NetworkOptions {
   readonly rates?: Rates;
   /** What this node does for others: only a relay's. */
   readonly forOthers?: ForOthers;
+  /** Multiaddrs under which it is reached, where those are others than it listens on. */
+  readonly announce?: readonly string[];
+  /** Whether addresses inside our own network are dialled whoever told them: for a network of its own. */
+  readonly trustsNear?: boolean;
+  /** Told of a peer whose last connection has closed. */
+  readonly onGone?: (peer: string) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -88,6 +94,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
   const gater = new Gater();
   const lines = new Lines();
   bootstrap.forEach(address => gater.startFrom(address));
+  if (options.trustsNear === true) NEAR.forEach(scope => gater.allowScope(scope));
   const lan = options.mdns ? new Lan(options.clock) : undefined;
   const privateKey = await generateKeyPairFromSeed('Ed25519', options.seed);
   const datastore = await storeAt(options.datastorePath, peerIdFromPrivateKey(privateKey));
@@ -95,7 +102,10 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
     const libp2p = await createLibp2p<Services>({
       privateKey,
       ...(datastore === undefined ? {} : { datastore }),
-      addresses: { listen: listen.map(String) },
+      addresses: {
+        listen: listen.map(String),
+        announce: (options.announce ?? []).map(text => String(readMultiaddr(text))),
+      },
       transports: [tcp(), await webSocketsFor(listen)],
       connectionEncrypters: [noise({ crypto: noiseCrypto }), lazyTls],
       // initialStreamWindowSize is not ours to choose: both sides must have the same.
@@ -147,6 +157,9 @@ function nativePartError(error: unknown): never {
   const why = `classic-level has no compiled part for ${machine}; install again with install scripts allowed and a C++ compiler`;
   throw new ShoalError('io', `cannot load the peer store: ${why}`, { cause: error });
 }
+
+/** Scopes that strangers may not send us to. */
+const NEAR = ['loopback', 'link-local', 'private'] as const;
 
 const STREAM_OPTIONS = { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES, maxReadBufferLength: MAX_READ_BUFFER_BYTES };
 
@@ -241,7 +254,7 @@ class Libp2pNetwork implements Network {
     lines: Lines,
     lan: Lan | undefined,
     bootstrap: readonly Multiaddr[],
-    { clock, log, rates, maxConnections = MAX_CONNECTIONS, portMapping = false }: NetworkOptions,
+    { clock, log, rates, maxConnections = MAX_CONNECTIONS, portMapping = false, onGone }: NetworkOptions,
     closeStore: () => Promise<void>,
     hop: Hop | undefined,
   ) {
@@ -268,6 +281,7 @@ class Libp2pNetwork implements Network {
       connection => hop?.keeps(connection) ?? false,
     );
     hop?.protocols.forEach(protocol => this.#crowd.counts(protocol));
+    libp2p.addEventListener('peer:disconnect', ({ detail }) => onGone?.(detail.toString()));
     libp2p.addEventListener('connection:open', ({ detail }) => this.#crowd.opened(detail));
     void this.#watchCrowd().catch(() => undefined);
     this.#portMapping = portMapping ? this.#mapPort() : undefined;

@@ -88,6 +88,7 @@ describe('a relay that keeps shares', () => {
     keeper = await Keeper.start({
       ...{ network: relay, leases, store, crypto: world.crypto, admission, seed: relay.seed, clock: world.clock },
       log: () => undefined,
+      mostLeases: () => 100,
       capacityBytes: () => capacityBytes,
       freeBytes: () => Promise.resolve(freeBytes),
       steadyClockMs: 3600_000,
