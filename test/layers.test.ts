@@ -101,7 +101,7 @@ const LAYERS: readonly Layer[] = [
   {
     name: 'relay',
     files: /^relay\//,
-    imports: [...PURE, 'config', 'config-file', 'verbs', 'store', 'net', 'crypto'],
+    imports: [...PURE, 'config', 'config-file', 'system', 'verbs', 'store', 'net', 'files', 'crypto'],
     builtins: 'all',
   },
   {
@@ -138,7 +138,8 @@ const PURE_BUILTINS = ['node:assert', 'node:path', 'node:util', 'node:events', '
 const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^multiformats$/, /^src\/(format|protocol|net|store)\//],
   [/^uint8arrays$/, /^src\/(format|protocol|net)\/|^src\/[^/]+\.ts$/],
-  [/^@noble\/(hashes|curves|ciphers)$/, /^src\/(format|protocol)\//],
+  // A relay's own tokens are of no concern to anyone else.
+  [/^@noble\/(hashes|curves|ciphers)$/, /^src\/(format|protocol)\/|^relay\/tokens\.ts$/],
   [/^@ipld\/dag-cbor$/, /^src\/format\/canonical\.ts$/],
   [/^@ipld\/car$/, /^src\/format\/car\.ts$/],
   [/^age-encryption$/, /^src\/format\/grant-seal\.ts$/],
@@ -147,15 +148,15 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
   [/^picomatch$/, /^src\/files\/globs\.ts$/],
   [/^fastify$/, /^src\/daemon\//],
-  [/^zod$/, /^src\/(daemon\/|config(-edit)?\.ts$)|^cli\/config\.ts$/],
+  [/^zod$/, /^src\/(daemon\/|config(-edit)?\.ts$)|^(cli|relay)\/config\.ts$/],
   [/^toml-eslint-parser$/, /^src\/config(-edit)?\.ts$/],
-  [/^env-paths$/, /^(src\/daemon|cli)\//],
-  [/^commander$/, /^cli\//],
+  [/^env-paths$/, /^(src\/daemon|cli|relay)\//],
+  [/^commander$/, /^(cli|relay)\//],
   [/^uqr$/, /^cli\/qr\.ts$/],
   [/^node:sqlite$/, /^src\/files\/sqlite\.ts$/],
   [/^node:worker_threads$/, /^src\/crypto\//],
   // Routers are asked over HTTP, too.
-  [/^node:http$/, /^src\/(daemon\/|net\/upnp\.ts$)/],
+  [/^node:http$/, /^src\/(daemon\/|net\/upnp\.ts$)|^relay\/commands\/status\.ts$/],
   [/^node:(https|http2)$/, /^src\/daemon\//],
   [/^node:(net|tls|dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\//],
 ];
