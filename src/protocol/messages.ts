@@ -144,7 +144,7 @@ export function decodeServerMessage(header: Uint8Array, bodyBytes: number): Serv
 }
 
 /** What breaks the encoding breaks the protocol. */
-function guarded<T>(read: () => T): T {
+export function guarded<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
@@ -154,11 +154,12 @@ function guarded<T>(read: () => T): T {
   }
 }
 
-function typeOf(value: unknown): unknown {
+/** What a message says that it is; undefined where it says nothing. */
+export function typeOf(value: unknown): unknown {
   return typeof value === 'object' && value !== null ? (value as Fields)['type'] : undefined;
 }
 
-function unknownType(): ShoalError {
+export function unknownType(): ShoalError {
   return new ShoalError('protocol', 'cannot read message: its type is unknown; the other side may be a newer program');
 }
 
