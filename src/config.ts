@@ -74,12 +74,6 @@ export function readConfig<S extends z.ZodObject>(text: string, schema: S): Read
   return { problems: problems.sort((a, b) => a.line - b.line || a.column - b.column) };
 }
 
-/** A problem as a line of a message. */
-export function problemLine({ line, column, key, what, next }: Problem): string {
-  const about = key === '' ? '' : `${key}: `;
-  return `line ${line}, column ${column}: ${about}${what}${next === undefined ? '' : `; ${next}`}`;
-}
-
 /** All problems of a text, each on a line of its own. @param tried what can't be done, before their number @param next what to do */
 export function brokenError(tried: string, problems: readonly Problem[], next: string): ShoalError {
   const lines = problems.slice(0, MAX_CONFIG_PROBLEMS).map(problemLine);
@@ -90,6 +84,12 @@ export function brokenError(tried: string, problems: readonly Problem[], next: s
     'usage',
     `${escaped(tried)} ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}\n  ${all.join('\n  ')}`,
   );
+}
+
+/** A problem as a line of a message. */
+function problemLine({ line, column, key, what, next }: Problem): string {
+  const about = key === '' ? '' : `${key}: `;
+  return `line ${line}, column ${column}: ${about}${what}${next === undefined ? '' : `; ${next}`}`;
 }
 
 /** A key of a schema; `live` also where its section says so. */

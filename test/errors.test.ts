@@ -35,7 +35,9 @@ describe('errors', () => {
     const text = readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8');
     const sections = text.split(/^### /m).slice(1);
     expect(sections.map(section => /^`([a-z-]+)`/.exec(section)?.[1])).to.deep.equal(Object.keys(ERROR_CODES));
-    const words = [...readSources('src', 'cli')].flatMap(([path, source]) => textsOf(parse(path, source))).join('\n');
+    const words = [...readSources('src', 'cli', 'relay')]
+      .flatMap(([path, source]) => textsOf(parse(path, source)))
+      .join('\n');
     const messages = sections.map(section => [...section.matchAll(/^- `(.*)`$/gm)].map(([, message = '']) => message));
     expect(messages.filter(({ length }) => length === 0)).to.deep.equal([]);
     const foreign = messages.flat().filter(message => !partsOf(message).every(part => words.includes(part)));

@@ -161,7 +161,10 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^node:(net|tls|dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\//],
 ];
 
-/** That a relay can't read files is visible in its imports: none of this is reached from its program, over any number of steps. */
+/**
+ * That a relay can't read files is visible in its imports: none of this is reached from its program, over any number of steps.
+ * Through the ports nothing is reached, which hold types only.
+ */
 const RELAY_PROGRAM = /^relay\/main\.ts$/;
 const NOT_FOR_RELAYS = /^src\/(format\/(keys|link|manifest|grant-seal)\.ts$|share\.ts$|fetch\.ts$|node\.ts$)/;
 
@@ -265,6 +268,7 @@ function cycles(graph: ReadonlyMap<string, readonly string[]>): string[][] {
 function relayProblems(graph: ReadonlyMap<string, readonly string[]>): string[] {
   const reached = [...graph.keys()].filter(path => RELAY_PROGRAM.test(path));
   for (const path of reached) {
+    if (path === 'src/ports.ts') continue;
     for (const target of graph.get(path) ?? []) if (!reached.includes(target)) reached.push(target);
   }
   return reached.filter(path => NOT_FOR_RELAYS.test(path)).map(path => `the relay's server reaches ${path}`);
@@ -425,6 +429,19 @@ describe('layers', () => {
       'src/files/directory.ts': `import '../store/disk.ts'; export const x = 1;`,
     };
     expect(layerProblems(tree(reverse))).to.have.lengthOf(1);
+  });
+
+  it('lets a relay use ports, whatever types those speak of', () => {
+    const files = {
+      'relay/main.ts': `import type { Network } from '../src/ports.ts'; export type N = Network;`,
+      'src/ports.ts': `import type { key } from './format/keys.ts'; export type Network = typeof key;`,
+    };
+    expect(layerProblems(tree(files))).to.deep.equal([]);
+    const direct = {
+      ...files,
+      'relay/main.ts': `import type { key } from '../src/format/keys.ts'; export type K = key;`,
+    };
+    expect(layerProblems(tree(direct))).to.deep.equal(["the relay's server reaches src/format/keys.ts"]);
   });
 
   it('does not take a property for a global', () => {
