@@ -27,7 +27,9 @@ export async function present(
 ): Promise<Admitted> {
   const late = new AbortController();
   const dialling = network.connect(relay, ADMISSION_PROTOCOL, AbortSignal.any([signal, late.signal]));
-  const channel = await within(clock, DIAL_TIMEOUT_MS, dialling);
+  const channel = await within(clock, DIAL_TIMEOUT_MS, dialling).catch((error: unknown) => {
+    throw signal.aborted ? signal.reason : error;
+  });
   if (channel === undefined) {
     late.abort(silent());
     // It may have come about in the last moment.

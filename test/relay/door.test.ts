@@ -224,6 +224,12 @@ describe('The door of a relay', () => {
     const reason = new Error('enough');
     stop.abort(reason);
     expect(await asked).to.equal(reason);
+    world.network.fault(world.peer, world.relay, { hang: true });
+    const early = new AbortController();
+    const dialling = failure(present(world.peer, world.candidate, world.create(), world.clock, early.signal));
+    await quiet();
+    early.abort(reason);
+    expect(await dialling).to.equal(reason);
   });
 
   async function answersOn(channel: Channel): Promise<unknown[]> {
