@@ -35,6 +35,8 @@ export interface AdmissionDeps {
   /** Hides address prefixes in the names of accounts; stays the same as long as those are to. */
   readonly secret: Uint8Array;
   readonly clock: Clock;
+  /** How many keys may be counted at once. */
+  readonly maxKeys?: number;
 }
 
 /** A rate: how much passes in a window of so many seconds. */
@@ -81,6 +83,7 @@ const ACCOUNT_BYTES = 16;
 export class RelayAdmission implements Admission {
   readonly #secret: Uint8Array;
   readonly #clock: Clock;
+  readonly #maxKeys: number;
   #config: AdmissionConfig;
   #operators: ReadonlySet<string>;
   /** Those looked at longest ago first. */
@@ -88,7 +91,8 @@ export class RelayAdmission implements Admission {
   /** Tokens by the peers that have presented them. */
   readonly #held = new Map<string, HeldToken>();
 
-  constructor({ config, secret, clock }: AdmissionDeps) {
+  constructor({ config, secret, clock, maxKeys = MAX_COUNTED_KEYS }: AdmissionDeps) {
+    this.#maxKeys = maxKeys;
     this.#secret = secret;
     this.#clock = clock;
     this.#config = config;
@@ -243,10 +247,10 @@ export class RelayAdmission implements Admission {
    * relay's own limits, and never forgotten.
    */
   #sweep(added: number, nowMs: number): void {
-    const isFull = this.#buckets.size > MAX_COUNTED_KEYS;
+    const isFull = this.#buckets.size > this.#maxKeys;
     let left = added * (isFull ? KEYS_SWEPT_PER_NEW_WHEN_FULL : KEYS_SWEPT_PER_NEW);
     for (const [key, bucket] of this.#buckets) {
-      if (left-- <= 0 || (isFull && this.#buckets.size <= MAX_COUNTED_KEYS)) return;
+      if (left-- <= 0 || (isFull && this.#buckets.size <= this.#maxKeys)) return;
       this.#buckets.delete(key);
       const stays = key === WHOLE || bucket.isLending || (!isFull && !bucket.isIdle(nowMs));
       if (stays) this.#buckets.set(key, bucket);

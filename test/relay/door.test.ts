@@ -148,6 +148,12 @@ describe('The door of a relay', () => {
     expect(world.admission.held.size).to.equal(0);
   });
 
+  it('forgets tokens that have expired', async () => {
+    await ask(world.create(10));
+    await world.clock.advance(10_000 + TOKEN_CHECK_MS);
+    expect(world.admission.held.size).to.equal(0);
+  });
+
   it('goes on looking where the list could not be read', async () => {
     const token = world.create();
     await ask(token);
@@ -230,6 +236,18 @@ describe('The door of a relay', () => {
     await quiet();
     early.abort(reason);
     expect(await dialling).to.equal(reason);
+  });
+
+  it('leaves no channel behind that was opened too late', async () => {
+    const opened = Promise.withResolvers<Channel>();
+    const network = Object.assign(Object.create(world.peer) as SimNode, { connect: () => opened.promise });
+    const asked = failure(
+      world.clock.run(present(network, world.candidate, 'x', world.clock, new AbortController().signal)),
+    );
+    expect((await asked).message).to.include('the relay did not answer');
+    opened.resolve(await world.peer.connect(world.candidate, ADMISSION_PROTOCOL, new AbortController().signal));
+    await quiet();
+    expect(world.peer.open.size).to.equal(0);
   });
 
   async function answersOn(channel: Channel): Promise<unknown[]> {
