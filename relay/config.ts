@@ -8,7 +8,7 @@ import { parseDuration } from '../src/format/durations.ts';
 import { isMultiaddr, isPeerId } from '../src/format/hint.ts';
 import { parseHostPort, parseLocalPort, type HostPort } from '../src/format/host-port.ts';
 import { parseBytes } from '../src/format/sizes.ts';
-import { MAX_RELAY_COUNT, MAX_RELAY_TEXT_CHARS } from '../src/limits.ts';
+import { MAX_RELAY_COUNT, MAX_RELAY_LINE_CHARS } from '../src/limits.ts';
 
 /** Of a value that has a default. */
 type Said = Omit<Meta, 'preset' | 'expects' | 'description'>;
@@ -68,7 +68,7 @@ const LIVE: Said = { live: true };
 const line = z
   .string()
   .min(1)
-  .max(MAX_RELAY_TEXT_CHARS)
+  .max(MAX_RELAY_LINE_CHARS)
   .regex(/^[^\p{Cc}]+$/u);
 const path = z.string().min(1);
 const multiaddrs = z.array(textThat(isMultiaddr));
@@ -432,7 +432,7 @@ function adminListen(text: string): AdminListen {
 }
 
 function isContact(text: string): boolean {
-  if (text.length > MAX_RELAY_TEXT_CHARS) return false;
+  if (text.length > MAX_RELAY_LINE_CHARS) return false;
   return /^[^\s@/]+@[^\s@/]+$/.test(text) || isUrl(text, ['https:', 'http:', 'mailto:']);
 }
 

@@ -1,6 +1,6 @@
 /** A link and a path in, every difference out: is what stands there what the link names? */
 import { holds, rightPieces, type OpenedShare } from './check.ts';
-import { Download, type DownloadDeps } from './download.ts';
+import { Download, type OpeningDeps } from './download.ts';
 import { isShoalError, ShoalError } from './errors.ts';
 import type { FetchEvent } from './fetch.ts';
 import { streamKey } from './format/keys.ts';
@@ -14,7 +14,7 @@ import type { ChunkStore, Crypto, Holdings, Tree, TreeEntry } from './ports.ts';
 import { IndexSet } from './protocol/ranges.ts';
 import { within } from './within.ts';
 
-export interface CompareDeps extends DownloadDeps {
+export interface CompareDeps extends OpeningDeps {
   /** What is at a path, and all there that can not be shared. */
   readonly walk: (path: string, signal: AbortSignal) => Promise<Tree>;
 }

@@ -42,17 +42,35 @@ import { Schedule } from './protocol/schedule.ts';
 import { Swarm, type Ending } from './protocol/swarm.ts';
 import { counted, endingOf, refusalsIn, refusedByAll, searchSoFar, type Step } from './search.ts';
 import { blockKey, channelSource, localSource, type Source } from './source.ts';
+import { believed } from './protocol/withdrawn.ts';
 import { within } from './within.ts';
 
 export interface DownloadDeps {
   /** Absent when only this home is asked. */
-  readonly network?: Network;
-  readonly crypto: Crypto;
+  readonly network?: Pick<Network, 'self' | 'status' | 'find' | 'connect'>;
+  readonly crypto: Pick<Crypto, 'verify'>;
   readonly clock: Clock;
   /** This home's own chunks, asked like a peer. */
   readonly local?: ChunkSource;
   /** Told of each step of the search. */
   readonly onStep?: (step: Step) => void;
+}
+
+/** A network in which nobody but one peer is found: for who wants to know what that one has, or takes only from it. */
+export function onlyPeer(network: Network, candidate: Candidate): NonNullable<DownloadDeps['network']> {
+  return {
+    self: network.self,
+    status: () => network.status(),
+    connect: (peer, protocol, signal) => network.connect(peer, protocol, signal),
+    async *find() {
+      yield await Promise.resolve(candidate);
+    },
+  };
+}
+
+/** For what opens what it gets. */
+export interface OpeningDeps extends DownloadDeps {
+  readonly crypto: Crypto;
 }
 
 export interface DownloadOptions {
@@ -187,6 +205,14 @@ export class Download {
     return this.#sources.size;
   }
 
+  /** What those at work for us say that they have of a stream: chunks, by peer. */
+  chunksAt(stream: StreamName): Map<string, number> {
+    const all = this.#countOf('chunk', stream);
+    return new Map(
+      Array.from(this.#sources.values(), ({ peer, has }) => [peer, has === 'all' ? all : has[stream].size]),
+    );
+  }
+
   /** Who gave how much, those that left included. */
   summary(): SourceSummary[] {
     const all = [...this.#left, ...[...this.#sources.values()].map(({ peer, via, bytes }) => ({ peer, via, bytes }))];
@@ -202,7 +228,7 @@ export class Download {
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
   }
 
-  async #discover(network: Network): Promise<void> {
+  async #discover(network: NonNullable<DownloadDeps['network']>): Promise<void> {
     const { id, hints } = this.#options;
     const onAsked = (nodes: number): void => this.#deps.onStep?.({ step: 'asked', nodes });
     for await (const candidate of network.find(id, hints, this.#stop.signal, onAsked)) {
@@ -213,11 +239,11 @@ export class Download {
     }
   }
 
-  #dialMore(network: Network): void {
+  #dialMore(network: NonNullable<DownloadDeps['network']>): void {
     for (const candidate of this.#swarm.toDial(this.#now())) this.#run(this.#join(network, candidate));
   }
 
-  async #join(network: Network, candidate: Candidate): Promise<void> {
+  async #join(network: NonNullable<DownloadDeps['network']>, candidate: Candidate): Promise<void> {
     const { peer } = candidate;
     let channel: Channel | undefined;
     let ending: Ending;
@@ -246,7 +272,7 @@ export class Download {
     if (!this.#stop.signal.aborted) this.#dialMore(network);
   }
 
-  async #dial(network: Network, candidate: Candidate): Promise<Channel> {
+  async #dial(network: NonNullable<DownloadDeps['network']>, candidate: Candidate): Promise<Channel> {
     const [late, timer] = [new AbortController(), new AbortController()];
     this.#deps.clock.sleep(DIAL_TIMEOUT_MS, timer.signal).then(
       () => late.abort(new ShoalError('not-found', 'did not answer')),
@@ -260,7 +286,11 @@ export class Download {
   }
 
   /** One conversation, until it ends. */
-  async #talk(network: Network, { peer, via }: Candidate, channel: Channel): Promise<Ending> {
+  async #talk(
+    network: NonNullable<DownloadDeps['network']>,
+    { peer, via }: Candidate,
+    channel: Channel,
+  ): Promise<Ending> {
     const { id } = this.#options;
     this.#stop.signal.throwIfAborted();
     const over = Promise.withResolvers<undefined>();
@@ -274,7 +304,8 @@ export class Download {
       const frames = channel.frames()[Symbol.asyncIterator]();
       const first = await this.#firstFrame(frames);
       const hello = decodeServerMessage(first.header, first.body.length);
-      if (hello.type === 'refuse') return this.#part(channel, { why: 'refused', refusal: hello });
+      if (hello.type === 'refuse')
+        return this.#part(channel, { why: 'refused', refusal: believed(hello, id, first.body) });
       if (hello.type !== 'hello') throw new ShoalError('protocol', `the answer to hello is "${hello.type}"`);
       // Nothing could ever be asked within it, and the peer's place would be taken for nothing.
       if (hello.credit < MAX_BLOCK_BYTES) throw new ShoalError('protocol', 'gives less credit than a block needs');
@@ -289,7 +320,8 @@ export class Download {
         const next = await frames.next();
         if (next.done === true) return this.#part(channel, { why: 'vanished', detail: 'closed the connection' });
         const message = decodeServerMessage(next.value.header, next.value.body.length);
-        if (message.type === 'refuse') return this.#part(channel, { why: 'refused', refusal: message });
+        if (message.type === 'refuse')
+          return this.#part(channel, { why: 'refused', refusal: believed(message, id, next.value.body) });
         await this.#received(source, message, next.value.body);
       }
     } catch (error) {

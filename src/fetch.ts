@@ -1,6 +1,7 @@
 /** Link in, verified plaintext out. */
 import { rightPieces, type OpenedShare } from './check.ts';
-import { Download, type Accept, type DownloadDeps, type DownloadEvent, type SourceSummary } from './download.ts';
+import { blamingTheMaker, type CarryEvent } from './carry.ts';
+import { Download, type Accept, type OpeningDeps, type DownloadEvent, type SourceSummary } from './download.ts';
 import { ShoalError } from './errors.ts';
 import { streamKey } from './format/keys.ts';
 import type { Link } from './format/link.ts';
@@ -8,7 +9,7 @@ import type { Manifest } from './format/manifest.ts';
 import { giveMemory } from './memory.ts';
 import { pieceLength } from './format/pieces.ts';
 import { NAMES_SHOWN } from './limits.ts';
-import { blamingTheMaker, keyOf, openPiece, openShare } from './open.ts';
+import { keyOf, openPiece, openShare } from './open.ts';
 import type { Destination, Sink } from './ports.ts';
 import { IndexSet } from './protocol/ranges.ts';
 import { missingFrom, wantedOf, type Wanted } from './wanted.ts';
@@ -26,6 +27,7 @@ export interface FetchRequest {
 
 export type FetchEvent =
   | DownloadEvent
+  | CarryEvent
   | {
       readonly event: 'opened';
       readonly kind: 'file' | 'folder';
@@ -35,10 +37,8 @@ export type FetchEvent =
       readonly note?: string;
     }
   | { readonly event: 'preparing'; readonly step: Preparing }
-  | { readonly event: 'resumed'; readonly bytes: number }
   | { readonly event: 'renamed'; readonly path: string; readonly as: string }
   | { readonly event: 'put-back'; readonly as: string }
-  | { readonly event: 'progress'; readonly doneBytes: number; readonly totalBytes: number; readonly peers: number }
   | { readonly event: 'finishing' };
 
 /**
@@ -68,7 +68,7 @@ export interface Fetched {
  *   next run.
  */
 export async function fetch(
-  deps: DownloadDeps,
+  deps: OpeningDeps,
   request: FetchRequest,
   onEvent: (event: FetchEvent) => void,
   signal: AbortSignal,
@@ -158,7 +158,7 @@ function listed(names: readonly string[]): string {
 
 /** Gets the pieces that are not there yet: verified, opened and written as they arrive. */
 async function fill(
-  deps: DownloadDeps,
+  deps: OpeningDeps,
   download: Download,
   share: OpenedShare,
   wanted: Wanted,
@@ -190,7 +190,7 @@ async function fill(
 
 /** What an earlier run says it has written is sealed again and compared with its CID before it is believed. */
 async function missingPieces(
-  deps: DownloadDeps,
+  deps: OpeningDeps,
   share: OpenedShare,
   wanted: Wanted,
   sink: Sink,

@@ -356,11 +356,103 @@ export const MAX_TOKENS = 10_000;
 export const TOKENS_BUSY_MS = 2_000;
 /** Why a relay refused, in characters: one sentence. */
 export const MAX_REFUSAL_CHARS = 256;
-/** Name, operator and contact of a relay, in characters: a line each. */
-export const MAX_RELAY_TEXT_CHARS = 200;
 /** What a relay may lend at once or per time, whatever its configuration says: more does not fit one process. */
 export const MAX_RELAY_COUNT = 1_000_000;
 /** The answer of a relay's admin listener: figures, a line each. */
 export const MAX_STATUS_BYTES = MiB;
 /** It answers from memory. */
 export const STATUS_TIMEOUT_MS = 10_000;
+
+// What a relay passes on between others (circuit relay v2).
+
+/** One message of its protocols, as others limit it too; ours have some hundred bytes. */
+export const MAX_HOP_BYTES = 4 * KiB;
+/** Who has opened a stream for a request sends it, and who is told of a circuit answers, within this time: a few round trips on a bad line. */
+export const HOP_TIMEOUT_MS = 15_000;
+/** Streams of requests, and thereby circuits, that one connection may have begun. */
+export const MAX_HOP_STREAMS = 64;
+/** Circuits that end at one peer. */
+export const MAX_STOP_STREAMS = 256;
+/** Addresses of a relay that it tells: with each, an answer stays well below the limit of those who read it. */
+export const MAX_TOLD_ADDRESSES = 16;
+/** What either end of a circuit may have on its way, for 10 MB/s at 100 ms: a relay holds so much of each when the other end stops reading. */
+export const CIRCUIT_WINDOW_BYTES = MiB;
+/** What an end that reads slowly may leave unsent before the other one is paused: as much as a stream's first window. */
+export const CIRCUIT_UNSENT_BYTES = 256 * KiB;
+/** No circuit lasts longer; longer waits are made of such, since a timer of Node holds 24 days at most. */
+export const LONGEST_SLEEP_MS = 24 * 3600_000;
+/** Dials per minute for others who ask whether they can be reached, all together and of one host, several addresses being tried for each who asks. */
+export const MAX_DIAL_BACKS_PER_MINUTE = 120;
+export const MAX_DIAL_BACKS_PER_HOST = 12;
+
+// Keeping shares at relays (docs/relay.md).
+
+/** A relay waits so long for the request on a channel, and who asked for its next message. */
+export const STORE_HELLO_MS = 15_000;
+/** While blocks are on their way the relay says so this often. */
+export const STORE_PROGRESS_MS = 2_000;
+/** Who asked takes a relay that has said nothing for so long for dead: making a large share durable on a slow disk is silent. */
+export const STORE_PATIENCE_MS = 120_000;
+/** An upload in which nothing moves for so long ends; its blocks stay for the next attempt. */
+export const UPLOAD_STALL_MS = 60_000;
+/** … for so long, after which they are removed. */
+export const UNFINISHED_UPLOAD_MS = 24 * 3600_000;
+/** Grants kept beside one share, of 64 KiB at most each. */
+export const MAX_GRANTS_PER_SHARE = 64;
+/** How often a relay looks which leases have run out. */
+export const EXPIRY_CHECK_MS = 10_000;
+/** Free space that a relay leaves on its disk: records, logs and what others write must go on. */
+export const RELAY_SPARE_BYTES = 512 * MiB;
+/**
+ * A relay removes what has run out only once its clock has run evenly for so long: one that was wrong for a moment, as at the
+ * start of a machine without a battery, must not cost what was promised.
+ */
+export const STEADY_CLOCK_MS = 3600_000;
+/** Random chunks that a relay has to give before it is believed to have all: one that lacks a tenth is found out in 96 of 100 cases. */
+export const SAMPLE_CHUNKS = 30;
+/** Who is sampled and sends nothing for so long has not got it. */
+export const SAMPLE_PATIENCE_MS = 20_000;
+/** So long a lease is asked for; a relay gives what it gives. */
+export const ASKED_LEASE_SECONDS = 365 * 86_400;
+/** How often a home looks which leases are to be renewed: a lease is when less than half of it is left, or this of a short one. */
+export const RENEWAL_CHECK_MS = 60_000;
+/** Pause before a copy that could not be made is tried again; doubles up to the larger. */
+export const MIN_COPY_RETRY_MS = 5_000;
+export const MAX_COPY_RETRY_MS = 10 * 60_000;
+/** Copies that a home makes at once: more would share one line. */
+export const COPIES_AT_ONCE = 2;
+/** Who verifies looks for holders so long: what answers the local network, a hint, and the DHT as a rule. */
+export const VERIFY_LOOK_MS = 8_000;
+/** Holders that are asked: more copies than anybody counts. */
+export const MAX_VERIFIED = 64;
+
+// What a relay tells of itself, and who asks for it.
+
+/** The information document of a relay, which takes a few KiB; texts may be escaped to several times their size. */
+export const MAX_RELAY_INFO_BYTES = 64 * KiB;
+/** Characters of its texts: what fits on a line (names, versions, ways of contact), and what takes a few sentences. */
+export const MAX_RELAY_LINE_CHARS = 200;
+export const MAX_RELAY_TEXT_CHARS = 1000;
+/** Addresses that a relay tells of, as many as a few transports and both families take. */
+export const MAX_RELAY_ADDRESSES = 16;
+/** Characters of one of them: a name of 253, its transport, and a peer id. */
+export const MAX_RELAY_ADDRESS_CHARS = 400;
+/** Lists of refusals that a relay says it follows. */
+export const MAX_RELAY_LISTS = 16;
+/** Who asks for the document has it after this time, names looked up and all, or gives up. */
+export const RELAY_INFO_TIMEOUT_MS = 10_000;
+
+// A relay's HTTP.
+
+/** A request has arrived, a handshake is over, and an idle connection is closed after this time: each fits into one packet. */
+export const RELAY_HTTP_REQUEST_MS = 5_000;
+/** Connections to the public side at a time; more are hung up on. Circuits and uploads need file descriptors, too. */
+export const MAX_RELAY_HTTP_CONNECTIONS = 512;
+/** Connections of the operator's own tools: a monitor, a collector of metrics, a command. */
+export const MAX_RELAY_ADMIN_CONNECTIONS = 32;
+/** How long, in seconds, the document may be kept by who has read it: limits and addresses of a relay change seldom. */
+export const RELAY_INFO_MAX_AGE_SECONDS = 300;
+/** When to ask again, in seconds, a relay that has no address to tell of yet. */
+export const RELAY_NOT_READY_SECONDS = 10;
+/** Checks of readiness that take longer have failed: before an idle connection is closed, so that who asked is told. */
+export const RELAY_CHECKS_MS = 4_000;

@@ -1,5 +1,5 @@
 /** Link in, names and sizes out: no data is fetched. */
-import { Download, type DownloadDeps, type DownloadEvent } from './download.ts';
+import { Download, type OpeningDeps, type DownloadEvent } from './download.ts';
 import type { Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { keyOf, openShare } from './open.ts';
@@ -14,7 +14,7 @@ export interface ListRequest {
 
 /** @throws ShoalError as `fetch` does, but for what writing files can throw */
 export async function list(
-  deps: DownloadDeps,
+  deps: OpeningDeps,
   request: ListRequest,
   onEvent: (event: DownloadEvent) => void,
   signal: AbortSignal,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
 import { compare, type Compared } from './compare.ts';
-import type { DownloadDeps, SourceSummary } from './download.ts';
+import type { OpeningDeps, SourceSummary } from './download.ts';
 import { fileError, isShoalError, ShoalError } from './errors.ts';
 import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch.ts';
@@ -438,7 +438,7 @@ export class ShoalNode {
     };
   }
 
-  #downloadDeps(onStep?: DownloadDeps['onStep']): DownloadDeps {
+  #downloadDeps(onStep?: OpeningDeps['onStep']): OpeningDeps {
     const { crypto, home, network } = this;
     return {
       crypto,

@@ -1,5 +1,5 @@
 /** What a fetch would do now, without writing anything: the same steps as in fetch.ts, up to the first one that writes. */
-import { Download, type DownloadDeps } from './download.ts';
+import { Download, type OpeningDeps } from './download.ts';
 import { isShoalError, ShoalError } from './errors.ts';
 import { refuseToDelete, type FetchEvent, type FetchRequest } from './fetch.ts';
 import type { Manifest } from './format/manifest.ts';
@@ -37,7 +37,7 @@ export interface Plan {
 
 /** @throws ShoalError as `fetch` does before it knows the names; what comes later is in the plan */
 export async function plan(
-  deps: DownloadDeps,
+  deps: OpeningDeps,
   request: PlanRequest,
   onEvent: (event: FetchEvent) => void,
   signal: AbortSignal,

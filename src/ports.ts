@@ -148,6 +148,8 @@ export interface NetworkStatus {
   readonly maxConnections: number;
   readonly maxUp?: number;
   readonly maxDown?: number;
+  /** What a relay has lent to others: places, and circuits between them, now; the bytes that these carried since it started. */
+  readonly lent?: { readonly reservations: number; readonly circuits: number; readonly relayedBytes: number };
 }
 
 /** A connection to a peer. */
@@ -206,6 +208,8 @@ export interface Refusal {
   readonly detail?: string;
   /** Unix seconds. */
   readonly until?: number;
+  /** Of what was withdrawn: the owner's signed statement and the block that it names (format.md §9). */
+  readonly withdrawal?: { readonly statement: Uint8Array; readonly block: Uint8Array };
 }
 
 /** The one gate that serving, seeding, importing and announcing ask. */
@@ -407,6 +411,59 @@ export interface TransferList {
   remove(id: string): void;
 }
 
+/** A relay that a home uses. What the relay says of itself is not kept but asked for. */
+export interface RelayRecord {
+  /** Peer id as text. */
+  readonly peer: string;
+  /** Multiaddrs as text, each ending in /p2p/ and its peer id. */
+  readonly addresses: readonly string[];
+  /** The origin through which it was found, which also makes the shortest hint. */
+  readonly origin?: string;
+  /** What it calls itself. */
+  readonly name?: string;
+  /** Whether it is used for all shares; else only for those that were shared with it by name. */
+  readonly always: boolean;
+  /** Unix seconds. */
+  readonly addedAt: number;
+}
+
+/** The relays of a home, with their invite tokens, which are stored only wrapped. */
+export interface RelayList {
+  /** In the order in which they were added. Leaves out what is damaged. */
+  list(): RelayRecord[];
+  /** Adds one, or takes the place of what was known of the same peer; a token that is not given is kept. */
+  put(record: RelayRecord, token?: string): void;
+  tokenOf(peer: string): string | undefined;
+  /** Forgets it, and the copies that are there. */
+  remove(peer: string): void;
+}
+
+/** A copy of a share's ciphertext at a relay, there or wanted. Times are Unix seconds. */
+export interface CopyRecord {
+  readonly share: BlockId;
+  /** Peer id as text. */
+  readonly relay: string;
+  /** `stored` by the relay's receipt. */
+  readonly state: 'wanted' | 'stored';
+  /** When the lease ends, where there is one. */
+  readonly until?: number;
+  /** The relay's receipt, as it came. */
+  readonly receipt?: Uint8Array;
+  /** When the relay gave all chunks that it was asked for, of those that are kept. */
+  readonly checkedAt?: number;
+  /** Why it is not as it should be. */
+  readonly detail?: string;
+}
+
+/** Where the shares of a home are stored. */
+export interface CopyList {
+  /** Of one share, or of all. Leaves out what is damaged. */
+  list(share?: BlockId): CopyRecord[];
+  /** Takes the place of what was known of it. Nothing for a share or relay that the home has not got. */
+  put(record: CopyRecord): void;
+  remove(share: BlockId, relay: string): void;
+}
+
 /**
  * The shares of a home and their secrets, which are stored only wrapped by the home's own. What was written is durable when
  * the method returns; several processes may read and write at once.
@@ -414,6 +471,8 @@ export interface TransferList {
  */
 export interface Catalog {
   readonly transfers: TransferList;
+  readonly relays: RelayList;
+  readonly copies: CopyList;
   /**
    * Notes, before the first block of a share is written, that its blocks are debris until the share is added. Nothing for a
    * share that is there.

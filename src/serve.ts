@@ -22,7 +22,18 @@ import {
   YIELDING_CHANNEL_MS,
 } from './limits.ts';
 import { freeOnceRead } from './memory.ts';
-import type { Channel, ChunkSource, Clock, Frame, Holdings, Log, Network, Refusals, StreamName } from './ports.ts';
+import type {
+  Channel,
+  ChunkSource,
+  Clock,
+  Frame,
+  Holdings,
+  Log,
+  Network,
+  Refusal,
+  Refusals,
+  StreamName,
+} from './ports.ts';
 import {
   CHUNKS_PROTOCOL,
   decodeAskerMessage,
@@ -43,6 +54,10 @@ export interface ServeDeps {
   readonly log: Log;
   /** How many complete deliveries of a share are still wanted; any number when absent. So many peers get it at once. */
   readonly deliveriesLeft?: (id: BlockId) => number | undefined;
+  /** The block of a grant and the share that it names, where an id is a grant's. */
+  readonly grantOf?: (id: BlockId) => { readonly share: BlockId; readonly bytes: Uint8Array } | undefined;
+  /** Asked before each block leaves: whether this peer may have so many bytes more. */
+  readonly charge?: (peer: Pick<Channel, 'peer' | 'address'>, bytes: number) => WireRefusal | undefined;
   /** Called as bytes leave; `complete` once when the peer says that it has all it wanted. */
   readonly onServed?: (served: Served) => void;
 }
@@ -60,6 +75,8 @@ export interface Served {
 interface Visit {
   /** The share that it is for; undefined before the proof. */
   id: BlockId | undefined;
+  /** The grant through which it came, where it did. */
+  grant: BlockId | undefined;
   /** Since when nothing is owed on it, by the monotonic clock; Infinity while something is. */
   idleSinceMs: number;
 }
@@ -110,7 +127,8 @@ export class Server {
     this.#keysOfDay = -1;
     this.#deps.network.unannounce(id);
     for (const [channel, visit] of this.#visits) {
-      if (visit.id === id) channel.abort(new ShoalError('interrupted', 'this share is not served here any more'));
+      if (visit.id === id || visit.grant === id)
+        channel.abort(new ShoalError('interrupted', 'this share is not served here any more'));
     }
   }
 
@@ -124,7 +142,7 @@ export class Server {
       await refuse(channel, { reason: 'busy', retryAfter: 5 });
       return;
     }
-    const visit: Visit = { id: undefined, idleSinceMs: this.#deps.clock.monotonic() };
+    const visit: Visit = { id: undefined, grant: undefined, idleSinceMs: this.#deps.clock.monotonic() };
     this.#visits.set(channel, visit);
     try {
       await this.#converse(channel, visit);
@@ -158,25 +176,36 @@ export class Server {
     const hello = messageOf(first.value);
     if (hello.type !== 'hello')
       throw new ShoalError('protocol', `cannot serve: the first message is "${hello.type}", not "hello"`);
-    const id = this.#find(hello, channel.peer);
-    const refusal = id === undefined ? undefined : this.#deps.refusals.for(id, this.#nowSeconds());
+    const asked = this.#find(hello, channel.peer);
+    const grant = asked === undefined ? undefined : this.#deps.grantOf?.(asked);
+    const id = grant?.share ?? asked;
+    const refusal = this.#refusalOf(asked) ?? this.#refusalOf(grant?.share);
     if (id === undefined || refusal !== undefined) {
-      await refuse(channel, refusal ?? { reason: 'unknown' });
+      await refuse(channel, refusal === undefined ? { reason: 'unknown' } : wireRefusal(refusal), refusal?.withdrawal);
       return;
     }
     if (this.#others(id, channel.peer) >= (this.#deps.deliveriesLeft?.(id) ?? Infinity)) {
       await refuse(channel, { reason: 'busy', retryAfter: 5 });
       return;
     }
-    Object.assign(visit, { id, idleSinceMs: this.#deps.clock.monotonic() });
+    Object.assign(visit, {
+      id,
+      grant: grant === undefined ? undefined : asked,
+      idleSinceMs: this.#deps.clock.monotonic(),
+    });
     const found = await this.#look(id);
     if (found === undefined) {
       await refuse(channel, { reason: 'unknown' });
       return;
     }
     const { have, bytes, block } = found;
+    if (grant !== undefined) await channel.send(encodeMessage({ type: 'grant' }), grant.bytes);
     await channel.send(encodeMessage({ type: 'hello', have: wireHave(have), credit: CREDIT_BYTES }), bytes);
     await new Conversation(this.#deps, this.#work, channel, visit, id, block).run(frames);
+  }
+
+  #refusalOf(id: BlockId | undefined): Refusal | undefined {
+    return id === undefined ? undefined : this.#deps.refusals.for(id, this.#nowSeconds());
   }
 
   /** How many peers but this one are being served a share. */
@@ -348,7 +377,9 @@ class Conversation {
 
   async #send(wanted: Wanted): Promise<void> {
     const refusal = this.#deps.refusals.for(this.#id, Math.floor(this.#deps.clock.now() / 1000));
-    if (refusal !== undefined) throw new Refused(refusal);
+    if (refusal !== undefined) throw new Refused(wireRefusal(refusal), refusal.withdrawal);
+    const isOver = this.#deps.charge?.(this.#channel, this.#lengthOf(wanted));
+    if (isOver !== undefined) throw new Refused(isOver);
     let bytes;
     try {
       bytes = await this.#deps.source.read(this.#id, wanted);
@@ -371,7 +402,7 @@ class Conversation {
     if (this.#failure !== undefined || this.#isOver) return;
     this.#failure = error instanceof Error ? error : new Error(String(error));
     this.#queue.clear();
-    if (error instanceof Refused) await refuse(this.#channel, error.refusal).catch(() => undefined);
+    if (error instanceof Refused) await refuse(this.#channel, error.refusal, error.withdrawal).catch(() => undefined);
     else this.#channel.abort(this.#failure);
   }
 
@@ -397,16 +428,25 @@ class Conversation {
 /** A refusal on its way to the peer. */
 class Refused extends Error {
   readonly refusal: WireRefusal;
+  readonly withdrawal: Refusal['withdrawal'];
 
-  constructor(refusal: WireRefusal) {
+  constructor(refusal: WireRefusal, withdrawal?: Refusal['withdrawal']) {
     super(`refused: ${refusal.reason}`);
     this.refusal = refusal;
+    this.withdrawal = withdrawal;
   }
 }
 
-async function refuse(channel: Channel, refusal: WireRefusal): Promise<void> {
-  await channel.send(encodeMessage({ type: 'refuse', ...refusal }));
+async function refuse(channel: Channel, refusal: WireRefusal, withdrawal?: Refusal['withdrawal']): Promise<void> {
+  await channel.send(
+    encodeMessage({ type: 'refuse', ...refusal, statement: withdrawal?.statement }),
+    withdrawal?.block,
+  );
   await channel.close();
+}
+
+function wireRefusal({ reason, detail, until }: Refusal): WireRefusal {
+  return { reason, ...(detail === undefined ? {} : { detail }), ...(until === undefined ? {} : { until }) };
 }
 
 function messageOf(frame: Frame): AskerMessage {

@@ -1,12 +1,13 @@
 /** What of a share is to be fetched, and what of that stands at its place already. */
 import { holds, rightPieces, type OpenedShare } from './check.ts';
-import type { Download, DownloadDeps } from './download.ts';
+import { blamingTheMaker } from './carry.ts';
+import type { Download, OpeningDeps } from './download.ts';
 import { ShoalError } from './errors.ts';
 import { streamKey } from './format/keys.ts';
 import { Layout, placesOf } from './format/layout.ts';
 import { oneOf } from './format/quoted.ts';
 import { giveMemory } from './memory.ts';
-import { blamingTheMaker, openPiece } from './open.ts';
+import { openPiece } from './open.ts';
 import type { Standing } from './ports.ts';
 import { IndexSet } from './protocol/ranges.ts';
 
@@ -53,7 +54,7 @@ function partOf({ manifest, listing }: OpenedShare, chosen: ReadonlySet<number> 
  * @throws ShoalError `exists` when something else stands in the way; what `download` throws
  */
 export async function missingFrom(
-  crypto: DownloadDeps['crypto'],
+  crypto: OpeningDeps['crypto'],
   download: Download,
   share: OpenedShare,
   wanted: Wanted,
@@ -86,7 +87,7 @@ function hasSomeOf({ found }: Standing, entries: OpenedShare['manifest']['entrie
 }
 
 async function compareAlike(
-  crypto: DownloadDeps['crypto'],
+  crypto: OpeningDeps['crypto'],
   download: Download,
   share: OpenedShare,
   { layout }: Wanted,

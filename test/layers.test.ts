@@ -144,21 +144,27 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^@ipld\/car$/, /^src\/format\/car\.ts$/],
   [/^age-encryption$/, /^src\/format\/grant-seal\.ts$/],
   [/^@multiformats\/multiaddr$/, /^src\/(format\/hint\.ts$|net\/)/],
+  // Messages of libp2p's own protocols, which are protobufs.
+  [/^protons-runtime$/, /^src\/net\/hop-messages\.ts$/],
   [/^(libp2p|uint8arraylist|@libp2p\/.+|@chainsafe\/.+|datastore-level)$/, /^src\/net\//],
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
   [/^picomatch$/, /^src\/files\/globs\.ts$/],
-  [/^fastify$/, /^src\/daemon\//],
+  [/^fastify$/, /^(src\/daemon|relay\/http)\//],
   [/^zod$/, /^src\/(daemon\/|config(-edit)?\.ts$)|^(cli|relay)\/config\.ts$/],
   [/^toml-eslint-parser$/, /^src\/config(-edit)?\.ts$/],
+  [/^prom-client$/, /^relay\/metrics\.ts$/],
+  [/^pino$/, /^relay\/log\.ts$/],
   [/^env-paths$/, /^(src\/daemon|cli|relay)\//],
   [/^commander$/, /^(cli|relay)\//],
   [/^uqr$/, /^cli\/qr\.ts$/],
   [/^node:sqlite$/, /^src\/files\/sqlite\.ts$/],
   [/^node:worker_threads$/, /^src\/crypto\//],
-  // Routers are asked over HTTP, too.
-  [/^node:http$/, /^src\/(daemon\/|net\/upnp\.ts$)|^relay\/commands\/status\.ts$/],
-  [/^node:(https|http2)$/, /^src\/daemon\//],
-  [/^node:(net|tls|dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\//],
+  // Routers are asked over HTTP, too; WebSockets begin with it; and relays are asked what they tell of themselves, which they serve.
+  [/^node:http$/, /^src\/(daemon\/|net\/(upnp|relay-info|websockets)\.ts$)|^relay\/(http\/|commands\/status\.ts$)/],
+  [/^node:https$/, /^src\/(daemon\/|net\/relay-info\.ts$)|^relay\/http\//],
+  [/^node:http2$/, /^src\/daemon\//],
+  [/^node:(net|tls)$/, /^(src\/(net|daemon)|relay\/http)\/|^relay\/log\.ts$/],
+  [/^node:(dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\//],
 ];
 
 /**
@@ -166,7 +172,8 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
  * Through the ports nothing is reached, which hold types only.
  */
 const RELAY_PROGRAM = /^relay\/main\.ts$/;
-const NOT_FOR_RELAYS = /^src\/(format\/(keys|link|manifest|grant-seal)\.ts$|share\.ts$|fetch\.ts$|node\.ts$)/;
+const NOT_FOR_RELAYS =
+  /^src\/(format\/(keys|link|manifest|grant-seal)\.ts$|crypto\/(node|pool)\.ts$|share\.ts$|open\.ts$|fetch\.ts$|node\.ts$)/;
 
 /** What is wrong with a set of files, a sentence each. */
 function layerProblems(sources: Sources): string[] {

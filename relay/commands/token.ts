@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../src/clock.ts';
 import { ShoalError } from '../../src/errors.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
-import { MAX_RELAY_TEXT_CHARS } from '../../src/limits.ts';
+import { MAX_RELAY_LINE_CHARS } from '../../src/limits.ts';
 import { loadFolder, type Context } from '../context.ts';
 import { TokenList, type ListedToken } from '../token-list.ts';
 import { tokenIdIn } from '../tokens.ts';
@@ -21,8 +21,8 @@ export interface TokenFlags {
 export async function createToken(context: Context, flags: TokenFlags): Promise<void> {
   const { expires, disk, lease, note } = flags;
   const nowSeconds = now();
-  if (note !== undefined && note.length > MAX_RELAY_TEXT_CHARS)
-    throw new ShoalError('usage', `cannot create a token: its note has more than ${MAX_RELAY_TEXT_CHARS} characters`);
+  if (note !== undefined && note.length > MAX_RELAY_LINE_CHARS)
+    throw new ShoalError('usage', `cannot create a token: its note has more than ${MAX_RELAY_LINE_CHARS} characters`);
   const wanted = {
     until: nowSeconds + Math.floor(expires / 1000),
     ...(disk === undefined ? {} : { storedBytes: disk }),

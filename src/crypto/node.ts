@@ -5,16 +5,15 @@
  * than left to the garbage collector, which notices memory outside of its heap too late: throughput is a third higher,
  * and memory stays flat.
  */
-import { createCipheriv, createDecipheriv, createHash, hash } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
 import { strict as assert } from 'node:assert';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ShoalError } from '../errors.ts';
-import { sameBytes } from '../format/ids.ts';
 import { freeMemory } from '../memory.ts';
-import type { Digest } from '../format/ids.ts';
-import { MAX_BLOCK_BYTES, PIECE_BYTES, TAG_BYTES } from '../limits.ts';
+import { PIECE_BYTES, TAG_BYTES } from '../limits.ts';
 import type { Crypto, PieceToSeal, SealedPiece, Segment } from '../ports.ts';
 import { SegmentReader } from './segments.ts';
+import { checkDigest } from './verify.ts';
 
 const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
@@ -30,12 +29,12 @@ export function nodeCrypto(): Crypto {
 
     async open(key, index, chunk, digest, signal) {
       signal?.throwIfAborted();
-      check(chunk, digest);
+      checkDigest(chunk, digest);
       return openInPlace(key, index, chunk);
     },
 
     async verify(bytes, digest) {
-      check(bytes, digest);
+      checkDigest(bytes, digest);
     },
 
     async close() {},
@@ -140,16 +139,6 @@ function* fileSlices(segments: readonly Segment[], reader: SegmentReader): Gener
     }
   }
   if (filled > 0) yield slice.subarray(0, filled);
-}
-
-/** The one door for bytes from outside. @throws ShoalError `mismatch` */
-function check(bytes: Uint8Array, digest: Digest): void {
-  if (bytes.length > MAX_BLOCK_BYTES) {
-    throw new ShoalError('mismatch', `cannot verify a block: ${bytes.length} bytes are more than a block may have`);
-  }
-  if (!sameBytes(hash('sha256', bytes, 'buffer'), digest)) {
-    throw new ShoalError('mismatch', 'cannot verify a block: its bytes do not match its CID');
-  }
 }
 
 /** Turns a chunk into its piece where it lies, so that a chunk costs its own memory and no more. @throws ShoalError `corrupt` */

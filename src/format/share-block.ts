@@ -3,7 +3,7 @@
  * key is commitment.ts's matter, so that whoever only carries shares needs no keys.
  */
 import { ed25519 } from '@noble/curves/ed25519.js';
-import { CHUNKS_PER_INDEX, MAX_BLOCK_BYTES, MAX_DIRECT_CHUNKS, MAX_MANIFEST_BYTES } from '../limits.ts';
+import { CHUNKS_PER_INDEX, MAX_BLOCK_BYTES, MAX_DIRECT_CHUNKS, MAX_MANIFEST_BYTES, TAG_BYTES } from '../limits.ts';
 import {
   arrayField,
   bytesField,
@@ -128,6 +128,11 @@ export function decodeIndex(bytes: Uint8Array, size: number, n: number): Uint8Ar
 export function indexCount(size: number): number {
   const chunks = chunkCount(size);
   return chunks <= MAX_DIRECT_CHUNKS ? 0 : Math.ceil(chunks / CHUNKS_PER_INDEX);
+}
+
+/** Bytes of all chunks of a share. */
+export function ciphertextBytes({ manifest, data }: Pick<ShareBlock, 'manifest' | 'data'>): number {
+  return [manifest, data].reduce((sum, { size }) => sum + size + chunkCount(size) * TAG_BYTES, 0);
 }
 
 /** An owner's public key. Who signed with a key of small order can't be told (RFC 8032 §8.9). @throws ShoalError `malformed` */

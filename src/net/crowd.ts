@@ -13,6 +13,7 @@ export type Guest = Pick<Connection, 'direction' | 'remoteAddr' | 'status' | 'st
 export class Crowd {
   readonly #connections: () => readonly Guest[];
   readonly #places: number;
+  readonly #isInUse: (guest: Guest) => boolean;
   readonly #protocols = new Set<string>();
   /** When a connection was first seen without a channel since it last had one. */
   readonly #idleSinceMs = new WeakMap<Guest, number>();
@@ -20,10 +21,12 @@ export class Crowd {
   /**
    * @param connections all that the node has
    * @param places how many it may have
+   * @param isInUse whether a connection counts as one that has a channel, though it has none
    */
-  constructor(connections: () => readonly Guest[], places: number) {
+  constructor(connections: () => readonly Guest[], places: number, isInUse: (guest: Guest) => boolean = () => false) {
     this.#connections = connections;
     this.#places = places;
+    this.#isInUse = isInUse;
   }
 
   /** A stream of this protocol is a channel. */
@@ -71,8 +74,8 @@ export class Crowd {
     leaving.abort(new Error('others wait for a connection'));
   }
 
-  #hasChannel({ streams }: Guest): boolean {
-    return streams.some(({ protocol }) => this.#protocols.has(protocol));
+  #hasChannel(guest: Guest): boolean {
+    return guest.streams.some(({ protocol }) => this.#protocols.has(protocol)) || this.#isInUse(guest);
   }
 
   /** Those that came from outside, the oldest first. */

@@ -3,9 +3,10 @@
  * knock at our neighbours' doors, or at our own, for somebody else. So: what the user gave or the local network told is
  * dialled; what strangers told is dialled where it is public, or as near as one of our own starting points.
  */
-import type { ConnectionGater } from '@libp2p/interface';
+import type { ConnectionGater, MultiaddrConnection } from '@libp2p/interface';
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
 import { MAX_LAN_ADDRESSES } from '../limits.ts';
+import type { Admission } from '../ports.ts';
 
 /** How far an address reaches. */
 export type Scope = 'loopback' | 'link-local' | 'private' | 'public';
@@ -56,9 +57,24 @@ export class Gater {
   }
 }
 
-/** The gater in the form that libp2p asks. */
-export function connectionGater(gater: Gater): ConnectionGater {
-  return { denyDialMultiaddr: address => !gater.allows(address) };
+/**
+ * The gater in the form that libp2p asks.
+ * @param admission asked for each connection from outside before its handshake; it gets the place back when the connection
+ *   is over, and thereby also when the handshake fails
+ */
+export function connectionGater(gater: Gater, admission?: Admission): ConnectionGater {
+  const denyDialMultiaddr = (address: Multiaddr): boolean => !gater.allows(address);
+  if (admission === undefined) return { denyDialMultiaddr };
+  return { denyDialMultiaddr, denyInboundConnection: connection => isDenied(connection, admission) };
+}
+
+function isDenied(connection: MultiaddrConnection, admission: Admission): boolean {
+  // One that was over before would never say so.
+  if (connection.status !== 'open') return true;
+  const permit = admission.admit('connection', { address: connection.remoteAddr.toString() });
+  if ('denied' in permit) return true;
+  connection.addEventListener('close', () => permit.release(), { once: true });
+  return false;
 }
 
 /** How far `address` reaches; for a relayed one, that is its relay's, which is what is dialled. */

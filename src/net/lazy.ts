@@ -13,9 +13,9 @@ export function lazyTls(components: TLSComponents): ConnectionEncrypter {
   };
 }
 
-/** WebSockets, to dial only. */
+/** WebSockets, to dial only; who listens takes those of websockets.ts. */
 export function lazyWebSockets(components: WebSocketsComponents): Transport {
-  const load = once(async () => (await import('@libp2p/websockets')).webSockets()(components));
+  const load = once(async () => (await import('./websockets.ts')).webSocketTransport(components));
   return {
     [Symbol.toStringTag]: '@libp2p/websockets',
     [transportSymbol]: true,

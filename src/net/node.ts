@@ -1,4 +1,4 @@
-/** The Network port over libp2p: TCP (and WebSockets to dial), noise or TLS, yamux, and what discovery.ts needs. */
+/** The Network port over libp2p: TCP and WebSockets, noise or TLS, yamux, and what discovery.ts needs. */
 import { noise } from '@chainsafe/libp2p-noise';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { identify, type Identify } from '@libp2p/identify';
@@ -33,14 +33,16 @@ import {
 } from '../limits.ts';
 import type { Rates } from '../rate.ts';
 import type { Candidate, Channel, Clock, ConnectedPeer, Log, Network, NetworkStatus, Survey } from '../ports.ts';
+import type { Hop } from './hop.ts';
 import type { Mapping, PortMapping } from './port-mapping.ts';
 import { Crowd } from './crowd.ts';
 import { Discovery } from './discovery.ts';
 import { routingTableSize } from './dht.ts';
+import { hopFor, servicesForOthers, type ForOthers } from './for-others.ts';
 import { connectionGater, Gater, placeOf } from './gater.ts';
 import { Lan } from './lan.ts';
 import { lazyTls, lazyWebSockets } from './lazy.ts';
-import { Lines } from './lines.ts';
+import { closed, Lines } from './lines.ts';
 import { noiseCrypto } from './noise-crypto.ts';
 import { channelOf } from './streams.ts';
 
@@ -66,6 +68,8 @@ export interface NetworkOptions {
   readonly maxConnections?: number;
   /** Limits of all channels together; none when absent. */
   readonly rates?: Rates;
+  /** What this node does for others: only a relay's. */
+  readonly forOthers?: ForOthers;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -92,11 +96,11 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
       privateKey,
       ...(datastore === undefined ? {} : { datastore }),
       addresses: { listen: listen.map(String) },
-      transports: [tcp(), lazyWebSockets],
+      transports: [tcp(), await webSocketsFor(listen)],
       connectionEncrypters: [noise({ crypto: noiseCrypto }), lazyTls],
       // initialStreamWindowSize is not ours to choose: both sides must have the same.
       streamMuxers: [() => lines.noting(yamux({ streamOptions: STREAM_OPTIONS })())],
-      connectionGater: connectionGater(gater),
+      connectionGater: connectionGater(gater, options.forOthers?.admission),
       connectionManager: {
         // The crowd keeps to the limit; libp2p would refuse who comes last.
         maxConnections: 2 * (options.maxConnections ?? MAX_CONNECTIONS),
@@ -106,9 +110,17 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
         dialTimeout: DIAL_TIMEOUT_MS,
       },
       peerDiscovery: lan === undefined ? [] : [lan.service],
-      services: servicesOf(options.dht, bootstrap),
+      services: {
+        ...servicesOf(options.dht, bootstrap),
+        ...(await servicesForOthers(options)),
+      },
     });
-    return new Libp2pNetwork(libp2p, gater, lines, lan, bootstrap, options, async () => datastore?.close());
+    const hop = await hopFor(options, {
+      ...{ libp2p, privateKey },
+      addresses: () => addressesOf(libp2p),
+      lineBelow: stream => lines.below(stream),
+    });
+    return new Libp2pNetwork(libp2p, gater, lines, lan, bootstrap, options, async () => datastore?.close(), hop);
   } catch (error) {
     await datastore?.close();
     throw listenError(error);
@@ -120,6 +132,12 @@ async function storeAt(path: string | undefined, self: PeerId): Promise<LevelDat
   if (path === undefined) return undefined;
   const { openDatastore } = await import('./datastore.ts').catch(nativePartError);
   return await openDatastore(path, self);
+}
+
+/** Only who listens on WebSockets loads them when it starts. */
+async function webSocketsFor(listen: readonly Multiaddr[]): Promise<typeof lazyWebSockets> {
+  if (!listen.some(address => address.getComponents().some(({ name }) => name === 'ws'))) return lazyWebSockets;
+  return (await import('./websockets.ts')).webSocketTransport;
 }
 
 /** The store has the one native part of this program. It comes compiled for common machines; others compile it when installing. */
@@ -137,6 +155,7 @@ interface Services extends Record<string, unknown> {
   readonly ping: Ping;
   readonly interfaces: Interfaces;
   readonly dht?: KadDHT;
+  readonly autonat?: unknown;
 }
 
 interface Interfaces {
@@ -213,6 +232,7 @@ class Libp2pNetwork implements Network {
   readonly #portMapping: Promise<PortMapping> | undefined;
   #mapping: Mapping | undefined;
   readonly #closeStore: () => Promise<void>;
+  readonly #hop: Hop | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(
@@ -223,6 +243,7 @@ class Libp2pNetwork implements Network {
     bootstrap: readonly Multiaddr[],
     { clock, log, rates, maxConnections = MAX_CONNECTIONS, portMapping = false }: NetworkOptions,
     closeStore: () => Promise<void>,
+    hop: Hop | undefined,
   ) {
     this.self = libp2p.peerId.toString();
     this.#libp2p = libp2p;
@@ -231,6 +252,7 @@ class Libp2pNetwork implements Network {
     this.#clock = clock;
     this.#log = log;
     this.#closeStore = closeStore;
+    this.#hop = hop;
     const { dht } = libp2p.services;
     this.#discovery = new Discovery({
       self: this.self,
@@ -240,7 +262,12 @@ class Libp2pNetwork implements Network {
     this.#lines = lines;
     this.#rates = rates;
     this.#maxConnections = maxConnections;
-    this.#crowd = new Crowd(() => libp2p.getConnections(), maxConnections);
+    this.#crowd = new Crowd(
+      () => libp2p.getConnections(),
+      maxConnections,
+      connection => hop?.keeps(connection) ?? false,
+    );
+    hop?.protocols.forEach(protocol => this.#crowd.counts(protocol));
     libp2p.addEventListener('connection:open', ({ detail }) => this.#crowd.opened(detail));
     void this.#watchCrowd().catch(() => undefined);
     this.#portMapping = portMapping ? this.#mapPort() : undefined;
@@ -251,8 +278,7 @@ class Libp2pNetwork implements Network {
   }
 
   addresses(): string[] {
-    this.#libp2p.services.interfaces.announce();
-    return this.#libp2p.getMultiaddrs().map(String);
+    return addressesOf(this.#libp2p).map(String);
   }
 
   status(): NetworkStatus {
@@ -265,6 +291,7 @@ class Libp2pNetwork implements Network {
       portMapping: this.#mapping !== undefined ? 'mapped' : this.#portMapping !== undefined ? 'none' : 'off',
       maxConnections: this.#maxConnections,
       ...limitsOf(this.#rates),
+      ...(this.#hop === undefined ? {} : { lent: this.#hop.lent }),
     };
   }
 
@@ -355,7 +382,7 @@ class Libp2pNetwork implements Network {
 
   async #stop(): Promise<void> {
     this.#stopping.abort();
-    await Promise.all([this.#discovery.stop(), this.#portMapping?.then(mapping => mapping.stop())]);
+    await Promise.all([this.#discovery.stop(), this.#portMapping?.then(mapping => mapping.stop()), this.#hop?.stop()]);
     // The other side must not take our end for the end of what was said.
     for (const [channel, stream] of this.#channels) {
       if (stream.writeStatus === 'writable') channel.abort(new Error('the node stops'));
@@ -430,6 +457,12 @@ class Libp2pNetwork implements Network {
   }
 }
 
+/** Under which a node believes it can be reached. */
+function addressesOf(libp2p: Libp2p<Services>): Multiaddr[] {
+  libp2p.services.interfaces.announce();
+  return libp2p.getMultiaddrs();
+}
+
 function limitsOf(rates: Rates | undefined): { maxUp?: number; maxDown?: number } {
   const [maxUp, maxDown] = [rates?.up.limit, rates?.down.limit];
   return { ...(maxUp === undefined ? {} : { maxUp }), ...(maxDown === undefined ? {} : { maxDown }) };
@@ -478,21 +511,6 @@ async function openStream(connection: Connection, protocol: string, signal: Abor
 async function hangUp(connection: Connection): Promise<void> {
   const over = closed(connection, AbortSignal.timeout(HANG_UP_MS));
   await Promise.race([over, connection.close()]).catch((error: unknown) => connection.abort(error as Error));
-}
-
-/** Resolves when the connection is over. @throws the signal's reason */
-function closed(connection: Connection, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (): void => {
-      connection.removeEventListener('close', settle);
-      signal.removeEventListener('abort', settle);
-      if (signal.aborted) reject(signal.reason as Error);
-      else resolve();
-    };
-    if (connection.status !== 'open' || signal.aborted) return settle();
-    connection.addEventListener('close', settle);
-    signal.addEventListener('abort', settle);
-  });
 }
 
 function connectError(error: unknown, peer: string, protocol: string, interrupted: boolean): ShoalError {

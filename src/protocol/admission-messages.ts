@@ -3,10 +3,10 @@
  * One message each way; a header of canonical dag-cbor, and nothing behind it.
  */
 import { ShoalError } from '../errors.ts';
-import { decode, encode, fieldsOf, textField, uintField, type Fields } from '../format/canonical.ts';
+import { decode, fieldsOf, textField, uintField, type Fields } from '../format/canonical.ts';
 import { MAX_REFUSAL_CHARS, MAX_TOKEN_CHARS } from '../limits.ts';
 import type { Quotas } from '../ports.ts';
-import { guarded, typeOf, unknownType } from './messages.ts';
+import { encodeHeader, guarded, typeOf, unknownType } from './headers.ts';
 
 export const ADMISSION_PROTOCOL = '/shoal/admission/1.0.0';
 
@@ -36,9 +36,8 @@ export interface AdmissionRefusal {
 const TIERS: readonly Admitted['tier'][] = ['anonymous', 'token', 'operator'];
 const REASONS: readonly AdmissionRefusal['reason'][] = ['bad-token', 'expired', 'revoked', 'busy'];
 
-/** A header; undefined entries are left out. */
 export function encodeAdmission(message: Presented | Admitted | AdmissionRefusal): Uint8Array {
-  return encode(Object.fromEntries(Object.entries(message).filter(([, value]) => value !== undefined)));
+  return encodeHeader(message);
 }
 
 /** From who asks. @throws ShoalError `protocol` */

@@ -9,7 +9,6 @@ import {
   arrayField,
   bytesField,
   decode,
-  encode,
   fieldsOf,
   flagField,
   textField,
@@ -19,6 +18,7 @@ import {
 import { CID_BYTES, DIGEST_BYTES } from '../format/ids.ts';
 import { MAX_BLOCK_BYTES, MAX_NOTE_BYTES } from '../limits.ts';
 import type { Refusal, StreamName } from '../ports.ts';
+import { encodeHeader, guarded, typeOf, unknownType } from './headers.ts';
 import { checkRanges, type Ranges } from './ranges.ts';
 
 export const CHUNKS_PROTOCOL = '/shoal/chunks/1.0.0';
@@ -44,6 +44,8 @@ export type AskerMessage =
 
 /** From who serves it. */
 export type ServerMessage =
+  /** Before the hello, where a grant was asked for: the body is the grant block, and the hello is about the share that it names. */
+  | { readonly type: 'grant' }
   /** The answer to a hello; the body is the share block, the server's own proof. `credit` is in bytes. */
   | { readonly type: 'hello'; readonly have: Have; readonly credit: number }
   | ({ readonly type: 'refuse' } & WireRefusal)
@@ -60,6 +62,8 @@ export interface WireRefusal {
   readonly detail?: string;
   readonly until?: number;
   readonly retryAfter?: number;
+  /** With `withdrawn`: the owner's signed statement; the body is the block that it names. */
+  readonly statement?: Uint8Array;
 }
 
 const REFUSALS: readonly WireRefusal['reason'][] = [
@@ -72,9 +76,9 @@ const REFUSALS: readonly WireRefusal['reason'][] = [
   'over-quota',
 ];
 
-/** A header; undefined entries are left out. */
+/** The header of a message. */
 export function encodeMessage(message: AskerMessage | ServerMessage): Uint8Array {
-  return encode(Object.fromEntries(Object.entries(message).filter(([, value]) => value !== undefined)));
+  return encodeHeader(message);
 }
 
 /** @throws ShoalError `protocol` */
@@ -105,12 +109,14 @@ export function decodeAskerMessage(header: Uint8Array, bodyBytes: number): Asker
   });
 }
 
+const WITH_BODY: readonly ServerMessage['type'][] = ['grant', 'hello', 'block', 'refuse'];
+
 /** @throws ShoalError `protocol` */
 export function decodeServerMessage(header: Uint8Array, bodyBytes: number): ServerMessage {
   return guarded(() => {
     const value = decode(header, 'message');
     const type = typeOf(value);
-    if (bodyBytes > MAX_BLOCK_BYTES || (bodyBytes !== 0 && type !== 'hello' && type !== 'block')) {
+    if (bodyBytes > MAX_BLOCK_BYTES || (bodyBytes !== 0 && !WITH_BODY.some(one => one === type))) {
       throw new ShoalError('protocol', `cannot read message: ${bodyBytes} bytes behind it are too many`);
     }
     switch (type) {
@@ -118,8 +124,13 @@ export function decodeServerMessage(header: Uint8Array, bodyBytes: number): Serv
         const fields = fieldsOf(value, 'hello', ['type', 'have', 'credit']);
         return { type: 'hello', have: haveOf(fields['have']), credit: uintField(fields, 'credit', 'hello') };
       }
+      case 'grant':
+        fieldsOf(value, 'grant', ['type']);
+        return { type };
       case 'refuse': {
-        const fields = fieldsOf(value, 'refuse', ['type', 'reason'], ['detail', 'until', 'retryAfter']);
+        const fields = fieldsOf(value, 'refuse', ['type', 'reason'], ['detail', 'until', 'retryAfter', 'statement']);
+        if ('statement' in fields !== bodyBytes > 0)
+          throw new ShoalError('protocol', 'cannot read message: a statement and the block that it names go together');
         return { type: 'refuse', ...refusalOf(fields) };
       }
       case 'block': {
@@ -141,26 +152,6 @@ export function decodeServerMessage(header: Uint8Array, bodyBytes: number): Serv
         throw unknownType();
     }
   });
-}
-
-/** What breaks the encoding breaks the protocol. */
-export function guarded<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof ShoalError && error.code === 'malformed')
-      throw new ShoalError('protocol', error.message, { cause: error });
-    throw error;
-  }
-}
-
-/** What a message says that it is; undefined where it says nothing. */
-export function typeOf(value: unknown): unknown {
-  return typeof value === 'object' && value !== null ? (value as Fields)['type'] : undefined;
-}
-
-export function unknownType(): ShoalError {
-  return new ShoalError('protocol', 'cannot read message: its type is unknown; the other side may be a newer program');
 }
 
 function blocksOf(value: unknown, what: string): Blocks {
@@ -206,6 +197,7 @@ function refusalOf(fields: Fields): WireRefusal {
       throw new ShoalError('protocol', 'cannot read message: the detail of the refusal is too long');
   }
   if ('until' in fields) refusal.until = uintField(fields, 'until', 'refuse');
+  if ('statement' in fields) refusal.statement = bytesField(fields, 'statement', 'refuse');
   if ('retryAfter' in fields) refusal.retryAfter = uintField(fields, 'retryAfter', 'refuse');
   return refusal;
 }

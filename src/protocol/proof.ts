@@ -21,6 +21,6 @@ export function proves(proof: Uint8Array, id: BlockId, asker: string, server: st
 }
 
 /** A peer id's bytes (a multihash) from its text, base58btc without a multibase prefix. */
-function peerBytes(peer: string): Uint8Array {
+export function peerBytes(peer: string): Uint8Array {
   return base58btc.baseDecode(peer);
 }

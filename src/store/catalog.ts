@@ -1,18 +1,24 @@
 /** The Catalog port on SQLite: what a home knows of its shares, secrets wrapped. */
-import { open } from 'node:fs/promises';
-import { ShoalError, fileError, isShoalError } from '../errors.ts';
+import { ShoalError } from '../errors.ts';
 import { showName } from '../files/names.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Root } from '../format/layout.ts';
-import { CATALOG_BUSY_MS } from '../limits.ts';
-import type { Catalog, Clock, NewShareRecord, RandomBytes, ShareRecord, TransferList } from '../ports.ts';
-import { arrayIn, countIn, idIn, oneOf, textsIn, type Row, type Value } from './rows.ts';
+import type {
+  Catalog,
+  Clock,
+  CopyList,
+  NewShareRecord,
+  RandomBytes,
+  RelayList,
+  ShareRecord,
+  TransferList,
+} from '../ports.ts';
+import { openDurable, type DatabaseKind, type DurableDatabase } from './database.ts';
+import { arrayIn, countIn, idIn, oneOf, textsIn } from './rows.ts';
 import { ownerSeed, wrappingKey } from './secret.ts';
-import { transferList } from './transfers.ts';
-import { databaseError, isBusy, openDatabase } from '../files/sqlite.ts';
+import { copyList, relayList } from './relays.ts';
+import { transferList, type Table } from './transfers.ts';
 import { unwrap, wrap } from './wrap.ts';
-
-type Database = ReturnType<typeof openDatabase>;
 
 /** Each entry leads from the schema before it to the next one; what was released is never changed again. */
 const MIGRATIONS: readonly string[] = [
@@ -62,6 +68,26 @@ const MIGRATIONS: readonly string[] = [
    CREATE INDEX shares_by_parts ON shares (parts);`,
   // How far a transfer is that does not run.
   `ALTER TABLE transfers ADD COLUMN done_bytes INTEGER;`,
+  `CREATE TABLE relays (
+     peer TEXT PRIMARY KEY,
+     addresses TEXT NOT NULL,         -- JSON
+     origin TEXT,
+     name TEXT,
+     always INTEGER NOT NULL,
+     added_at INTEGER NOT NULL,       -- Unix seconds
+     token BLOB                       -- wrapped
+   ) STRICT;
+   CREATE TABLE copies (
+     share TEXT NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+     relay TEXT NOT NULL REFERENCES relays (peer) ON DELETE CASCADE,
+     state TEXT NOT NULL,
+     until INTEGER,                   -- Unix seconds, as is checked_at
+     receipt BLOB,
+     checked_at INTEGER,
+     detail TEXT,
+     PRIMARY KEY (share, relay)
+   ) STRICT;
+   CREATE INDEX copies_by_relay ON copies (relay);`,
 ];
 
 const COLUMNS = `id, kind, name, size_bytes, files, source, root, parts, fingerprint, note, hints, created_at, state,
@@ -75,8 +101,13 @@ const LISTED = COLUMNS.split(',')
 /** Where each of those stands in a row of the list. */
 const PLACES = new Map([...LISTED, 'has_key'].map((column, place) => [column, place]));
 
-/** Between two attempts at what SQLite refuses without waiting. */
-const RETRY_MS = 20;
+const KIND: DatabaseKind = {
+  migrations: MIGRATIONS,
+  making: path => `make the catalog "${showName(path)}"`,
+  using: path => `use the catalog "${showName(path)}"`,
+  ifDamaged: 'it is damaged or no catalog; restore it from a backup, or move it away to start with an empty one',
+  ifNewer: 'update shoal, or use another home',
+};
 
 export interface CatalogOptions {
   /** The home's, 32 bytes. */
@@ -91,94 +122,12 @@ export interface CatalogOptions {
  *   belongs to another secret
  */
 export async function openCatalog(path: string, options: CatalogOptions): Promise<Catalog> {
-  await createPrivately(path);
-  refuseNewer(path);
-  const database = openSafely(path);
+  const database = await openDurable(path, KIND, options.clock);
   try {
-    await enterWalMode(database, options.clock);
-    database.exec('PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON');
-    migrate(database);
     checkSecret(database, path, options);
     return new SqliteCatalog(database, path, options);
   } catch (error) {
     database.close();
-    throw unusable(path, error);
-  }
-}
-
-/** SQLite gives its further files the permissions of this one. */
-async function createPrivately(path: string): Promise<void> {
-  try {
-    const file = await open(path, 'wx', 0o600);
-    await file.close();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
-      throw fileError(error, `make the catalog "${showName(path)}"`);
-  }
-}
-
-/** Looks at a catalog without being able to change it. */
-function refuseNewer(path: string): void {
-  const database = openSafely(path, { readOnly: true });
-  try {
-    const version = schemaVersion(database);
-    if (version <= MIGRATIONS.length) return;
-    throw new ShoalError(
-      'newer-home',
-      `cannot use the catalog "${showName(path)}": a newer shoal wrote it (schema ${version}, this one knows up to ` +
-        `${MIGRATIONS.length}); update shoal, or use another home`,
-    );
-  } catch (error) {
-    throw unusable(path, error);
-  } finally {
-    database.close();
-  }
-}
-
-function openSafely(path: string, options: { readOnly?: boolean } = {}): Database {
-  try {
-    return openDatabase(path, { ...options, busyTimeoutMs: CATALOG_BUSY_MS });
-  } catch (error) {
-    throw unusable(path, error);
-  }
-}
-
-/** Changing the mode is refused at once where another process does the same, however long the timeout. */
-async function enterWalMode(database: Database, clock: Clock): Promise<void> {
-  const deadline = clock.monotonic() + CATALOG_BUSY_MS;
-  for (;;) {
-    try {
-      database.exec('PRAGMA journal_mode = WAL');
-      return;
-    } catch (error) {
-      if (!isBusy(error) || clock.monotonic() >= deadline) throw error;
-    }
-    await clock.sleep(RETRY_MS);
-  }
-}
-
-function migrate(database: Database): void {
-  while (schemaVersion(database) < MIGRATIONS.length) {
-    inTransaction(database, () => {
-      // Asked again inside: another process may have been quicker.
-      const version = schemaVersion(database);
-      const migration = MIGRATIONS[version];
-      if (migration !== undefined) database.exec(`${migration}; PRAGMA user_version = ${version + 1}`);
-    });
-  }
-}
-
-function schemaVersion(database: Database): number {
-  return Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
-}
-
-function inTransaction(database: Database, act: () => void): void {
-  database.exec('BEGIN IMMEDIATE');
-  try {
-    act();
-    database.exec('COMMIT');
-  } catch (error) {
-    if (database.isTransaction) database.exec('ROLLBACK');
     throw error;
   }
 }
@@ -187,12 +136,13 @@ const CHECK_PLACE = 'check';
 const CHECKED = new TextEncoder().encode('shoal');
 
 /** What the first opener wraps, all others must be able to unwrap. */
-function checkSecret(database: Database, path: string, { secret, random }: CatalogOptions): void {
+function checkSecret(database: DurableDatabase, path: string, { secret, random }: CatalogOptions): void {
   const key = wrappingKey(secret);
-  database
-    .prepare('INSERT OR IGNORE INTO secret_check (one, wrapped) VALUES (1, ?)')
-    .run(wrap(key, CHECKED, CHECK_PLACE, random));
-  const wrapped = database.prepare('SELECT wrapped FROM secret_check').get()?.['wrapped'];
+  database.run(
+    'INSERT OR IGNORE INTO secret_check (one, wrapped) VALUES (1, ?)',
+    wrap(key, CHECKED, CHECK_PLACE, random),
+  );
+  const wrapped = database.all('SELECT wrapped FROM secret_check')[0]?.['wrapped'];
   if (wrapped instanceof Uint8Array && unwrap(key, wrapped, CHECK_PLACE) !== undefined) return;
   throw new ShoalError(
     'home',
@@ -203,41 +153,46 @@ function checkSecret(database: Database, path: string, { secret, random }: Catal
 
 class SqliteCatalog implements Catalog {
   readonly transfers: TransferList;
-  readonly #database: Database;
+  readonly relays: RelayList;
+  readonly copies: CopyList;
+  readonly #database: DurableDatabase;
   readonly #path: string;
   readonly #options: CatalogOptions;
   readonly #wrappingKey: Uint8Array;
 
-  constructor(database: Database, path: string, options: CatalogOptions) {
+  constructor(database: DurableDatabase, path: string, options: CatalogOptions) {
     this.#database = database;
     this.#path = path;
     this.#options = options;
     this.#wrappingKey = wrappingKey(options.secret);
-    this.transfers = transferList({
-      run: (sql, ...values) => this.#run(sql, ...values),
-      all: (sql, ...values) => this.#all(sql, ...values),
+    const table: Table = {
+      run: (sql, ...values) => database.run(sql, ...values),
+      all: (sql, ...values) => database.all(sql, ...values),
       wrap: (secret, place) => this.#wrap(secret, place),
       unwrap: (wrapped, place) => this.#unwrap(wrapped, place),
-    });
+    };
+    this.transfers = transferList(table);
+    this.relays = relayList(table);
+    this.copies = copyList(table);
   }
 
   begin(id: BlockId): void {
     // Not as ?1: node:sqlite can't bind numbered parameters on the oldest Node that this has to run on.
-    this.#run(
+    this.#database.run(
       'INSERT OR IGNORE INTO debris SELECT id FROM (SELECT ? AS id) WHERE id NOT IN (SELECT id FROM shares)',
       id,
     );
   }
 
   add(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void {
-    this.#atOnce(() => {
+    this.#database.atOnce(() => {
       this.#put(record, secrets);
-      this.#run('DELETE FROM debris WHERE id = ?', record.id);
+      this.#database.run('DELETE FROM debris WHERE id = ?', record.id);
     });
   }
 
   get(id: BlockId): ShareRecord | undefined {
-    const [row] = this.#all(`SELECT ${COLUMNS} FROM shares WHERE id = ?`, id);
+    const [row] = this.#database.all(`SELECT ${COLUMNS} FROM shares WHERE id = ?`, id);
     if (row === undefined) return undefined;
     const record = recordOf(column => row[column]);
     if (record === undefined) throw this.#damaged(id, 'what it knows of the share');
@@ -247,7 +202,7 @@ class SqliteCatalog implements Catalog {
   list(): ShareRecord[] {
     // One long text of values is made and read in a fifth of the time that it takes to get as many rows.
     const values = `json_array(${LISTED.join(', ')}, key IS NOT NULL)`;
-    const [row] = this.#all(
+    const [row] = this.#database.all(
       `SELECT json_group_array(${values}) AS rows FROM (SELECT * FROM shares ORDER BY created_at, id)`,
     );
     return (arrayIn(row?.['rows']) ?? []).flatMap(
@@ -256,11 +211,11 @@ class SqliteCatalog implements Catalog {
   }
 
   changed(): BlockId[] {
-    return this.#all(`SELECT id FROM shares WHERE state = 'changed'`).flatMap(row => idIn(row['id']) ?? []);
+    return this.#database.all(`SELECT id FROM shares WHERE state = 'changed'`).flatMap(row => idIn(row['id']) ?? []);
   }
 
   count(): number {
-    return Number(this.#all('SELECT count(*) AS shares FROM shares')[0]?.['shares']);
+    return Number(this.#database.all('SELECT count(*) AS shares FROM shares')[0]?.['shares']);
   }
 
   findByRoot(root: Root): ShareRecord[] {
@@ -287,11 +242,11 @@ class SqliteCatalog implements Catalog {
   }
 
   markChanged(id: BlockId, why: string): void {
-    this.#run(`UPDATE shares SET state = 'changed', changed_why = ? WHERE id = ?`, why, id);
+    this.#database.run(`UPDATE shares SET state = 'changed', changed_why = ? WHERE id = ?`, why, id);
   }
 
   addTraffic(id: BlockId, bytes: number, peers: number): void {
-    this.#run(
+    this.#database.run(
       'UPDATE shares SET bytes_up = bytes_up + ?, peers_served = peers_served + ? WHERE id = ?',
       bytes,
       peers,
@@ -300,7 +255,7 @@ class SqliteCatalog implements Catalog {
   }
 
   serveAs(id: BlockId, { serveAlways, downloadsLeft }: Pick<ShareRecord, 'serveAlways' | 'downloadsLeft'>): void {
-    this.#run(
+    this.#database.run(
       'UPDATE shares SET serve_always = ?, downloads_left = ? WHERE id = ?',
       Number(serveAlways),
       downloadsLeft ?? null,
@@ -309,42 +264,45 @@ class SqliteCatalog implements Catalog {
   }
 
   remove(id: BlockId): void {
-    this.#atOnce(() => {
-      this.#run('INSERT OR IGNORE INTO debris SELECT id FROM shares WHERE id = ?', id);
-      this.#run('DELETE FROM shares WHERE id = ?', id);
+    this.#database.atOnce(() => {
+      this.#database.run('INSERT OR IGNORE INTO debris SELECT id FROM shares WHERE id = ?', id);
+      this.#database.run('DELETE FROM shares WHERE id = ?', id);
     });
   }
 
   debris(): BlockId[] {
-    const rows = this.#all('SELECT id FROM debris WHERE id NOT IN (SELECT id FROM shares)');
+    const rows = this.#database.all('SELECT id FROM debris WHERE id NOT IN (SELECT id FROM shares)');
     return rows.flatMap(row => idIn(row['id']) ?? []);
   }
 
   clear(id: BlockId): void {
-    this.#run('DELETE FROM debris WHERE id = ?', id);
+    this.#database.run('DELETE FROM debris WHERE id = ?', id);
   }
 
   setting(name: string): string | undefined {
-    const value = this.#all('SELECT value FROM settings WHERE name = ?', name)[0]?.['value'];
+    const value = this.#database.all('SELECT value FROM settings WHERE name = ?', name)[0]?.['value'];
     return typeof value === 'string' ? value : undefined;
   }
 
   setSetting(name: string, value: string | undefined): void {
-    if (value === undefined) this.#run('DELETE FROM settings WHERE name = ?', name);
-    else this.#run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', name, value);
+    if (value === undefined) this.#database.run('DELETE FROM settings WHERE name = ?', name);
+    else this.#database.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', name, value);
   }
 
   close(): void {
-    if (this.#database.isOpen) this.#database.close();
+    this.#database.close();
   }
 
   #find(condition: string, ...values: string[]): ShareRecord[] {
-    const rows = this.#all(`SELECT ${COLUMNS} FROM shares WHERE ${condition} ORDER BY created_at, id`, ...values);
+    const rows = this.#database.all(
+      `SELECT ${COLUMNS} FROM shares WHERE ${condition} ORDER BY created_at, id`,
+      ...values,
+    );
     return rows.flatMap(row => recordOf(column => row[column]) ?? []);
   }
 
   #put(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void {
-    this.#run(
+    this.#database.run(
       `INSERT INTO shares (id, kind, name, size_bytes, files, source, root, parts, fingerprint, note, hints, created_at,
          state, serve_always, key, owner_salt)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)
@@ -376,7 +334,7 @@ class SqliteCatalog implements Catalog {
   }
 
   #unwrapped(id: BlockId, column: 'key' | 'owner_salt'): Uint8Array | undefined {
-    const wrapped = this.#all(`SELECT ${column} AS wrapped FROM shares WHERE id = ?`, id)[0]?.['wrapped'];
+    const wrapped = this.#database.all(`SELECT ${column} AS wrapped FROM shares WHERE id = ?`, id)[0]?.['wrapped'];
     if (wrapped === undefined || wrapped === null) return undefined;
     const secret = this.#unwrap(wrapped, placeOf(id, column));
     if (secret === undefined)
@@ -390,38 +348,6 @@ class SqliteCatalog implements Catalog {
 
   #unwrap(wrapped: unknown, place: string): Uint8Array | undefined {
     return wrapped instanceof Uint8Array ? unwrap(this.#wrappingKey, wrapped, place) : undefined;
-  }
-
-  /** All that `act` changes, or nothing. */
-  #atOnce(act: () => void): void {
-    try {
-      inTransaction(this.#database, act);
-    } catch (error) {
-      throw unusable(this.#path, error);
-    }
-  }
-
-  #run(sql: string, ...values: Value[]): void {
-    try {
-      this.#database.prepare(sql).run(...values);
-    } catch (error) {
-      throw unusable(this.#path, error);
-    }
-  }
-
-  #all(sql: string, ...values: string[]): Row[] {
-    try {
-      return this.#statement(sql).all(...values);
-    } catch (error) {
-      throw unusable(this.#path, error);
-    }
-  }
-
-  #statement(sql: string): ReturnType<Database['prepare']> {
-    const statement = this.#database.prepare(sql);
-    // A number beyond 2^53 would make reading fail for all rows.
-    statement.setReadBigInts(true);
-    return statement;
   }
 
   #damaged(id: BlockId, what: string): ShoalError {
@@ -493,32 +419,4 @@ function rootIn(root: unknown, parts: unknown): { root?: Root } | undefined {
   const isPair = (pair: unknown): pair is [string, string] =>
     Array.isArray(pair) && pair.length === 2 && pair.every(text => typeof text === 'string');
   return pairs?.every(isPair) === true ? { root: new Map(pairs) } : undefined;
-}
-
-// Primary result codes of SQLite.
-const SQLITE_CORRUPT = 11;
-const SQLITE_FULL = 13;
-const SQLITE_NOTADB = 26;
-
-function unusable(path: string, error: unknown): ShoalError {
-  if (isShoalError(error) && error.code !== 'io') return error;
-  const cause = isShoalError(error) ? error.cause : error;
-  const tried = `cannot use the catalog "${showName(path)}"`;
-  switch (resultCode(cause)) {
-    case SQLITE_NOTADB:
-    case SQLITE_CORRUPT:
-      return new ShoalError(
-        'home',
-        `${tried}: it is damaged or no catalog; restore it from a backup, or move it away to start with an empty one`,
-        { cause },
-      );
-    case SQLITE_FULL:
-      return new ShoalError('disk-full', `${tried}: no space is left on the disk; free some and try again`, { cause });
-    default:
-      return isShoalError(error) ? error : databaseError(error, `use the catalog "${showName(path)}"`);
-  }
-}
-
-function resultCode(error: unknown): number | undefined {
-  return error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : undefined;
 }

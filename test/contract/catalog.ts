@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import { idOf } from '../../src/format/ids.ts';
 import type { BlockId } from '../../src/format/ids.ts';
-import type { Catalog, NewShareRecord, TransferRecord } from '../../src/ports.ts';
+import type { Catalog, RelayRecord, NewShareRecord, TransferRecord } from '../../src/ports.ts';
 
 /** An id of nothing. */
 export function someId(): BlockId {
@@ -98,6 +98,42 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
     catalog.transfers.remove('t1');
     expect(catalog.transfers.list()).to.deep.equal([]);
     expect(catalog.transfers.linkOf('t1')).to.equal(undefined);
+  });
+
+  it('knows its relays and their tokens, in the order in which they were added, also when opened again', async () => {
+    const [first, second] = [someRelay('R2'), someRelay('R1')];
+    catalog.relays.put(first, 'the-token');
+    catalog.relays.put(second);
+    const renamed = { ...first, name: 'another name', addresses: [], always: false };
+    catalog.relays.put(renamed);
+    catalog = await reopen(catalog);
+    expect(catalog.relays.list()).to.deep.equal([renamed, second]);
+    expect([catalog.relays.tokenOf('R2'), catalog.relays.tokenOf('R1')]).to.deep.equal(['the-token', undefined]);
+    catalog.relays.remove('R2');
+    expect(catalog.relays.list()).to.deep.equal([second]);
+    expect(catalog.relays.tokenOf('R2')).to.equal(undefined);
+  });
+
+  it('knows where shares are stored, until the share or the relay is forgotten', async () => {
+    const [one, other] = [someRecord(), someRecord()];
+    [one, other].forEach(record => catalog.add(record, {}));
+    ['R1', 'R2'].forEach(peer => catalog.relays.put(someRelay(peer)));
+    const wanted = { share: one.id, relay: 'R1', state: 'wanted', detail: 'it is full' } as const;
+    const stored = {
+      ...{ share: one.id, relay: 'R1', state: 'stored' as const, until: 1_800_000_000, checkedAt: 1_700_000_000 },
+      receipt: Uint8Array.of(1, 2),
+    } as const;
+    const elsewhere = { share: other.id, relay: 'R2', state: 'wanted' } as const;
+    for (const copy of [wanted, elsewhere, stored]) catalog.copies.put(copy);
+    catalog = await reopen(catalog);
+    expect(catalog.copies.list()).to.deep.equal([stored, elsewhere]);
+    expect(catalog.copies.list(other.id)).to.deep.equal([elsewhere]);
+    catalog.copies.put({ ...wanted, share: someId() });
+    catalog.copies.put({ ...wanted, relay: 'R3' });
+    catalog.relays.remove('R2');
+    expect(catalog.copies.list()).to.deep.equal([stored]);
+    catalog.remove(one.id);
+    expect(catalog.copies.list()).to.deep.equal([]);
   });
 
   it('knows what was added, also when opened again', async () => {
@@ -301,4 +337,9 @@ function plain(record: object | undefined): object | undefined {
       value instanceof Uint8Array ? hex(value) : (value as unknown),
     ]),
   );
+}
+
+function someRelay(peer: string): RelayRecord {
+  const addresses = [`/ip4/192.0.2.1/tcp/4001/p2p/${peer}`];
+  return { peer, addresses, origin: 'https://relay.example', name: 'a relay', always: true, addedAt: 1_790_000_000 };
 }

@@ -1,6 +1,6 @@
 /** What every adapter of the ChunkSource port does, and shares to try it on. */
 import { expect } from 'chai';
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { nodeCrypto } from '../../src/crypto/node.ts';
 import { sealShareBlock } from '../../src/format/commitment.ts';
 import { idOf } from '../../src/format/ids.ts';
@@ -11,7 +11,8 @@ import { Listing } from '../../src/format/listing.ts';
 import { encodeManifest } from '../../src/format/manifest.ts';
 import type { Manifest } from '../../src/format/manifest.ts';
 import { chunkCount, pad, pieceLength } from '../../src/format/pieces.ts';
-import { decodeShareBlock, indexCount, listStream } from '../../src/format/share-block.ts';
+import { decodeShareBlock, indexCount, listStream, ownerOf } from '../../src/format/share-block.ts';
+import { encodeStatement, signStatement } from '../../src/format/statement.ts';
 import { PIECE_BYTES } from '../../src/limits.ts';
 import type { BlockAddress, ChunkSource, StreamName } from '../../src/ports.ts';
 import { failureOf } from './crypto.ts';
@@ -20,6 +21,7 @@ import { failureOf } from './crypto.ts';
 export interface TestShare {
   readonly id: BlockId;
   readonly key: FileKey;
+  readonly ownerSeed: Uint8Array;
   readonly manifest: Manifest;
   readonly listing: Listing;
   /** Every block that there is, in the order in which they are made. */
@@ -95,8 +97,8 @@ function assemble(
     manifest: listStream(forManifest.size, forManifest.digests),
     data: listStream(forData.size, forData.digests),
   };
-  const jwk = generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' });
-  const owner = Uint8Array.from(Buffer.from(jwk.x ?? '', 'base64url'));
+  const ownerSeed = Uint8Array.from(randomBytes(32));
+  const owner = ownerOf(ownerSeed);
   const { id, bytes } = sealShareBlock(key, { owner, manifest: listed.manifest.list, data: listed.data.list });
   const indexBlocks = (['manifest', 'data'] as const).flatMap(stream =>
     listed[stream].blocks.map((block, index): TestBlock => ({
@@ -110,7 +112,7 @@ function assemble(
     if (found === undefined) throw new Error(`there is no index block ${n}`);
     return found.bytes;
   });
-  return { id, key, manifest, listing, blocks };
+  return { id, key, ownerSeed, manifest, listing, blocks };
 }
 
 /** Runs the suite on a source that has all of a share of at least two data chunks. `make` is called before each test. */
@@ -181,4 +183,17 @@ export function expectSame(actual: Uint8Array, expected: Uint8Array): void {
 
 function sha256(bytes: Uint8Array): Uint8Array {
   return createHash('sha256').update(bytes).digest();
+}
+
+/** Its owner's statement that the share is withdrawn, and the block that it names. */
+export function withdrawalOf(share: TestShare): { statement: Uint8Array; block: Uint8Array } {
+  const statement = signStatement({ type: 'withdrawal', id: share.id, at: 1_700_000_000 }, share.ownerSeed);
+  return { statement: encodeStatement(statement), block: blockOf(share) };
+}
+
+/** The bytes of its share block. */
+export function blockOf(share: TestShare): Uint8Array {
+  const found = share.blocks.find(({ at }) => at.kind === 'share');
+  if (found === undefined) throw new Error('a share has a share block');
+  return found.bytes;
 }

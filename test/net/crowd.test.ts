@@ -41,10 +41,16 @@ class FakeGuest implements Guest {
 describe('Crowd', () => {
   let crowd: Crowd;
   let guests: FakeGuest[];
+  let inUse: FakeGuest | undefined;
 
   beforeEach(() => {
     guests = [];
-    crowd = new Crowd(() => guests.filter(({ status }) => status === 'open'), MAX_CONNECTIONS);
+    inUse = undefined;
+    crowd = new Crowd(
+      () => guests.filter(({ status }) => status === 'open'),
+      MAX_CONNECTIONS,
+      guest => guest === inUse,
+    );
     crowd.counts(CHANNEL);
   });
 
@@ -75,6 +81,16 @@ describe('Crowd', () => {
       'open',
     ]);
     expect(open().length).to.equal(MAX_FROM_OUTSIDE + 1);
+  });
+
+  it('leaves a connection that is in use without a channel', () => {
+    inUse = comes('10.1.0.1');
+    const [first] = come(MAX_FROM_OUTSIDE, elsewhere);
+    expect([inUse, first].map(guest => guest!.status)).to.deep.equal(['open', 'aborted']);
+    crowd.sweep(0);
+    crowd.sweep(IDLE_CONNECTION_MS);
+    expect(open()).to.include(inUse);
+    expect(open().length).to.equal(MAX_IDLE + 1);
   });
 
   it('closes the new one when all have channels', () => {

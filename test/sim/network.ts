@@ -5,6 +5,7 @@
 import { base58btc } from 'multiformats/bases/base58';
 import { ShoalError } from '../../src/errors.ts';
 import type { Hint } from '../../src/format/hint.ts';
+import { ownerOf } from '../../src/format/share-block.ts';
 import type { BlockId } from '../../src/format/ids.ts';
 import { MAX_BLOCK_BYTES, MAX_HEADER_BYTES } from '../../src/limits.ts';
 import { Inbox } from '../../src/net/inbox.ts';
@@ -51,6 +52,8 @@ export interface SimNetwork {
 
 export interface SimNode extends Network {
   readonly name: string;
+  /** Of its peer key: 32 bytes. */
+  readonly seed: Uint8Array;
   /** Channels that are open at this node. */
   readonly open: ReadonlySet<Channel>;
 }
@@ -77,7 +80,7 @@ export function simNetwork(seed: number, clock?: Clock): SimNetwork {
     lan: false,
     random,
     node(name) {
-      const node = new Node(world, name, peerIdFrom(random), nodes.size + 1);
+      const node = new Node(world, name, seedFrom(random), nodes.size + 1);
       nodes.set(node.self, node);
       if (network.lan) searches.forEach(search => search.add(candidateOf(node, 'mdns')));
       return node;
@@ -99,6 +102,7 @@ interface World {
 
 class Node implements SimNode {
   readonly name: string;
+  readonly seed: Uint8Array;
   readonly self: string;
   readonly open = new Set<SimChannel>();
   readonly #world: World;
@@ -106,11 +110,12 @@ class Node implements SimNode {
   readonly #handlers = new Map<string, (channel: Channel) => Promise<void>>();
   #stopped = false;
 
-  constructor(world: World, name: string, self: string, number: number) {
+  constructor(world: World, name: string, seed: Uint8Array, number: number) {
     this.#world = world;
     this.name = name;
-    this.self = self;
-    this.#address = `/ip4/10.0.${number >> 8}.${number & 0xff}/tcp/4001/p2p/${self}`;
+    this.seed = seed;
+    this.self = peerIdOf(seed);
+    this.#address = `/ip4/10.0.${number >> 8}.${number & 0xff}/tcp/4001/p2p/${this.self}`;
   }
 
   addresses(): string[] {
@@ -379,9 +384,12 @@ function turn(): Promise<void> {
 }
 
 /** The peer id of an Ed25519 key that nobody has: its binary form is what proofs are made over. */
-function peerIdFrom(random: () => number): string {
-  const key = Array.from({ length: 32 }, () => Math.floor(random() * 256));
-  return base58btc.baseEncode(Uint8Array.from([0, 36, 8, 1, 18, 32, ...key]));
+function seedFrom(random: () => number): Uint8Array {
+  return Uint8Array.from({ length: 32 }, () => Math.floor(random() * 256));
+}
+
+function peerIdOf(seed: Uint8Array): string {
+  return base58btc.baseEncode(Uint8Array.from([0, 36, 8, 1, 18, 32, ...ownerOf(seed)]));
 }
 
 /** Mulberry32: small, and good enough to make faults. */

@@ -10,10 +10,11 @@ import {
   PIECE_BYTES,
   REFUSED_GRACE_MS,
 } from '../../src/limits.ts';
+import type { Refusal } from '../../src/ports.ts';
 import type { ServerMessage } from '../../src/protocol/messages.ts';
 import { indicesOf } from '../../src/protocol/ranges.ts';
 import { memoryStore } from '../../src/store/memory.ts';
-import { expectSame, makeLargeShare, makeShare, type TestShare } from '../contract/chunk-source.ts';
+import { expectSame, makeLargeShare, makeShare, withdrawalOf, type TestShare } from '../contract/chunk-source.ts';
 import { Forgetful } from '../sim/forgetful.ts';
 import { faultySource } from '../sim/faulty-source.ts';
 import {
@@ -546,7 +547,8 @@ describe('fetch', () => {
     ] as const satisfies readonly (readonly [string, ErrorCode])[]) {
       it(`by everyone with "${reason}" ends as ${code}, when others had time to turn up`, async () => {
         for (const name of ['one', 'two']) {
-          (await seeder(world, name, small.id, await storeOf(small))).refusal = { reason };
+          const withdrawal = reason === 'withdrawn' ? { withdrawal: withdrawalOf(small) } : {};
+          (await seeder(world, name, small.id, await storeOf(small))).refusal = { reason, ...withdrawal };
         }
         const startMs = world.clock.monotonic();
         const fetching = await fetchAll(world, small);
@@ -554,6 +556,27 @@ describe('fetch', () => {
         expect(world.clock.monotonic() - startMs).to.be.within(REFUSED_GRACE_MS, 2 * REFUSED_GRACE_MS);
         expect(fetching.disk.contents().size).to.equal(0);
         expectNothingLeft(fetching);
+      });
+    }
+
+    const unproven: Record<string, (small: TestShare, other: TestShare) => Refusal> = {
+      'without a statement': () => ({ reason: 'withdrawn' }),
+      'about another share': (_small, other) => ({ reason: 'withdrawn', withdrawal: withdrawalOf(other) }),
+      'signed by another owner': (share, other) => ({
+        reason: 'withdrawn',
+        withdrawal: withdrawalOf({ ...share, ownerSeed: other.ownerSeed }),
+      }),
+      'with a block of another share': (share, other) => ({
+        reason: 'withdrawn',
+        withdrawal: { ...withdrawalOf(share), block: withdrawalOf(other).block },
+      }),
+    };
+    for (const [how, refusalOf] of Object.entries(unproven)) {
+      it(`by a peer that says "withdrawn" ${how} goes on looking, as if it did not know the share`, async () => {
+        const other = await makeShare('other', SMALL);
+        (await seeder(world, 'liar', small.id, await storeOf(small))).refusal = refusalOf(small, other);
+        const { failure } = await fetchAll(world, small, { timeoutMs: 20_000 });
+        expect(failure?.code).to.equal('not-found');
       });
     }
 

@@ -1,0 +1,452 @@
+/**
+ * Store and forward (docs/relay.md): keeps shares under leases for who may have them kept, and serves them to whoever proves
+ * to know their ids. Knows no keys.
+ *
+ * Who asks is told yes or no before a block moves. The relay then gets the blocks from who asked, as a fetcher does: each is
+ * asked for because the share block lists it, has to match its CID and to have exactly its length, and what is there already
+ * is not asked for again.
+ */
+import { getData, getListing, type CarryEvent } from '../src/carry.ts';
+import { Download, onlyPeer } from '../src/download.ts';
+import { isShoalError, ShoalError } from '../src/errors.ts';
+import { decodeGrant } from '../src/format/grant.ts';
+import { idOf, sameBytes, sha256, type BlockId } from '../src/format/ids.ts';
+import { ciphertextBytes, decodeShareBlock, type ShareBlock } from '../src/format/share-block.ts';
+import {
+  decodeStatement,
+  encodeStatement,
+  signStatement,
+  verifyOwnerStatement,
+  type Receipt,
+} from '../src/format/statement.ts';
+import {
+  EXPIRY_CHECK_MS,
+  MAX_CLOCK_DRIFT_MS,
+  MAX_GRANTS_PER_SHARE,
+  RELAY_SPARE_BYTES,
+  STEADY_CLOCK_MS,
+  STORE_HELLO_MS,
+  STORE_PROGRESS_MS,
+  UPLOAD_STALL_MS,
+} from '../src/limits.ts';
+import { Turns } from '../src/parallel.ts';
+import type { Admission, Channel, ChunkStore, Clock, Crypto, Log, Network, Refusal } from '../src/ports.ts';
+import { peerBytes } from '../src/protocol/proof.ts';
+import { decodeNotice, encodeNoticeMessage, NOTICE_PROTOCOL } from '../src/protocol/notice-messages.ts';
+import {
+  decodeStoreRequest,
+  encodeStoreMessage,
+  STORE_PROTOCOL,
+  type StoreAnswer,
+  type StoreRefusal,
+} from '../src/protocol/store-messages.ts';
+import { Server, type Served } from '../src/serve.ts';
+import { within } from '../src/within.ts';
+import type { Lease, Leases } from './leases.ts';
+
+export interface KeeperDeps {
+  readonly network: Network;
+  readonly leases: Leases;
+  readonly store: ChunkStore;
+  readonly crypto: Pick<Crypto, 'verify'>;
+  readonly admission: Admission;
+  /** The seed of the relay's peer key, which signs receipts: 32 bytes. */
+  readonly seed: Uint8Array;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Bytes that may be promised to all together. */
+  readonly capacityBytes: () => number;
+  /** Bytes that are free on the disk of the store. */
+  readonly freeBytes: () => Promise<number>;
+  /** What the operator has decided about a share or grant. */
+  readonly decided?: (id: BlockId) => Refusal | undefined;
+  /** How long the clock must have run evenly before what has run out is removed; STEADY_CLOCK_MS when absent. */
+  readonly steadyClockMs?: number;
+  readonly onEvent?: (event: KeeperEvent) => void;
+}
+
+/** What has happened, for who counts. */
+export type KeeperEvent =
+  | { readonly event: 'upload'; readonly result: 'kept' | 'there' | StoreRefusal['reason'] | 'gone' }
+  | { readonly event: 'received'; readonly bytes: number }
+  | { readonly event: 'served'; readonly bytes: number }
+  | { readonly event: 'renewal' | 'expiry' | 'withdrawal' | 'grant' };
+
+interface SignedReceipt {
+  readonly type: 'receipt';
+  readonly body: Uint8Array;
+}
+
+/** An upload under way. */
+interface Upload {
+  readonly stop: AbortController;
+  /** Bytes that are still to come. */
+  leftBytes: number;
+}
+
+export class Keeper {
+  readonly #deps: KeeperDeps;
+  readonly #server: Server;
+  readonly #uploads = new Map<BlockId, Upload>();
+  /** Of each share, one at a time is uploaded or removed. */
+  readonly #turns = new Turns<BlockId>();
+  readonly #withdrawn: Set<BlockId>;
+  readonly #stopping = new AbortController();
+  readonly #ended: Promise<void>;
+
+  private constructor(deps: KeeperDeps, server: Server, withdrawn: Set<BlockId>) {
+    this.#deps = deps;
+    this.#server = server;
+    this.#withdrawn = withdrawn;
+    for (const id of deps.leases.kept()) server.add(id);
+    for (const id of withdrawn) server.refuse(id);
+    this.#ended = this.#expire().catch((error: unknown) => {
+      if (!this.#stopping.signal.aborted)
+        deps.log('error', 'leases do not end any more', { reason: (error as Error).message });
+    });
+  }
+
+  /** Serves what is kept, and takes what may be. */
+  static async start(deps: KeeperDeps): Promise<Keeper> {
+    const { network, leases, store, admission, clock, log } = deps;
+    const withdrawn = new Set(leases.withdrawn());
+    const server = await Server.start({
+      network,
+      source: store,
+      refusals: { for: (id, now) => refusalOf(deps, withdrawn, id, now) },
+      grantOf: id => leases.grantOf(id),
+      charge: (peer, bytes) => {
+        const denied = admission.spend('served', peer, bytes);
+        return (
+          denied && { reason: 'over-quota', detail: denied.denied, retryAfter: Math.ceil(denied.retryAfterSeconds) }
+        );
+      },
+      onServed: served => onServed(deps, served),
+      clock,
+      log,
+    });
+    const keeper = new Keeper(deps, server, withdrawn);
+    await network.serve(STORE_PROTOCOL, channel => keeper.#answer(channel));
+    await network.serve(NOTICE_PROTOCOL, channel => keeper.#hear(channel));
+    return keeper;
+  }
+
+  /** Ends the uploads that are under way; their blocks stay for the next attempt. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new ShoalError('interrupted', 'the relay stops'));
+    for (const { stop } of this.#uploads.values()) stop.abort(this.#stopping.signal.reason);
+    await this.#ended;
+    const forever = new AbortController().signal;
+    for (const id of this.#uploads.keys()) await this.#turns.run(id, forever, () => Promise.resolve());
+  }
+
+  /** Uploads under way. */
+  get uploads(): number {
+    return this.#uploads.size;
+  }
+
+  async #answer(channel: Channel): Promise<void> {
+    const frames = channel.frames()[Symbol.asyncIterator]();
+    const first = await within(this.#deps.clock, STORE_HELLO_MS, frames.next());
+    if (first === undefined) throw new ShoalError('protocol', 'cannot keep: nothing was asked for');
+    if (first.done === true) return;
+    const { header, body } = first.value;
+    const request = decodeStoreRequest(header, body.length);
+    try {
+      if (request.type === 'ask') await this.#ask(channel, frames, request.until, body);
+      else if (request.type === 'renew') await this.#say(channel, await this.#renew(channel, body));
+      else await this.#say(channel, this.#grant(body));
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      if (request.type === 'ask') this.#deps.onEvent?.({ event: 'upload', result: error.refusal.reason });
+      await this.#say(channel, { type: 'refuse', ...error.refusal });
+    }
+    await channel.close();
+  }
+
+  async #say(channel: Channel, { body, ...answer }: StoreAnswer & { readonly body?: Uint8Array }): Promise<void> {
+    await channel.send(encodeStoreMessage(answer), body);
+  }
+
+  /** Preflight, upload, promise, receipt. */
+  async #ask(channel: Channel, frames: AsyncIterator<unknown>, until: number, bytes: Uint8Array): Promise<void> {
+    const { leases, admission } = this.#deps;
+    const block = readBlock(bytes, decodeShareBlock);
+    const id = idOf(sha256(bytes));
+    const end = this.#endOf(channel, until, block);
+    this.#refuseDecided(id);
+    if (this.#uploads.has(id)) throw new Refused('busy', 'the same share is being uploaded already', 5);
+    if (await this.#isComplete(id)) {
+      this.#deps.onEvent?.({ event: 'upload', result: 'there' });
+      await this.#say(channel, this.#receipt(leases.get(id)!));
+      return;
+    }
+    const permit = admission.admit('upload', channel);
+    if ('denied' in permit) throw new Refused('over-limit', permit.denied, permit.retryAfterSeconds);
+    const stop = new AbortController();
+    const upload: Upload = { stop, leftBytes: ciphertextBytes(block) };
+    this.#uploads.set(id, upload);
+    try {
+      await this.#turns.run(id, stop.signal, async () => {
+        await this.#refuseUnlessRoom(channel, id, upload.leftBytes);
+        // It may have been decided about while others had their turn.
+        this.#refuseDecided(id);
+        this.#begin(channel, id, block);
+        await this.#say(channel, { type: 'accept', until: end });
+        void abortWhenGone(frames, stop);
+        await this.#pull(channel, id, bytes, upload);
+        stop.signal.throwIfAborted();
+        await this.#keep(id, end);
+      });
+      await this.#say(channel, this.#receipt(leases.get(id)!));
+    } catch (error) {
+      if (error instanceof Refused || !isShoalError(error)) throw error;
+      throw new Refused('incomplete', error.message, 5);
+    } finally {
+      this.#uploads.delete(id);
+      permit.release();
+    }
+  }
+
+  /** When the lease would end. @throws Refused where that is no time to come */
+  #endOf(channel: Channel, until: number, { expires = Infinity }: ShareBlock): number {
+    const now = this.#nowSeconds();
+    if (expires <= now) throw new Refused('expired', 'the share has expired');
+    if (until <= now) throw new Refused('invalid', 'the lease would have ended already; is a clock wrong?');
+    return Math.min(until, expires, now + this.#deps.admission.quotasOf(channel).leaseSeconds);
+  }
+
+  #refuseDecided(id: BlockId): void {
+    const refusal = this.#deps.decided?.(id);
+    if (refusal !== undefined) throw new Refused('blocked', refusal.detail ?? 'this relay does not keep it');
+    if (this.#withdrawn.has(id)) throw new Refused('withdrawn', 'its owner has withdrawn it');
+  }
+
+  async #isComplete(id: BlockId): Promise<boolean> {
+    const { leases, store } = this.#deps;
+    const lease = leases.get(id);
+    return lease?.state === 'kept' && lease.until > this.#nowSeconds() && (await store.have(id)) === 'all';
+  }
+
+  async #refuseUnlessRoom(channel: Channel, id: BlockId, sizeBytes: number): Promise<void> {
+    const { leases, admission, capacityBytes, freeBytes } = this.#deps;
+    const pending = [...this.#uploads.values()].reduce((sum, { leftBytes }) => sum + leftBytes, 0);
+    const free = await freeBytes();
+    if (free - pending < RELAY_SPARE_BYTES) throw new Refused('full', "the relay's disk is nearly full", 3600);
+    if (leases.get(id) !== undefined) return;
+    const { account, leases: mostLeases, storedBytes } = admission.quotasOf(channel);
+    const own = leases.holding(account);
+    if (own.leases >= mostLeases) throw new Refused('over-limit', `${mostLeases} leases at once`);
+    if (own.bytes + sizeBytes > storedBytes)
+      throw new Refused('over-limit', `${storedBytes} bytes at once, of which ${own.bytes} are used`);
+    if (leases.holding().bytes + sizeBytes > capacityBytes()) throw new Refused('full', 'the relay is full', 3600);
+  }
+
+  #begin(channel: Channel, id: BlockId, block: ShareBlock): void {
+    const { leases, admission } = this.#deps;
+    const { account } = admission.quotasOf(channel);
+    const { expires } = block;
+    leases.begin({ id, account, sizeBytes: ciphertextBytes(block), ...(expires === undefined ? {} : { expires }) });
+  }
+
+  /** Gets from who asked what is not there yet. @throws ShoalError as a download does */
+  async #pull(channel: Channel, id: BlockId, bytes: Uint8Array, upload: Upload): Promise<void> {
+    const { clock, crypto, store } = this.#deps;
+    const { signal } = upload.stop;
+    const totalBytes = upload.leftBytes;
+    const download = new Download(
+      { network: onlyPeer(this.#deps.network, { peer: channel.peer, addresses: [], via: 'hint' }), crypto, clock },
+      { id, hints: [], timeoutMs: UPLOAD_STALL_MS, signal, onEvent: () => undefined },
+    );
+    let toldMs = clock.monotonic();
+    const onEvent = (event: CarryEvent): void => {
+      const doneBytes = event.event === 'resumed' ? event.bytes : event.doneBytes;
+      const leftBytes = Math.max(0, totalBytes - doneBytes);
+      if (event.event === 'progress')
+        this.#deps.onEvent?.({ event: 'received', bytes: Math.max(0, upload.leftBytes - leftBytes) });
+      upload.leftBytes = leftBytes;
+      if (clock.monotonic() - toldMs < STORE_PROGRESS_MS) return;
+      toldMs = clock.monotonic();
+      this.#say(channel, { type: 'moved', bytes: doneBytes }).catch(() => undefined);
+    };
+    try {
+      download.knowShareBlock(bytes);
+      const listing = await getListing(download, store, crypto, id);
+      await getData({ store, crypto }, download, id, listing, onEvent, signal);
+    } finally {
+      // What is kept is no delivery: who shares it counts those.
+      await download.close(false);
+    }
+  }
+
+  /** Makes the promise. A share that was kept before, and of which blocks were missing, stays kept until then at least. */
+  async #keep(id: BlockId, until: number): Promise<void> {
+    const { leases } = this.#deps;
+    const before = leases.get(id);
+    await leases.keep(id, before?.state === 'kept' ? Math.max(before.until, until) : until);
+    this.#server.add(id);
+    this.#deps.onEvent?.({ event: 'upload', result: 'kept' });
+  }
+
+  #receipt({ id, sizeBytes, until }: Lease): SignedReceipt {
+    const relay = peerBytes(this.#deps.network.self);
+    const receipt: Receipt = { type: 'receipt', id, size: sizeBytes, at: this.#nowSeconds(), until, relay };
+    return { type: 'receipt', body: encodeStatement(signStatement(receipt, this.#deps.seed)) };
+  }
+
+  /** @throws Refused unless the owner asks this relay for a longer lease than there is */
+  async #renew(channel: Channel, bytes: Uint8Array): Promise<SignedReceipt> {
+    const { leases, network, store } = this.#deps;
+    const renewal = readBlock(bytes, given => decodeStatement(given, 'renewal'));
+    const { id, relay } = renewal;
+    this.#refuseDecided(id);
+    const lease = leases.get(id);
+    if (lease?.state !== 'kept' || lease.until <= this.#nowSeconds())
+      throw new Refused('unknown', 'it is not kept here');
+    if (!sameBytes(relay, peerBytes(network.self))) throw new Refused('invalid', 'the renewal is for another relay');
+    const block = await store.read(id, { kind: 'share' });
+    if (!verifyOwnerStatement(renewal, block)) throw new Refused('invalid', "the renewal is not its owner's");
+    const until = this.#endOf(channel, renewal.until, decodeShareBlock(block));
+    if (until <= lease.until) throw new Refused('over-limit', 'the lease lasts as long as it may already');
+    leases.extend(id, until);
+    this.#deps.onEvent?.({ event: 'renewal' });
+    return this.#receipt({ ...lease, until });
+  }
+
+  /** @throws Refused unless it names a share that is kept */
+  #grant(bytes: Uint8Array): { readonly type: 'stored' } {
+    const { leases } = this.#deps;
+    const { share, expires } = readBlock(bytes, decodeGrant);
+    const id = idOf(sha256(bytes));
+    this.#refuseDecided(id);
+    this.#refuseDecided(share);
+    if (expires !== undefined && expires <= this.#nowSeconds()) throw new Refused('expired', 'the grant has expired');
+    if (leases.get(share)?.state !== 'kept') throw new Refused('unknown', 'its share is not kept here');
+    if (leases.grantOf(id) === undefined && leases.grantsOf(share).length >= MAX_GRANTS_PER_SHARE)
+      throw new Refused('over-limit', `${MAX_GRANTS_PER_SHARE} grants of one share`);
+    leases.addGrant(id, share, bytes, expires);
+    this.#server.add(id);
+    this.#deps.onEvent?.({ event: 'grant' });
+    return { type: 'stored' };
+  }
+
+  /** A withdrawal: of what is held here and by its owner it is obeyed, anything else is dropped. */
+  async #hear(channel: Channel): Promise<void> {
+    const frames = channel.frames()[Symbol.asyncIterator]();
+    const first = await within(this.#deps.clock, STORE_HELLO_MS, frames.next());
+    if (first === undefined || first.done === true) throw new ShoalError('protocol', 'cannot hear: no notice came');
+    const { header, body } = first.value;
+    const { statement } = decodeNotice(header, body.length);
+    const isObeyed = await this.#withdraw(statement, body);
+    await channel.send(encodeNoticeMessage({ type: isObeyed ? 'obeyed' : 'dropped' }));
+    await channel.close();
+  }
+
+  async #withdraw(statement: Uint8Array, block: Uint8Array): Promise<boolean> {
+    const { leases } = this.#deps;
+    let id: BlockId;
+    try {
+      const withdrawal = decodeStatement(statement, 'withdrawal');
+      ({ id } = withdrawal);
+      if (this.#withdrawn.has(id)) return true;
+      const isHeld = leases.get(id) !== undefined || leases.grantOf(id) !== undefined;
+      if (!isHeld || !verifyOwnerStatement(withdrawal, block)) return false;
+    } catch (error) {
+      if (isShoalError(error)) return false;
+      throw error;
+    }
+    // In force at once; what is being uploaded ends, and the record follows.
+    this.#withdrawn.add(id);
+    this.#uploads.get(id)?.stop.abort(new ShoalError('refused', 'its owner has withdrawn it'));
+    this.#stopServing(id);
+    await this.#turns.run(id, this.#stopping.signal, () => leases.withdraw(id, { statement, block }));
+    this.#server.refuse(id);
+    this.#deps.onEvent?.({ event: 'withdrawal' });
+    return true;
+  }
+
+  #stopServing(id: BlockId): void {
+    for (const grant of this.#deps.leases.grantsOf(id)) this.#server.remove(grant);
+    this.#server.remove(id);
+  }
+
+  /** Stops serving what has run out, and removes it once the clock is to be believed. */
+  async #expire(): Promise<void> {
+    const { clock, leases, steadyClockMs = STEADY_CLOCK_MS } = this.#deps;
+    const drift = (): number => clock.now() - clock.monotonic();
+    for (let [before, evenSince] = [drift(), clock.monotonic()]; ;) {
+      await clock.sleep(Math.min(EXPIRY_CHECK_MS, Math.max(steadyClockMs, 1)), this.#stopping.signal);
+      if (Math.abs(drift() - before) > MAX_CLOCK_DRIFT_MS) evenSince = clock.monotonic();
+      before = drift();
+      const isSteady = clock.monotonic() - evenSince >= steadyClockMs;
+      const over = leases.over();
+      for (const id of over.grants) {
+        this.#server.remove(id);
+        if (isSteady) leases.endGrant(id);
+      }
+      for (const id of over.leases) {
+        if (this.#uploads.has(id)) continue;
+        this.#stopServing(id);
+        if (!isSteady) continue;
+        // It may have been renewed or asked for again while others had their turn.
+        await this.#turns.run(id, this.#stopping.signal, async () => {
+          if (!leases.over().leases.includes(id)) return;
+          await leases.end(id);
+          this.#deps.onEvent?.({ event: 'expiry' });
+        });
+      }
+    }
+  }
+
+  #nowSeconds(): number {
+    return Math.floor(this.#deps.clock.now() / 1000);
+  }
+}
+
+/** The answer is no. */
+class Refused extends Error {
+  readonly refusal: StoreRefusal;
+
+  constructor(reason: StoreRefusal['reason'], detail: string, retryAfterSeconds?: number) {
+    super(`${reason}: ${detail}`);
+    const retryAfter = retryAfterSeconds === undefined ? {} : { retryAfter: Math.ceil(retryAfterSeconds) };
+    this.refusal = { reason, detail, ...retryAfter };
+  }
+}
+
+/** @throws Refused where `read` finds the bytes wrong */
+function readBlock<T>(bytes: Uint8Array, read: (bytes: Uint8Array) => T): T {
+  try {
+    return read(bytes);
+  } catch (error) {
+    if (!isShoalError(error)) throw error;
+    throw new Refused('invalid', error.message);
+  }
+}
+
+function refusalOf(
+  { leases, decided }: KeeperDeps,
+  withdrawn: ReadonlySet<BlockId>,
+  id: BlockId,
+  nowSeconds: number,
+): Refusal | undefined {
+  const decision = decided?.(id);
+  if (decision !== undefined) return decision;
+  if (withdrawn.has(id)) {
+    const withdrawal = leases.withdrawalOf(id);
+    return { reason: 'withdrawn', ...(withdrawal === undefined ? {} : { withdrawal }) };
+  }
+  const { expires = Infinity } = leases.get(id) ?? {};
+  return expires <= nowSeconds ? { reason: 'expired', until: expires } : undefined;
+}
+
+function onServed({ onEvent }: KeeperDeps, { event, bytes }: Served): void {
+  if (event === 'sent') onEvent?.({ event: 'served', bytes });
+}
+
+/** Who asked says nothing more; when the channel ends, nobody waits for the receipt. */
+async function abortWhenGone(frames: AsyncIterator<unknown>, stop: AbortController): Promise<void> {
+  const next = await frames.next().catch(() => undefined);
+  const why = next?.done === false ? 'more was said than belongs there' : 'who asked has gone';
+  stop.abort(new ShoalError('unavailable', why));
+}

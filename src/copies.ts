@@ -1,0 +1,222 @@
+/**
+ * Copies of a home's shares at relays: made when they are wanted, checked from outside before they count, and renewed in time,
+ * for as long as somebody holds the home.
+ */
+import { isShoalError, ShoalError } from './errors.ts';
+import type { BlockId } from './format/ids.ts';
+import { decodeStatement } from './format/statement.ts';
+import {
+  ASKED_LEASE_SECONDS,
+  COPIES_AT_ONCE,
+  MAX_COPY_RETRY_MS,
+  MIN_COPY_RETRY_MS,
+  RENEWAL_CHECK_MS,
+} from './limits.ts';
+import { Gate } from './parallel.ts';
+import type { Candidate, Catalog, ChunkSource, Clock, CopyRecord, Network, RelayRecord } from './ports.ts';
+import type { Sample } from './sample.ts';
+import { renew, upload, type UploadEvent } from './upload.ts';
+
+export interface CopiesDeps {
+  readonly network: Network;
+  readonly catalog: Catalog;
+  /** What this home serves: the relays get it from here. */
+  readonly source: ChunkSource;
+  readonly clock: Clock;
+  /** Serves a share until the returned function is called. */
+  readonly serve: (id: BlockId) => () => void;
+  /** Shows an invite token to a relay. */
+  readonly present: (relay: Candidate, token: string, signal: AbortSignal) => Promise<unknown>;
+  /** Fetches chunks of a share from a relay over a connection that there was not before. */
+  readonly sample: (id: BlockId, relay: Candidate, signal: AbortSignal) => Promise<Sample>;
+}
+
+/** How a copy stands. */
+export type CopyEvent = {
+  readonly event: 'copy';
+  readonly id: BlockId;
+  /** Peer id of the relay. */
+  readonly relay: string;
+  readonly name: string;
+} & (
+  | { readonly state: 'uploading'; readonly doneBytes: number }
+  | { readonly state: 'checking' }
+  /** `until` in Unix seconds; `sampled` chunks were fetched from it and right. */
+  | { readonly state: 'stored'; readonly until: number; readonly sampled?: number }
+  | { readonly state: 'failed'; readonly why: string }
+);
+
+type Progress = CopyEvent extends infer E
+  ? E extends CopyEvent
+    ? Omit<E, 'event' | 'id' | 'relay' | 'name'>
+    : never
+  : never;
+
+export class Copies {
+  readonly #deps: CopiesDeps;
+  readonly #stopping = new AbortController();
+  readonly #gate = new Gate(COPIES_AT_ONCE);
+  /** Copies that are being worked on. */
+  readonly #busy = new Map<string, Promise<void>>();
+  /** When one that failed is tried again, by the monotonic clock, and the pause after that. */
+  readonly #retries = new Map<string, { readonly dueMs: number; readonly pauseMs: number }>();
+  readonly #listeners = new Set<(event: CopyEvent) => void>();
+  #nap = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(deps: CopiesDeps) {
+    this.#deps = deps;
+    this.#running = this.#watch().catch((error: unknown) => {
+      if (!this.#stopping.signal.aborted) throw error;
+    });
+  }
+
+  /** Has a share kept by relays of this home, from now on. */
+  want(id: BlockId, relays: readonly RelayRecord[]): void {
+    const there = this.#deps.catalog.copies.list(id);
+    for (const { peer } of relays) {
+      if (!there.some(({ relay }) => relay === peer))
+        this.#deps.catalog.copies.put({ share: id, relay: peer, state: 'wanted' });
+      this.#retries.delete(keyOf({ share: id, relay: peer }));
+    }
+    this.#nap.abort();
+  }
+
+  /** Uploads again what a relay turned out not to have. */
+  again({ share, relay }: CopyRecord, why: string): void {
+    this.#deps.catalog.copies.put({ share, relay, state: 'wanted', detail: why });
+    this.#retries.delete(keyOf({ share, relay }));
+    this.#nap.abort();
+  }
+
+  onEvent(listener: (event: CopyEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new ShoalError('interrupted', 'the node stops'));
+    await Promise.allSettled([this.#running, ...this.#busy.values()]);
+  }
+
+  async #watch(): Promise<void> {
+    const { clock } = this.#deps;
+    for (;;) {
+      this.#nap = new AbortController();
+      const nap = AbortSignal.any([this.#nap.signal, this.#stopping.signal]);
+      this.#begin();
+      await clock.sleep(Math.max(1, Math.min(RENEWAL_CHECK_MS, this.#nextMs())), nap).catch(() => undefined);
+      this.#stopping.signal.throwIfAborted();
+    }
+  }
+
+  /** Until the next copy that failed is tried again. */
+  #nextMs(): number {
+    const due = [...this.#retries].filter(([key]) => !this.#busy.has(key)).map(([, { dueMs }]) => dueMs);
+    return Math.min(...due, Infinity) - this.#deps.clock.monotonic();
+  }
+
+  #begin(): void {
+    const { catalog, clock } = this.#deps;
+    const relays = new Map(catalog.relays.list().map(relay => [relay.peer, relay]));
+    for (const copy of catalog.copies.list()) {
+      const [key, relay] = [keyOf(copy), relays.get(copy.relay)];
+      if (relay === undefined || this.#busy.has(key) || !(copy.checkedAt === undefined || needsLease(copy, clock)))
+        continue;
+      if ((this.#retries.get(key)?.dueMs ?? 0) > clock.monotonic()) continue;
+      const work = this.#gate
+        .run(() => this.#make(copy, relay))
+        .finally(() => {
+          this.#busy.delete(key);
+          this.#nap.abort();
+        });
+      this.#busy.set(key, work);
+    }
+  }
+
+  /** Renews or uploads, and checks. What fails is tried again later. */
+  async #make(copy: CopyRecord, relay: RelayRecord): Promise<void> {
+    const { catalog } = this.#deps;
+    const tell = (progress: Progress): void => this.#tell(copy, relay, progress);
+    const key = keyOf(copy);
+    try {
+      this.#stopping.signal.throwIfAborted();
+      const stored = needsLease(copy, this.#deps.clock) ? await this.#lease(copy, relay, tell) : copy;
+      catalog.copies.put(stored);
+      const sampled = stored.checkedAt === undefined ? await this.#check(stored, relay, tell) : undefined;
+      this.#retries.delete(key);
+      tell({ state: 'stored', until: stored.until ?? 0, ...(sampled === undefined ? {} : { sampled }) });
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return;
+      if (!isShoalError(error)) throw error;
+      const pauseMs = this.#retries.get(key)?.pauseMs ?? MIN_COPY_RETRY_MS;
+      const dueMs = this.#deps.clock.monotonic() + pauseMs;
+      this.#retries.set(key, { dueMs, pauseMs: Math.min(2 * pauseMs, MAX_COPY_RETRY_MS) });
+      const now = catalog.copies.list(copy.share).find(other => other.relay === copy.relay);
+      if (now !== undefined) catalog.copies.put({ ...now, detail: error.message });
+      tell({ state: 'failed', why: error.message });
+    }
+  }
+
+  /** Renews a lease where the relay has the share, else uploads it, which has to be checked then. */
+  async #lease(copy: CopyRecord, relay: RelayRecord, tell: (progress: Progress) => void): Promise<CopyRecord> {
+    const { network, catalog, source, clock, serve, present } = this.#deps;
+    const { signal } = this.#stopping;
+    const { share, checkedAt } = copy;
+    const candidate = candidateOf(relay);
+    const token = catalog.relays.tokenOf(relay.peer);
+    if (token !== undefined) await present(candidate, token, signal);
+    const block = await source.read(share, { kind: 'share' });
+    const until = Math.floor(clock.now() / 1000) + ASKED_LEASE_SECONDS;
+    const request = { relay: candidate, id: share, block, until };
+    const isThere = { share, relay: relay.peer, state: 'stored' } as const;
+    const ownerSeed = catalog.ownerSeedOf(share);
+    if (copy.state === 'stored' && ownerSeed !== undefined) {
+      const renewed = await renew({ network, clock }, { ...request, ownerSeed }, signal);
+      if (renewed !== undefined) return { ...isThere, ...renewed, ...(checkedAt === undefined ? {} : { checkedAt }) };
+    }
+    const end = serve(share);
+    try {
+      tell({ state: 'uploading', doneBytes: 0 });
+      const onEvent = (event: UploadEvent): void => {
+        if (event.event === 'moved') tell({ state: 'uploading', doneBytes: event.bytes });
+      };
+      return { ...isThere, ...(await upload({ network, clock }, request, onEvent, signal)) };
+    } finally {
+      end();
+    }
+  }
+
+  async #check(copy: CopyRecord, relay: RelayRecord, tell: (progress: Progress) => void): Promise<number> {
+    tell({ state: 'checking' });
+    const { chunks, has, sampled } = await this.#deps.sample(copy.share, candidateOf(relay), this.#stopping.signal);
+    if (has < chunks)
+      throw new ShoalError('unavailable', `it has ${has} of ${chunks} chunks, though it has signed for all of them`);
+    this.#deps.catalog.copies.put({ ...copy, checkedAt: Math.floor(this.#deps.clock.now() / 1000) });
+    return sampled;
+  }
+
+  #tell({ share: id, relay: peer }: CopyRecord, relay: RelayRecord, progress: Progress): void {
+    const event: CopyEvent = { event: 'copy', id, relay: peer, name: nameOf(relay), ...progress };
+    for (const listener of this.#listeners) listener(event);
+  }
+}
+
+/** What a relay is called among people. */
+export function nameOf({ origin, name, peer }: RelayRecord): string {
+  return origin ?? name ?? peer;
+}
+
+export function candidateOf({ peer, addresses }: RelayRecord): Candidate {
+  return { peer, addresses, via: 'hint' };
+}
+
+/** Whether it is not there, or less than half of its lease is left. */
+function needsLease({ state, until = 0, receipt }: CopyRecord, clock: Clock): boolean {
+  if (state === 'wanted' || receipt === undefined) return true;
+  return until - clock.now() / 1000 < (until - decodeStatement(receipt, 'receipt').at) / 2;
+}
+
+function keyOf({ share, relay }: Pick<CopyRecord, 'share' | 'relay'>): string {
+  return `${share} ${relay}`;
+}

@@ -1,0 +1,86 @@
+/** Whether a peer has what it says: random chunks of a share are fetched from it alone, as a reader would fetch them. */
+import { blamingTheMaker, getListing } from './carry.ts';
+import { Download, onlyPeer } from './download.ts';
+import { isShoalError, ShoalError } from './errors.ts';
+import type { BlockId } from './format/ids.ts';
+import type { Listing } from './format/listing.ts';
+import { SAMPLE_CHUNKS, SAMPLE_PATIENCE_MS } from './limits.ts';
+import type { Candidate, ChunkStore, Clock, Crypto, Network, RandomBytes } from './ports.ts';
+
+export interface SampleDeps {
+  /** One that was not connected to the peer before shows what a stranger would get. */
+  readonly network: Network;
+  readonly crypto: Pick<Crypto, 'verify'>;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  /** Takes the blocks that tell what the share consists of, and has nothing of the share yet. */
+  readonly store: ChunkStore;
+}
+
+export interface Sample {
+  /** Chunks of the data: what there are, what the peer says it has, and what was fetched and right. */
+  readonly chunks: number;
+  readonly has: number;
+  readonly sampled: number;
+}
+
+/**
+ * Fetches share block, index blocks and manifest of a share, and some random chunks of its data, all of them where there are
+ * few. Chunks that the peer does not say it has are not asked for.
+ * @throws ShoalError `unavailable` when something does not come or is wrong, saying what; `not-found`, `refused`,
+ *   `interrupted`
+ */
+export async function sample(
+  deps: SampleDeps,
+  { id, from }: { readonly id: BlockId; readonly from: Candidate },
+  signal: AbortSignal,
+): Promise<Sample> {
+  const { network, crypto, clock, random, store } = deps;
+  let lost: string | undefined;
+  const download = new Download(
+    { network: onlyPeer(network, from), crypto, clock },
+    {
+      ...{ id, hints: [], timeoutMs: SAMPLE_PATIENCE_MS, signal },
+      onEvent: event => {
+        if (event.event === 'lost') lost = event.why;
+      },
+    },
+  );
+  try {
+    const listing = await blamingTheMaker(() => getListing(download, store, crypto, id));
+    const chunks = listing.count('data');
+    const has = download.chunksAt('data').get(from.peer) ?? 0;
+    if (has < chunks) return { chunks, has, sampled: 0 };
+    const indices = someOf(chunks, random);
+    await download.blocks({ kind: 'chunk', stream: 'data', indices }, (index, bytes) =>
+      checkChunk(crypto, listing, index, bytes),
+    );
+    return { chunks, has, sampled: indices.length };
+  } catch (error) {
+    if (lost === undefined || !isShoalError(error) || isShoalError(error, 'interrupted')) throw error;
+    throw new ShoalError('unavailable', `what it has can not be fetched from it: it ${lost}`, { cause: error });
+  } finally {
+    await download.close(false);
+  }
+}
+
+async function checkChunk(
+  crypto: Pick<Crypto, 'verify'>,
+  listing: Listing,
+  index: number,
+  bytes: Uint8Array,
+): Promise<void> {
+  await crypto.verify(bytes, await listing.digest('data', index));
+}
+
+/** Different numbers below `count`, in random order: SAMPLE_CHUNKS, or all where there are not so many. */
+function someOf(count: number, random: RandomBytes): number[] {
+  if (count <= SAMPLE_CHUNKS) return Array.from({ length: count }, (_, index) => index);
+  const chosen = new Set<number>();
+  while (chosen.size < SAMPLE_CHUNKS) {
+    const view = new DataView(Uint8Array.from(random(8)).buffer);
+    // Of 2^53 numbers; that they do not divide evenly does not matter here.
+    chosen.add((view.getUint32(0) * 2 ** 21 + (view.getUint32(4) >>> 11)) % count);
+  }
+  return [...chosen];
+}

@@ -1,0 +1,118 @@
+import { expect } from 'chai';
+import { prefixTags, relayLog } from '../../relay/log.ts';
+
+/** A stream that keeps what is written. */
+function memory(isTTY = false): {
+  readonly lines: () => string[];
+  readonly write: (text: string) => void;
+  readonly isTTY: boolean;
+} {
+  let all = '';
+  return { lines: () => all.split('\n').slice(0, -1), write: text => void (all += text), isTTY };
+}
+const NOON = new Date(2026, 0, 2, 12, 3, 4);
+
+describe('the log of a relay', () => {
+  it('is a JSON object a line', () => {
+    const out = memory();
+    const { log } = relayLog('debug', out, () => NOON.getTime());
+    log('debug', 'a block was read', { sizeBytes: 7 });
+    log('error', 'it failed\nthere');
+    expect(out.lines().map(line => JSON.parse(line) as unknown)).to.deep.equal([
+      { level: 'debug', time: NOON.toISOString(), sizeBytes: 7, message: 'a block was read' },
+      { level: 'error', time: NOON.toISOString(), message: 'it failed\nthere' },
+    ]);
+  });
+
+  it('is for people on a terminal', () => {
+    const out = memory(true);
+    const { log } = relayLog('info', out, () => NOON.getTime());
+    log('info', 'the relay runs', { peers: 3 });
+    log('warn', 'the disk is nearly full', { left: '1 GB' });
+    expect(out.lines()).to.deep.equal([
+      '12:03:04 the relay runs peers=3',
+      '12:03:04 warn: the disk is nearly full left="1 GB"',
+    ]);
+  });
+
+  it('begins at its level, which can be changed while it runs', () => {
+    const out = memory();
+    const { log, setLevel } = relayLog('warn', out);
+    log('info', 'one');
+    log('warn', 'two');
+    setLevel('debug');
+    log('debug', 'three');
+    setLevel('error');
+    log('warn', 'four');
+    expect(out.lines().map(line => (JSON.parse(line) as { message: string }).message)).to.deep.equal(['two', 'three']);
+  });
+
+  for (const isTTY of [false, true]) {
+    it(`has nothing that a terminal would act on, ${isTTY ? 'on one' : 'off one'}`, () => {
+      const out = memory(isTTY);
+      const { log } = relayLog('info', out);
+      log('info', 'a\u001b[2Jb\u202e\u0085', { text: '\u001b]0;x\u0007\u2066\n' });
+      const text = out.lines();
+      expect(text).to.have.lengthOf(1);
+      expect(text[0]).to.match(/^[ -~]*$/);
+    });
+
+    it(`does not write secrets that it is given, ${isTTY ? 'on a terminal' : 'off a terminal'}`, () => {
+      const out = memory(isTTY);
+      relayLog('info', out).log('info', 'started', {
+        token: 'tok-123',
+        key: new Uint8Array([1, 2, 3]),
+        link: 'shoal:abc',
+      });
+      const [line = ''] = out.lines();
+      expect(line).to.include('started').and.to.include('(secret)');
+      for (const secret of ['tok-123', 'shoal:abc', '[1,2,3]', '"0":1']) expect(line).not.to.include(secret);
+    });
+  }
+
+  it('is not stopped by a field that JSON has no words for', () => {
+    const out = memory();
+    const circle: Record<string, unknown> = {};
+    circle['self'] = circle;
+    relayLog('info', out).log('info', 'odd', { circle, big: 7n, nothing: undefined });
+    expect(JSON.parse(out.lines()[0] ?? '')).to.include({ message: 'odd' });
+  });
+});
+
+describe('the tag of an address prefix', () => {
+  const DAY = 86_400;
+
+  it('is the same for all addresses of a prefix, however they are written, and no other', () => {
+    const tag = prefixTags();
+    const same = (...addresses: string[]): void => {
+      const tags = new Set(addresses.map(address => tag(address, DAY)));
+      expect([...tags], addresses.join()).to.have.lengthOf(1);
+    };
+    same('192.0.2.1', '192.0.2.254', '/ip4/192.0.2.7/tcp/4001', '::ffff:192.0.2.9');
+    same(
+      '2001:db8:1::1',
+      '2001:0db8:0001:ffff::2',
+      '/ip6/2001:db8:1::/tcp/1',
+      '2001:db8:1:2:3:4:5:6',
+      '2001:db8:1::192.0.2.1',
+    );
+    same('fe80::1%eth0', 'fe80::2', '/ip6zone/eth0/ip6/fe80::3/tcp/1');
+    same('::1', '::2', '0:0:0:1::');
+    const others = ['192.0.2.1', '192.0.3.1', '2001:db8:1::1', '2001:db8:2::1', '::1', 'name'];
+    expect(new Set(others.map(address => tag(address, DAY))).size).to.equal(others.length);
+  });
+
+  it('is another one the next day, and in another process', () => {
+    const tag = prefixTags();
+    const first = tag('192.0.2.1', DAY);
+    expect(tag('192.0.2.1', 2 * DAY - 1)).to.equal(first);
+    expect(tag('192.0.2.1', 2 * DAY)).not.to.equal(first);
+    // The salt of a day is forgotten with it.
+    expect(tag('192.0.2.1', DAY)).not.to.equal(first);
+    expect(prefixTags()('192.0.2.1', DAY)).not.to.equal(first);
+  });
+
+  it('does not show the address', () => {
+    expect(prefixTags()('192.0.2.1', DAY)).to.match(/^[\w-]{12}$/);
+  });
+});
