@@ -1,5 +1,5 @@
 /**
- * Bundles the program that shoal.js runs into dist/program: `npm run build`. Resolving and reading some 900 small modules
+ * Bundles the programs that shoal.js and shoal-relay.js run into dist/program: `npm run build`. Resolving and reading some 900 small modules
  * takes most of the time of a short command; read as a few files they take a third of it (docs/decisions/0015).
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,8 +12,8 @@ const OUT = join(PROJECT, 'dist/program');
 rmSync(OUT, { recursive: true, force: true });
 const { metafile } = await build({
   absWorkingDir: PROJECT,
-  // The second is what worker threads run.
-  entryPoints: ['cli/main.ts', 'src/crypto/pool-worker.ts'],
+  // Programs by their names in here; the last is what worker threads run.
+  entryPoints: { main: 'cli/main.ts', relay: 'relay/main.ts', 'pool-worker': 'src/crypto/pool-worker.ts' },
   outdir: OUT,
   entryNames: '[name]',
   chunkNames: '[name]-[hash]',

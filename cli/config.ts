@@ -1,13 +1,11 @@
 /** The configuration file of this program: its schema, made from the table of settings, and what is told of a broken one. */
 import { z } from 'zod';
-import { knownOf, nearestKey, problemLine, readConfig, type Known, type Meta, type Problem } from '../src/config.ts';
+import { brokenError, knownOf, nearestKey, readConfig, type Known, type Meta } from '../src/config.ts';
 import { readConfigFile } from '../src/config-file.ts';
 import { templateOf } from '../src/config-edit.ts';
 import { isShoalError, ShoalError } from '../src/errors.ts';
-import { escaped, quoted } from '../src/format/quoted.ts';
-import { MAX_CONFIG_PROBLEMS } from '../src/limits.ts';
+import { quoted } from '../src/format/quoted.ts';
 import { SECTIONS, settingList, type FileValues } from './settings.ts';
-import { count } from './units.ts';
 
 type OneSetting = ReturnType<typeof settingList>[number];
 
@@ -36,15 +34,6 @@ export function valuesOf(text: string, path: string, next: string): FileValues {
   const reading = readConfig(text, CONFIG_SCHEMA);
   if (reading.problems === undefined) return reading.entries;
   throw brokenError(`cannot use the configuration file "${path}":`, reading.problems, next);
-}
-
-/** All problems of a text, each on a line of its own. @param tried what can't be done, before their number @param next what to do */
-export function brokenError(tried: string, problems: readonly Problem[], next: string): ShoalError {
-  const lines = problems.slice(0, MAX_CONFIG_PROBLEMS).map(problemLine);
-  const rest = problems.length - lines.length;
-  // Names of files may look like lines of the list.
-  const all = [...lines, ...(rest > 0 ? [`and ${rest} more`] : []), next].map(escaped);
-  return new ShoalError('usage', `${escaped(tried)} ${count(problems.length, 'problem')}\n  ${all.join('\n  ')}`);
 }
 
 /** The text of a file in which all is as it is without one. */

@@ -1,6 +1,8 @@
 /** What can be typed: commands, options, and the help. What a command does is loaded when it is called. */
 import { Argument, Command, Option } from 'commander';
 import { ShoalError } from '../src/errors.ts';
+import { parseDuration } from '../src/format/durations.ts';
+import { parseLocalPort } from '../src/format/host-port.ts';
 import type { Shell } from './commands/completion.ts';
 import type { ConfigContext } from './commands/config.ts';
 import type { Context, Surroundings } from './context.ts';
@@ -8,7 +10,7 @@ import { epilogue } from './epilogue.ts';
 import { HELP } from './help.ts';
 import { holdsKey } from './secrets.ts';
 import { settingList, type GlobalOptions, type Setting } from './settings.ts';
-import { parseCount, parseDuration, parseLocalPort } from './units.ts';
+import { parseCount } from './units.ts';
 
 /** Makes what a command needs, when it is called. */
 export type MakeContext = (options: GlobalOptions) => Promise<Context>;

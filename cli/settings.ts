@@ -3,9 +3,10 @@
  * it are made. A further setting is one more entry.
  */
 import { isShoalError, ShoalError } from '../src/errors.ts';
+import { parseLocalPort } from '../src/format/host-port.ts';
 import { quoted } from '../src/format/quoted.ts';
 import { LEAST_CONNECTIONS, MAX_CONNECTIONS, MOST_CONNECTIONS } from '../src/limits.ts';
-import { parseLocalPort, parseRate } from './units.ts';
+import { parseRate } from './units.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 

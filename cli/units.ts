@@ -1,4 +1,4 @@
-/** Times and counts as people read and type them, and sizes as they type them. */
+/** Times, counts and rates as people read and type them. */
 import { ShoalError } from '../src/errors.ts';
 import { quoted } from '../src/format/quoted.ts';
 import { MIN_BYTES_PER_SECOND } from '../src/limits.ts';
@@ -24,22 +24,6 @@ export function formatDate(unixSeconds: number): string {
 /** `1 file`, `2 files`. */
 export function count(n: number, noun: string): string {
   return `${n} ${noun}${n === 1 ? '' : 's'}`;
-}
-
-const MS_PER_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/**
- * A duration as it is typed, in milliseconds: `30s`, `1.5h`, `1h30m`; Infinity for `never`.
- * @throws ShoalError `usage`
- */
-export function parseDuration(text: string): number {
-  if (text === 'never') return Infinity;
-  const parts = [...text.matchAll(/([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)/gy)];
-  const ms = parts.reduce((sum, [, value, unit]) => sum + Number(value) * (MS_PER_UNIT[unit ?? ''] ?? 0), 0);
-  if (parts.map(([part]) => part).join('') !== text || !(ms >= 1) || !Number.isSafeInteger(Math.round(ms))) {
-    throw new ShoalError('usage', `cannot read the duration ${quoted(text)}: write it like 30s, 5m, 1h30m, or never`);
-  }
-  return Math.round(ms);
 }
 
 /** A number of things, from 1 on, as it is typed. @throws ShoalError `usage` */
@@ -99,20 +83,4 @@ function rateHint(text: string): string {
 function formatRate(bytesPerSecond: number): string {
   const unit = ['GB', 'MB', 'kB'].find(name => bytesPerSecond >= (RATE_UNITS[name] ?? 0)) ?? 'B';
   return `${Number((bytesPerSecond / (RATE_UNITS[unit] ?? 1)).toFixed(3))} ${unit}/s`;
-}
-
-/**
- * An address of this machine's own and a port, as in `127.0.0.1:4700`: what passes there is not encrypted.
- * @throws ShoalError `usage`
- */
-export function parseLocalPort(text: string): { readonly host: string; readonly port: number } {
-  const [, bracketed, plain, port = ''] = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text) ?? [];
-  const name = bracketed ?? plain ?? '';
-  const host = name === 'localhost' ? '127.0.0.1' : name;
-  const isOwn = host === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(host);
-  if (isOwn && Number(port) <= 65_535) return { host, port: Number(port) };
-  throw new ShoalError(
-    'usage',
-    `${quoted(text)} is not an address of this machine's own with a port, like 127.0.0.1:4700; for other machines use a tunnel such as ssh -L`,
-  );
 }

@@ -1,12 +1,13 @@
 /**
  * The configuration of a program: TOML text and a schema in, a value or a list of what is wrong with it out. Pure, and the
  * same for every program. A schema is a strict object of values, or of sections that are such objects. What is said of each by
- * `.meta()` (Meta), before `.optional()`, stands in the problems and in the template.
+ * `.meta()` (Meta), before `.optional()` or `.prefault()`, stands in the problems and in the template.
  */
 import { ParseError, parseTOML, type AST } from 'toml-eslint-parser';
 import { z } from 'zod';
+import { ShoalError } from './errors.ts';
 import { escaped, quoted } from './format/quoted.ts';
-import { MAX_CONFIG_DEPTH } from './limits.ts';
+import { MAX_CONFIG_DEPTH, MAX_CONFIG_PROBLEMS } from './limits.ts';
 
 /** What a schema says of a section or of a value. */
 export interface Meta {
@@ -17,6 +18,8 @@ export interface Meta {
   readonly example?: TomlValue;
   /** What holds without one, where that can be written. */
   readonly preset?: TomlValue;
+  /** Whether a program that runs takes a new value without being started again; of a section, whether it does of all in it. */
+  readonly live?: true;
 }
 
 export type TomlValue = string | number | boolean | readonly string[];
@@ -71,13 +74,25 @@ export function readConfig<S extends z.ZodObject>(text: string, schema: S): Read
   return { problems: problems.sort((a, b) => a.line - b.line || a.column - b.column) };
 }
 
+/** All problems of a text, each on a line of its own. @param tried what can't be done, before their number @param next what to do */
+export function brokenError(tried: string, problems: readonly Problem[], next: string): ShoalError {
+  const lines = problems.slice(0, MAX_CONFIG_PROBLEMS).map(problemLine);
+  const rest = problems.length - lines.length;
+  // Names of files may look like lines of the list.
+  const all = [...lines, ...(rest > 0 ? [`and ${rest} more`] : []), next].map(escaped);
+  return new ShoalError(
+    'usage',
+    `${escaped(tried)} ${problems.length} ${problems.length === 1 ? 'problem' : 'problems'}\n  ${all.join('\n  ')}`,
+  );
+}
+
 /** A problem as a line of a message. */
-export function problemLine({ line, column, key, what, next }: Problem): string {
+function problemLine({ line, column, key, what, next }: Problem): string {
   const about = key === '' ? '' : `${key}: `;
   return `line ${line}, column ${column}: ${about}${what}${next === undefined ? '' : `; ${next}`}`;
 }
 
-/** A key of a schema. */
+/** A key of a schema; `live` also where its section says so. */
 export interface Known extends Meta {
   /** Section and key; `isSection` of a section. */
   readonly path: readonly string[];
@@ -85,12 +100,17 @@ export interface Known extends Meta {
 }
 
 /** The sections and keys of a schema, in its order: each section before what is in it. */
-export function knownOf(schema: z.ZodObject, path: readonly string[] = []): Known[] {
+export function knownOf(schema: z.ZodObject): Known[] {
+  return knownBelow(schema, { path: [] });
+}
+
+function knownBelow(schema: z.ZodObject, above: Pick<Known, 'path' | 'live'>): Known[] {
   return Object.entries(schema.shape).flatMap(([name, raw]) => {
     const inner = bare(raw as z.ZodType);
-    const here = { path: [...path, name], ...metaOf(inner) };
+    const live = above.live === true ? { live: above.live } : {};
+    const here = { path: [...above.path, name], ...metaOf(inner), ...live };
     if (!(inner instanceof z.ZodObject)) return [{ ...here, isSection: false }];
-    return [{ ...here, isSection: true }, ...knownOf(inner, here.path)];
+    return [{ ...here, isSection: true }, ...knownBelow(inner, here)];
   });
 }
 
@@ -169,9 +189,10 @@ function placeOf(schema: z.ZodObject, path: readonly string[]): Place {
   return at instanceof z.ZodObject ? { kind: 'section' } : { kind: 'value', schema: at };
 }
 
-/** Without what makes it optional. */
+/** Without what makes it optional, or says what holds without it. */
 function bare(schema: z.ZodType): z.ZodType {
-  return schema instanceof z.ZodOptional ? bare(schema.unwrap() as z.ZodType) : schema;
+  const isWrapped = schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault;
+  return isWrapped ? bare(schema.unwrap() as z.ZodType) : schema;
 }
 
 function metaOf(schema: z.ZodType): Meta {

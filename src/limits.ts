@@ -328,6 +328,41 @@ export const MAX_API_CONNECTIONS = 256;
 /** How long a request to the API may take to arrive, in ms. */
 export const API_REQUEST_MS = 10_000;
 
+// A relay's door: who may have how much (relay/).
+
+/** Keys of one relay that are counted at once (peers, address prefixes, tokens); beyond, those that owe nothing are forgotten. */
+export const MAX_COUNTED_KEYS = 65_536;
+/** Counted keys that are looked at, oldest first, whenever one is added: two for one, so that what is idle never piles up. */
+export const KEYS_SWEPT_PER_NEW = 2;
+/** … and while there are too many: so many that those who owe nothing are found among the others. */
+export const KEYS_SWEPT_PER_NEW_WHEN_FULL = 64;
+/** An IPv6 provider gives out so many /48 from one /32 that the /32 may have so many times the limits of one in sum. */
+export const WIDE_PREFIX_FACTOR = 8;
+/** When something that is lent at once may be free again is not known; who asks is told to try after so long (seconds). */
+export const LENT_RETRY_SECONDS = 30;
+/** Tokens presented per minute and address prefix: each costs a signature check of a millisecond. */
+export const TOKENS_PER_MINUTE_PER_PREFIX = 30;
+/** Channels on which a token is being presented at once. */
+export const MAX_PRESENTING = 64;
+/** Who opened such a channel presents its token, and who presented one gets its answer, within this time. */
+export const PRESENT_TIMEOUT_MS = 10_000;
+/** How often the tokens of those who are connected are held against the list of those revoked. */
+export const TOKEN_CHECK_MS = 3_000;
+/** A token as text: seven fields, of which the signature takes a third. */
+export const MAX_TOKEN_CHARS = 512;
+/** Tokens that a relay lists; those that expired longest ago go first. */
+export const MAX_TOKENS = 10_000;
+/** The longest that a process waits for another one that writes the list of tokens; each write takes milliseconds. */
+export const TOKENS_BUSY_MS = 2_000;
+/** Why a relay refused, in characters: one sentence. */
+export const MAX_REFUSAL_CHARS = 256;
+/** What a relay may lend at once or per time, whatever its configuration says: more does not fit one process. */
+export const MAX_RELAY_COUNT = 1_000_000;
+/** The answer of a relay's admin listener: figures, a line each. */
+export const MAX_STATUS_BYTES = MiB;
+/** It answers from memory. */
+export const STATUS_TIMEOUT_MS = 10_000;
+
 // What a relay passes on between others (circuit relay v2).
 
 /** One message of its protocols, as others limit it too; ours have some hundred bytes. */

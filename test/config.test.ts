@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { z } from 'zod';
-import { parseConfig, problemLine, readConfig, type TomlValue } from '../src/config.ts';
+import { brokenError, parseConfig, readConfig, type Problem, type TomlValue } from '../src/config.ts';
 import { templateOf, withKey, withoutKey } from '../src/config-edit.ts';
 import { MAX_CONFIG_BYTES } from '../src/limits.ts';
 
@@ -34,6 +34,8 @@ const SCHEMA = z
       context.addIssue({ code: 'custom', path: ['network', 'port'], message: 'not with listen' });
   });
 
+/** A problem as a line of a message. */
+const problemLine = (problem: Problem): string => brokenError('', [problem], '').message.split('\n  ')[1] ?? '';
 const problemsOf = (source: string): string[] => (readConfig(source, SCHEMA).problems ?? []).map(problemLine);
 
 describe('A configuration', () => {

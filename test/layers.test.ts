@@ -101,7 +101,7 @@ const LAYERS: readonly Layer[] = [
   {
     name: 'relay',
     files: /^relay\//,
-    imports: [...PURE, 'config', 'config-file', 'verbs', 'store', 'net', 'crypto'],
+    imports: [...PURE, 'config', 'config-file', 'system', 'verbs', 'store', 'net', 'files', 'crypto'],
     builtins: 'all',
   },
   {
@@ -138,7 +138,8 @@ const PURE_BUILTINS = ['node:assert', 'node:path', 'node:util', 'node:events', '
 const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^multiformats$/, /^src\/(format|protocol|net|store)\//],
   [/^uint8arrays$/, /^src\/(format|protocol|net)\/|^src\/[^/]+\.ts$/],
-  [/^@noble\/(hashes|curves|ciphers)$/, /^src\/(format|protocol)\//],
+  // A relay's own tokens are of no concern to anyone else.
+  [/^@noble\/(hashes|curves|ciphers)$/, /^src\/(format|protocol)\/|^relay\/tokens\.ts$/],
   [/^@ipld\/dag-cbor$/, /^src\/format\/canonical\.ts$/],
   [/^@ipld\/car$/, /^src\/format\/car\.ts$/],
   [/^age-encryption$/, /^src\/format\/grant-seal\.ts$/],
@@ -149,24 +150,27 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
   [/^picomatch$/, /^src\/files\/globs\.ts$/],
   [/^fastify$/, /^(src\/daemon|relay\/http)\//],
-  [/^zod$/, /^src\/(daemon\/|config(-edit)?\.ts$)|^cli\/config\.ts$/],
+  [/^zod$/, /^src\/(daemon\/|config(-edit)?\.ts$)|^(cli|relay)\/config\.ts$/],
   [/^toml-eslint-parser$/, /^src\/config(-edit)?\.ts$/],
   [/^prom-client$/, /^relay\/metrics\.ts$/],
   [/^pino$/, /^relay\/log\.ts$/],
-  [/^env-paths$/, /^(src\/daemon|cli)\//],
-  [/^commander$/, /^cli\//],
+  [/^env-paths$/, /^(src\/daemon|cli|relay)\//],
+  [/^commander$/, /^(cli|relay)\//],
   [/^uqr$/, /^cli\/qr\.ts$/],
   [/^node:sqlite$/, /^src\/files\/sqlite\.ts$/],
   [/^node:worker_threads$/, /^src\/crypto\//],
   // Routers are asked over HTTP, too; WebSockets begin with it; and relays are asked what they tell of themselves, which they serve.
-  [/^node:http$/, /^src\/(daemon\/|net\/(upnp|relay-info|websockets)\.ts$)|^relay\/http\//],
+  [/^node:http$/, /^src\/(daemon\/|net\/(upnp|relay-info|websockets)\.ts$)|^relay\/(http\/|commands\/status\.ts$)/],
   [/^node:https$/, /^src\/(daemon\/|net\/relay-info\.ts$)|^relay\/http\//],
   [/^node:http2$/, /^src\/daemon\//],
   [/^node:(net|tls)$/, /^(src\/(net|daemon)|relay\/http)\/|^relay\/log\.ts$/],
   [/^node:(dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\//],
 ];
 
-/** That a relay can't read files is visible in its imports: none of this is reached from its program, over any number of steps. */
+/**
+ * That a relay can't read files is visible in its imports: none of this is reached from its program, over any number of steps.
+ * Through the ports nothing is reached, which hold types only.
+ */
 const RELAY_PROGRAM = /^relay\/main\.ts$/;
 const NOT_FOR_RELAYS =
   /^src\/(format\/(keys|link|manifest|grant-seal)\.ts$|crypto\/(node|pool)\.ts$|share\.ts$|open\.ts$|fetch\.ts$|node\.ts$)/;
@@ -271,6 +275,7 @@ function cycles(graph: ReadonlyMap<string, readonly string[]>): string[][] {
 function relayProblems(graph: ReadonlyMap<string, readonly string[]>): string[] {
   const reached = [...graph.keys()].filter(path => RELAY_PROGRAM.test(path));
   for (const path of reached) {
+    if (path === 'src/ports.ts') continue;
     for (const target of graph.get(path) ?? []) if (!reached.includes(target)) reached.push(target);
   }
   return reached.filter(path => NOT_FOR_RELAYS.test(path)).map(path => `the relay's server reaches ${path}`);
@@ -431,6 +436,19 @@ describe('layers', () => {
       'src/files/directory.ts': `import '../store/disk.ts'; export const x = 1;`,
     };
     expect(layerProblems(tree(reverse))).to.have.lengthOf(1);
+  });
+
+  it('lets a relay use ports, whatever types those speak of', () => {
+    const files = {
+      'relay/main.ts': `import type { Network } from '../src/ports.ts'; export type N = Network;`,
+      'src/ports.ts': `import type { key } from './format/keys.ts'; export type Network = typeof key;`,
+    };
+    expect(layerProblems(tree(files))).to.deep.equal([]);
+    const direct = {
+      ...files,
+      'relay/main.ts': `import type { key } from '../src/format/keys.ts'; export type K = key;`,
+    };
+    expect(layerProblems(tree(direct))).to.deep.equal(["the relay's server reaches src/format/keys.ts"]);
   });
 
   it('does not take a property for a global', () => {

@@ -1,12 +1,12 @@
 /** `shoal config` and what is below it: the settings that hold, and the file that they are kept in. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { parseConfig, readConfig, tomlOf, type Problem } from '../../src/config.ts';
+import { brokenError, parseConfig, readConfig, tomlOf, type Problem } from '../../src/config.ts';
 import { changeConfigFile, editConfigFile } from '../../src/config-file.ts';
 import { withKey, withoutKey } from '../../src/config-edit.ts';
 import { ShoalError } from '../../src/errors.ts';
 import { table, type Column } from '../columns.ts';
-import { brokenError, CONFIG_SCHEMA, configTemplate, settingAt } from '../config.ts';
+import { CONFIG_SCHEMA, configTemplate, settingAt } from '../config.ts';
 import { configPlace, editing, isThere, loadSettings, type ConfigPlace } from '../config-place.ts';
 import type { Context, Surroundings } from '../context.ts';
 import { settingList, typedValue, type Chosen, type GlobalOptions } from '../settings.ts';

@@ -47,6 +47,26 @@ function parseRelay(text: string): Hint {
     : { kind: 'relay', text, host, port: parsePort(port, text) };
 }
 
+/** Whether `text` is a multiaddr, of whatever parts. */
+export function isMultiaddr(text: string): boolean {
+  try {
+    return multiaddr(multiaddr(text).bytes).getComponents().length > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether `text` is a peer id in its usual form, the one in which peers are compared. */
+export function isPeerId(text: string): boolean {
+  try {
+    const bytes = base58btc.baseDecode(text);
+    decodeMultihash(bytes);
+    return base58btc.baseEncode(bytes) === text;
+  } catch {
+    return false;
+  }
+}
+
 /** @throws ShoalError `bad-link` */
 export function parsePort(port: string, text: string): number {
   const number = /^[1-9][0-9]{0,4}$/.test(port) ? Number(port) : 0;

@@ -3,12 +3,15 @@ import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { CONFIG_SCHEMA, configTemplate, valuesOf } from '../../cli/config.ts';
 import { settingList, settingsOf } from '../../cli/settings.ts';
-import { problemLine, readConfig } from '../../src/config.ts';
+import { brokenError, readConfig } from '../../src/config.ts';
 import { MAX_CONFIG_PROBLEMS } from '../../src/limits.ts';
 
 const NEXT = 'what to do';
 const document = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
-const problemsOf = (text: string): string[] => (readConfig(text, CONFIG_SCHEMA).problems ?? []).map(problemLine);
+const problemsOf = (text: string): string[] => {
+  const { problems = [] } = readConfig(text, CONFIG_SCHEMA);
+  return brokenError('', problems, '').message.split('\n  ').slice(1, -1);
+};
 
 describe('The configuration file', () => {
   it('has a template that changes nothing, and is right also when every key in it is set', () => {

@@ -1,25 +1,8 @@
 import { expect } from 'chai';
 import { ShoalError } from '../../src/errors.ts';
-import { formatBytes } from '../../src/format/sizes.ts';
-import { count, formatDate, formatSeconds, parseDuration, parseRate } from '../../cli/units.ts';
+import { count, formatDate, formatSeconds, parseRate } from '../../cli/units.ts';
 
 describe('Units', () => {
-  it('of sizes are decimal, with two or three figures', () => {
-    const expected: readonly [number, string][] = [
-      [0, '0 B'],
-      [999, '999 B'],
-      [1000, '1.0 kB'],
-      [1_234_567, '1.2 MB'],
-      [99_949_999, '99.9 MB'],
-      [99_950_000, '100 MB'],
-      [999_499_999, '999 MB'],
-      [999_500_000, '1.0 GB'],
-      [2 ** 40, '1.1 TB'],
-      [Number.MAX_SAFE_INTEGER, '9.0 PB'],
-    ];
-    for (const [bytes, text] of expected) expect(formatBytes(bytes), String(bytes)).to.equal(text);
-  });
-
   it('of times that pass grow with them', () => {
     const expected: readonly [number, string][] = [
       [0, '0:00'],
@@ -40,42 +23,6 @@ describe('Units', () => {
 
   it('agree with their number', () => {
     expect([count(1, 'file'), count(2, 'file'), count(0, 'file')]).to.deep.equal(['1 file', '2 files', '0 files']);
-  });
-
-  it('of durations are read as they are typed', () => {
-    const expected: Record<string, number> = {
-      '30s': 30_000,
-      '5m': 300_000,
-      '2h': 7_200_000,
-      '1.5h': 5_400_000,
-      '1h30m': 5_400_000,
-      '1d': 86_400_000,
-      '250ms': 250,
-      never: Infinity,
-    };
-    for (const [text, ms] of Object.entries(expected)) expect(parseDuration(text), text).to.equal(ms);
-  });
-
-  it('of durations are refused where they are none', () => {
-    for (const text of [
-      '',
-      '5',
-      's',
-      '-5s',
-      '0s',
-      '5 m',
-      '5x',
-      '5m later',
-      '1e3s',
-      '5M',
-      '.5s',
-      '1e999h',
-      '9'.repeat(400) + 'd',
-    ]) {
-      expect(() => parseDuration(text), text)
-        .to.throw(ShoalError, 'cannot read the duration')
-        .with.property('code', 'usage');
-    }
   });
 });
 

@@ -108,10 +108,11 @@ describe('the package', function () {
     const sources = (await filesBelow(PROJECT, 'src/**/*.ts')).map(path => path.replace(/\.ts$/, ''));
     const built = sources.flatMap(path => [`dist/${path}.d.ts`, `dist/${path}.js`]);
     const others = ['CHANGELOG.md', 'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'SECURITY.md', 'package.json'];
-    expect(files).to.have.members([...built, ...others, 'bin/shoal.js', 'contrib/shoal.service', 'man/shoal.1']);
+    const started = ['bin/launch.js', 'bin/shoal.js', 'bin/shoal-relay.js'];
+    expect(files).to.have.members([...built, ...others, ...started, 'contrib/shoal.service', 'man/shoal.1']);
     const [notices, code] = [false, true].map(is => program?.filter(path => path.endsWith('.js') === is));
     expect(notices).to.deep.equal(['dist/program/THIRD-PARTY-NOTICES.txt']);
-    expect(code).to.include.members(['dist/program/main.js', 'dist/program/pool-worker.js']);
+    expect(code).to.include.members(['dist/program/main.js', 'dist/program/relay.js', 'dist/program/pool-worker.js']);
     const notice = await readFile(join(root, 'dist/program/THIRD-PARTY-NOTICES.txt'), 'utf8');
     for (const name of ['libp2p', 'commander', 'zod']) expect(notice).to.match(new RegExp(`^${name} [0-9.]+, `, 'm'));
     for (const path of [...others, 'man/shoal.1', 'contrib/shoal.service']) {
