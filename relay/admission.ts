@@ -11,6 +11,7 @@ import {
   KEYS_SWEPT_PER_NEW_WHEN_FULL,
   LENT_RETRY_SECONDS,
   MAX_COUNTED_KEYS,
+  REQUESTS_PER_MINUTE_PER_PREFIX,
   TOKENS_PER_MINUTE_PER_PREFIX,
   WIDE_PREFIX_FACTOR,
 } from '../src/limits.ts';
@@ -41,7 +42,8 @@ export interface AdmissionDeps {
 
 /** A rate: how much passes in a window of so many seconds. */
 interface Rate {
-  readonly key: keyof Limits | 'tokens';
+  /** Of the configuration, or how many pass. */
+  readonly key: keyof Limits | number;
   readonly seconds: number;
   /** Completes "64 …". */
   readonly noun: string;
@@ -54,7 +56,8 @@ const RATES = {
   circuit: { key: 'circuits_per_minute', seconds: 60, noun: 'new circuits a minute' },
   relayed: { key: 'circuit_bytes_per_day', seconds: DAY, noun: 'a day through circuits' },
   served: { key: 'served_bytes_per_day', seconds: DAY, noun: 'a day of stored blocks' },
-  token: { key: 'tokens', seconds: 60, noun: 'tokens a minute' },
+  token: { key: TOKENS_PER_MINUTE_PER_PREFIX, seconds: 60, noun: 'tokens a minute' },
+  request: { key: REQUESTS_PER_MINUTE_PER_PREFIX, seconds: 60, noun: 'requests a minute' },
 } as const satisfies Record<string, Rate>;
 
 const LOANS: Readonly<Record<Loan, { readonly key: keyof Limits; readonly rate?: Rate }>> = {
@@ -72,6 +75,7 @@ interface Concern {
   readonly factor: number;
   /** Completes "64 reservations …". */
   readonly whose: string;
+  readonly of: Denied['of'];
 }
 
 /** The key of the bucket that is never dropped. */
@@ -103,10 +107,11 @@ export class RelayAdmission implements Admission {
     const { key, rate } = LOANS[loan];
     const nowMs = this.#clock.monotonic();
     const concerns = this.#concernsOf(who);
-    for (const { key: name, limits, factor, whose } of concerns) {
+    for (const { key: name, limits, factor, whose, of } of concerns) {
       const bucket = this.#buckets.get(name);
       const most = limits[key] * factor;
-      if ((bucket?.lent(loan) ?? 0) >= most) return denied(`${most} ${key} at once ${whose}`, LENT_RETRY_SECONDS);
+      if ((bucket?.lent(loan) ?? 0) >= most)
+        return { denied: `${most} ${key} at once ${whose}`, of, retryAfterSeconds: LENT_RETRY_SECONDS };
     }
     const late = rate === undefined ? undefined : this.#overRate(concerns, rate, 1, nowMs);
     if (late !== undefined) return late;
@@ -130,12 +135,12 @@ export class RelayAdmission implements Admission {
 
   /** Counts a token that is presented, whatever it is worth. */
   present(who: Asker): Denied | undefined {
-    const { near } = prefixesOf(who.address);
-    return this.#pass(
-      [{ key: `prefix ${near}`, limits: this.#config.limits.prefix, factor: 1, whose: PER_PREFIX }],
-      RATES.token,
-      1,
-    );
+    return this.#passOfPrefix(who, RATES.token);
+  }
+
+  /** Counts a request over HTTP. */
+  request(who: Asker): Denied | undefined {
+    return this.#passOfPrefix(who, RATES.request);
   }
 
   quotasOf(who: Asker): Quotas {
@@ -187,6 +192,12 @@ export class RelayAdmission implements Admission {
     };
   }
 
+  #passOfPrefix({ address }: Asker, rate: Rate): Denied | undefined {
+    const { near } = prefixesOf(address);
+    const { prefix: limits } = this.#config.limits;
+    return this.#pass([{ key: `prefix ${near}`, limits, factor: 1, whose: PER_PREFIX, of: 'prefix' }], rate, 1);
+  }
+
   #pass(concerns: readonly Concern[], rate: Rate, amount: number): Denied | undefined {
     const nowMs = this.#clock.monotonic();
     const late = this.#overRate(concerns, rate, amount, nowMs);
@@ -196,11 +207,11 @@ export class RelayAdmission implements Admission {
   }
 
   #overRate(concerns: readonly Concern[], rate: Rate, amount: number, nowMs: number): Denied | undefined {
-    for (const { key, limits, factor, whose } of concerns) {
-      const most = rate.key === 'tokens' ? TOKENS_PER_MINUTE_PER_PREFIX : limits[rate.key] * factor;
+    for (const { key, limits, factor, whose, of } of concerns) {
+      const most = typeof rate.key === 'number' ? rate.key : limits[rate.key] * factor;
       if ((this.#buckets.get(key)?.passed(rate, nowMs) ?? 0) + amount <= most) continue;
       const shown = rate.seconds === DAY ? formatBytes(most) : String(most);
-      return denied(`${shown} ${rate.noun} ${whose}`, secondsLeft(rate, nowMs));
+      return { denied: `${shown} ${rate.noun} ${whose}`, of, retryAfterSeconds: secondsLeft(rate, nowMs) };
     }
     return undefined;
   }
@@ -208,17 +219,23 @@ export class RelayAdmission implements Admission {
   /** What concerns who asks: the most particular last, so that the relay's own limit is told first. */
   #concernsOf(who: Asker): Concern[] {
     const { limits, tiers } = this.#config;
-    const concerns: Concern[] = [{ key: WHOLE, limits, factor: 1, whose: 'of this relay' }];
+    const concerns: Concern[] = [{ key: WHOLE, limits, factor: 1, whose: 'of this relay', of: 'relay' }];
     if (who.peer !== undefined && this.#operators.has(who.peer)) return concerns;
     const { near, wide } = prefixesOf(who.address);
     if (wide !== undefined)
-      concerns.push({ key: `wide ${wide}`, limits: limits.prefix, factor: WIDE_PREFIX_FACTOR, whose: 'per IPv6 /32' });
-    concerns.push({ key: `prefix ${near}`, limits: limits.prefix, factor: 1, whose: PER_PREFIX });
+      concerns.push({
+        key: `wide ${wide}`,
+        limits: limits.prefix,
+        factor: WIDE_PREFIX_FACTOR,
+        whose: 'per IPv6 /32',
+        of: 'prefix',
+      });
+    concerns.push({ key: `prefix ${near}`, limits: limits.prefix, factor: 1, whose: PER_PREFIX, of: 'prefix' });
     if (who.peer !== undefined)
-      concerns.push({ key: `peer ${who.peer}`, limits: limits.peer, factor: 1, whose: 'per peer' });
+      concerns.push({ key: `peer ${who.peer}`, limits: limits.peer, factor: 1, whose: 'per peer', of: 'peer' });
     const token = this.#tokenOf(who);
     if (token !== undefined)
-      concerns.push({ key: `token ${token.id}`, limits: tiers.token, factor: 1, whose: 'per token' });
+      concerns.push({ key: `token ${token.id}`, limits: tiers.token, factor: 1, whose: 'per token', of: 'token' });
     return concerns;
   }
 
@@ -307,10 +324,6 @@ function windowOf({ seconds }: Rate, nowMs: number): number {
 
 function secondsLeft(rate: Rate, nowMs: number): number {
   return Math.max(1, Math.ceil((windowOf(rate, nowMs) + 1) * rate.seconds - nowMs / 1000));
-}
-
-function denied(limit: string, retryAfterSeconds: number): Denied {
-  return { denied: limit, retryAfterSeconds };
 }
 
 function quotasIn(tier: RelayConfig['tiers']['anonymous']): Omit<Quotas, 'account' | 'tier'> {

@@ -235,9 +235,9 @@ export class Keeper {
     const free = await freeBytes();
     if (free - pending < RELAY_SPARE_BYTES) throw new Refused('full', "the relay's disk is nearly full", 3600);
     if (leases.get(id) !== undefined) return;
-    const { account, leases: mostLeases, storedBytes } = admission.quotasOf(channel);
+    const { account, leases: most, storedBytes } = admission.quotasOf(channel);
     const own = leases.holding(account);
-    if (own.leases >= mostLeases) throw new Refused('over-limit', `${mostLeases} leases at once`);
+    if (own.leases >= most) throw new Refused('over-limit', `${most} leases at once`);
     if (own.bytes + sizeBytes > storedBytes)
       throw new Refused('over-limit', `${storedBytes} bytes at once, of which ${own.bytes} are used`);
     const all = leases.holding();

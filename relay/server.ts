@@ -151,7 +151,6 @@ async function started(
     checks: async () => ({
       addresses: network.addresses().length > 0 || 'it has no address that others could reach',
       disk: (await freeBytes()) > LOW_DISK_BYTES || 'the disk of its data folder is nearly full',
-      ...(leases === undefined ? {} : { records: leases.holding().leases >= 0 }),
     }),
     metrics,
     status,

@@ -444,6 +444,9 @@ export const RELAY_INFO_TIMEOUT_MS = 10_000;
 
 // A relay's HTTP.
 
+/** Requests of one address prefix: people behind one address reading a page, and a home that asks anew now and then. */
+export const REQUESTS_PER_MINUTE_PER_PREFIX = 120;
+
 /** A request has arrived, a handshake is over, and an idle connection is closed after this time: each fits into one packet. */
 export const RELAY_HTTP_REQUEST_MS = 5_000;
 /** Connections to the public side at a time; more are hung up on. Circuits and uploads need file descriptors, too. */

@@ -55,7 +55,8 @@ class FakeAdmission implements Admission {
 
   admit(loan: Loan, who: Asker): Permit | Denied {
     this.asked.push({ loan, who });
-    if (this.lent[loan] >= (this.places[loan] ?? Infinity)) return { denied: `${loan}s`, retryAfterSeconds: 1 };
+    if (this.lent[loan] >= (this.places[loan] ?? Infinity))
+      return { denied: `${loan}s`, of: 'relay', retryAfterSeconds: 1 };
     this.lent[loan]++;
     this.#changed.dispatchEvent(new Event('change'));
     return {
@@ -69,7 +70,8 @@ class FakeAdmission implements Admission {
 
   spend(what: 'relayed' | 'served', _who: Asker, bytes: number): Denied | undefined {
     expect(what).to.equal('relayed');
-    if (this.relayedBytes + bytes > this.relayable) return { denied: 'bytes per day', retryAfterSeconds: 1 };
+    if (this.relayedBytes + bytes > this.relayable)
+      return { denied: 'bytes per day', of: 'relay' as const, retryAfterSeconds: 1 };
     this.relayedBytes += bytes;
     return undefined;
   }

@@ -166,7 +166,9 @@ describe("a relay's public HTTP", () => {
     const { address } = await serve({
       admits: from => {
         asked.push(from);
-        return asked.length > 1 ? { denied: '1 request per address prefix', retryAfterSeconds: 6.5 } : undefined;
+        return asked.length > 1
+          ? { denied: '1 request per address prefix', of: 'relay' as const, retryAfterSeconds: 6.5 }
+          : undefined;
       },
       onAnswer: status => void statuses.push(status),
     });

@@ -78,11 +78,11 @@ describe('a relay that keeps shares', () => {
   async function start(more: Partial<KeeperDeps> = {}): Promise<void> {
     const admission: Admission = {
       admit: () => {
-        if (denied !== undefined) return { denied, retryAfterSeconds: 7 };
+        if (denied !== undefined) return { denied, of: 'relay' as const, retryAfterSeconds: 7 };
         lent++;
         return { release: () => lent-- };
       },
-      spend: () => (denied === undefined ? undefined : { denied, retryAfterSeconds: 7 }),
+      spend: () => (denied === undefined ? undefined : { denied, of: 'relay' as const, retryAfterSeconds: 7 }),
       quotasOf: () => quotas,
     };
     keeper = await Keeper.start({
