@@ -23,7 +23,7 @@ export interface World {
   /** Aborted with a ShoalError that says why. */
   readonly signal: AbortSignal;
   readonly onReload: RunContext['onReload'];
-  readonly start?: StartRelay;
+  readonly start: StartRelay;
 }
 
 /** Runs one command. Whatever goes wrong is printed; the exit code says what it was. */
@@ -99,6 +99,7 @@ export async function main(): Promise<void> {
     ...(stdin.isTTY && stderr.isTTY ? { typed: { from: stdin, shown: stderr } } : {}),
     signal: stop.signal,
     onReload: onHangUp,
+    start: async options => (await import('./server.ts')).startRelay(options),
   });
 }
 

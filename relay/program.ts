@@ -19,7 +19,7 @@ export interface ProgramParts {
   readonly print: (text: string) => void;
   readonly contextOf: (config: string | undefined) => RunContext;
   /** Starts a relay; without it, there is no command that does. */
-  readonly start: StartRelay | undefined;
+  readonly start: StartRelay;
   /** Told where a command ends otherwise than well without an error. */
   readonly onExitCode: (exitCode: number) => void;
 }
@@ -59,14 +59,13 @@ export function programOf({ version, print, contextOf, start, onExitCode }: Prog
       await init(context(command), flags);
     });
 
-  if (start !== undefined)
-    program
-      .command('run')
-      .description('run the relay until it is stopped; at SIGHUP it reads its configuration again')
-      .action(async (_flags: unknown, command: Command) => {
-        const { runRelay } = await import('./commands/run.ts');
-        await runRelay(context(command), start);
-      });
+  program
+    .command('run')
+    .description('run the relay until it is stopped; at SIGHUP it reads its configuration again')
+    .action(async (_flags: unknown, command: Command) => {
+      const { runRelay } = await import('./commands/run.ts');
+      await runRelay(context(command), start);
+    });
 
   program
     .command('check-config')

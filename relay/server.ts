@@ -7,9 +7,9 @@ import { verifier } from '../src/crypto/verify.ts';
 import { fileError } from '../src/errors.ts';
 import { openDirectory } from '../src/files/directory.ts';
 import { showName } from '../src/files/names.ts';
-import { LOW_DISK_BYTES, MAX_RELAY_ADDRESSES } from '../src/limits.ts';
+import { DRAIN_MS, DRAIN_POLL_MS, LOW_DISK_BYTES, MAX_RELAY_ADDRESSES, RELAY_RESTART_SECONDS } from '../src/limits.ts';
 import { createNetwork } from '../src/net/node.ts';
-import type { Admission, Directory, Network } from '../src/ports.ts';
+import type { Admission, Denied, Directory, Log, Network } from '../src/ports.ts';
 import type { RelayInfo, TierLimits } from '../src/protocol/relay-info.ts';
 import { diskStore } from '../src/store/disk.ts';
 import { VERSION } from '../src/version.ts';
@@ -72,7 +72,8 @@ async function started(
     diskFreeBytes: freeBytes,
     dhtPeers: () => network?.status().dhtPeers ?? 0,
   });
-  const counted = countingDenials(admission, metrics);
+  let isDraining = false;
+  const counted = lending(admission, metrics, () => isDraining);
 
   const tokens = new TokenList(folder.path, folder.seed);
   endings.push(() => tokens.close());
@@ -149,6 +150,7 @@ async function started(
   const adminHttp = await serveAdmin({
     at: await adminAt(first, place),
     checks: async () => ({
+      running: isDraining ? 'it is stopping' : true,
       addresses: network.addresses().length > 0 || 'it has no address that others could reach',
       disk: (await freeBytes()) > LOW_DISK_BYTES || 'the disk of its data folder is nearly full',
     }),
@@ -170,8 +172,20 @@ async function started(
       log('info', 'the configuration was read again', { taken: reloaded, needsRestart });
       return needsRestart;
     },
-    stop,
+    async stop() {
+      isDraining = true;
+      await idle(() => (keeper?.uploads ?? 0) + (network.status().lent?.circuits ?? 0), log);
+      await stop();
+      log('info', 'the relay has stopped');
+    },
   };
+}
+
+/** Waits until nothing is under way any more, or for as long as may be. */
+async function idle(underWay: () => number, log: Log): Promise<void> {
+  if (underWay() > 0) log('info', 'stopping: what is under way may end first', { uploadsAndCircuits: underWay() });
+  const deadline = systemClock.monotonic() + DRAIN_MS;
+  while (underWay() > 0 && systemClock.monotonic() < deadline) await systemClock.sleep(DRAIN_POLL_MS);
 }
 
 const CHUNKS = 'chunks';
@@ -192,11 +206,13 @@ async function freeIn(path: string): Promise<number> {
   return bavail * bsize;
 }
 
-/** Counts what is denied, by whose limit it was. */
-function countingDenials(admission: Admission, metrics: Metrics): Admission {
+const STOPPING: Denied = { denied: 'this relay is stopping', of: 'relay', retryAfterSeconds: RELAY_RESTART_SECONDS };
+
+/** Counts what is denied, by whose limit it was. Nothing more is lent while the relay is about to stop. */
+function lending(admission: Admission, metrics: Metrics, isDraining: () => boolean): Admission {
   return {
     admit: (loan, who) => {
-      const answer = admission.admit(loan, who);
+      const answer = isDraining() ? STOPPING : admission.admit(loan, who);
       if ('denied' in answer) metrics.denied(loan, answer.of);
       return answer;
     },

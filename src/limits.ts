@@ -459,3 +459,8 @@ export const RELAY_INFO_MAX_AGE_SECONDS = 300;
 export const RELAY_NOT_READY_SECONDS = 10;
 /** Checks of readiness that take longer have failed: before an idle connection is closed, so that who asked is told. */
 export const RELAY_CHECKS_MS = 4_000;
+/** A relay that is told to stop lets uploads and circuits go on for so long: less than what service managers wait. */
+export const DRAIN_MS = 30_000;
+export const DRAIN_POLL_MS = 100;
+/** When who was told so may ask again. */
+export const RELAY_RESTART_SECONDS = 10;

@@ -26,9 +26,9 @@ export interface RunContext extends Context {
   readonly onReload: (listener: () => void, signal: AbortSignal) => void;
 }
 
-/** @throws ShoalError as `loadConfig`; `home`; `in-use` where a relay runs in the data folder; what `start` throws; the signal's reason */
-export async function runRelay(context: RunContext, start: StartRelay): Promise<never> {
-  const { place, signal } = context;
+/** @throws ShoalError as `loadConfig`; `home`; `in-use` where a relay runs in the data folder; what `start` throws */
+export async function runRelay(context: RunContext, start: StartRelay): Promise<void> {
+  const { place } = context;
   const config = await loadConfig(place);
   const folder = await openRelayFolder(dataFolderOf(config, place));
   const held = await takeRelayFolder(folder);
@@ -42,7 +42,6 @@ export async function runRelay(context: RunContext, start: StartRelay): Promise<
   } finally {
     held.release();
   }
-  throw signal.reason;
 }
 
 /** Reloads, one after the other, until the signal. */
