@@ -30,7 +30,8 @@ import {
   UPLOAD_STALL_MS,
 } from '../src/limits.ts';
 import { Turns } from '../src/parallel.ts';
-import type { Admission, Channel, ChunkStore, Clock, Crypto, Log, Network, Refusal } from '../src/ports.ts';
+import type { Channel, ChunkStore, Clock, Crypto, Log, Network, Refusal } from '../src/ports.ts';
+import type { Admission } from '../src/protocol/admission.ts';
 import { peerBytes } from '../src/protocol/proof.ts';
 import { decodeNotice, encodeNoticeMessage, NOTICE_PROTOCOL } from '../src/protocol/notice-messages.ts';
 import {

@@ -6,7 +6,7 @@
 import type { ConnectionGater, MultiaddrConnection } from '@libp2p/interface';
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
 import { MAX_LAN_ADDRESSES } from '../limits.ts';
-import type { Admission } from '../ports.ts';
+import type { Admission } from '../protocol/admission.ts';
 
 /** How far an address reaches. */
 export type Scope = 'loopback' | 'link-local' | 'private' | 'public';

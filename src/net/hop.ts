@@ -16,7 +16,8 @@ import {
   LONGEST_SLEEP_MS,
   MAX_STOP_STREAMS,
 } from '../limits.ts';
-import type { Admission, Asker, Clock, Denied, Log, Permit } from '../ports.ts';
+import type { Clock, Log } from '../ports.ts';
+import type { Admission, Asker, Denied, Permit } from '../protocol/admission.ts';
 import { splice } from './circuit.ts';
 import { placeOf } from './gater.ts';
 import {
