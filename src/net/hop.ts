@@ -18,7 +18,7 @@ import {
 } from '../limits.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Admission, Asker, Denied, Permit } from '../protocol/admission.ts';
-import { splice } from './circuit.ts';
+import { splice } from './splice.ts';
 import { placeOf } from './gater.ts';
 import {
   decodeHopRequest,
