@@ -144,6 +144,8 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^age-encryption$/, /^src\/format\/grant-seal\.ts$/],
   [/^@multiformats\/multiaddr$/, /^src\/(format\/hint\.ts$|net\/)/],
   [/^(libp2p|uint8arraylist|@libp2p\/.+|@chainsafe\/.+|datastore-level)$/, /^src\/net\//],
+  // The one message of ours that is in Protocol Buffers: a relay's answer.
+  [/^protons-runtime$/, /^src\/net\//],
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
   [/^picomatch$/, /^src\/files\/globs\.ts$/],
   [/^fastify$/, /^src\/daemon\//],

@@ -16,6 +16,7 @@ export class Crowd {
   readonly #protocols = new Set<string>();
   /** When a connection was first seen without a channel since it last had one. */
   readonly #idleSinceMs = new WeakMap<Guest, number>();
+  readonly #kept = new WeakSet<Guest>();
 
   /**
    * @param connections all that the node has
@@ -29,6 +30,15 @@ export class Crowd {
   /** A stream of this protocol is a channel. */
   counts(protocol: string): void {
     this.#protocols.add(protocol);
+  }
+
+  /** This connection is used without a channel: it does not give way. */
+  keep(guest: Guest): void {
+    this.#kept.add(guest);
+  }
+
+  letGo(guest: Guest): void {
+    this.#kept.delete(guest);
   }
 
   /** A connection was opened: where it is one too many, another gives way to it. */
@@ -71,8 +81,8 @@ export class Crowd {
     leaving.abort(new Error('others wait for a connection'));
   }
 
-  #hasChannel({ streams }: Guest): boolean {
-    return streams.some(({ protocol }) => this.#protocols.has(protocol));
+  #hasChannel(guest: Guest): boolean {
+    return this.#kept.has(guest) || guest.streams.some(({ protocol }) => this.#protocols.has(protocol));
   }
 
   /** Those that came from outside, the oldest first. */
