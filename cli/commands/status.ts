@@ -83,7 +83,7 @@ export async function peers({ terminal, performer, signal }: Context): Promise<v
   const now = Date.now() / 1000;
   const rows = result.peers.map(({ peer, address, path, direction, since, shares, bytesUp }) => [
     `…${peer.slice(-8)}`,
-    address.replace(/(?:\/p2p-circuit)?\/p2p\/[^/]+$/, ''),
+    address.replace(/\/p2p\/.*$/, ''),
     path === 'relay' ? 'relay' : 'direct',
     direction === 'in' ? 'them' : 'us',
     formatSeconds(Math.max(0, now - since)),

@@ -127,22 +127,29 @@ async function networkChecks({ network }: ShoalNode, signal: AbortSignal): Promi
   const { multicast, lanPeers = 0, dhtPeers, portMapping, reservations } = await network.survey(signal);
   const addresses = network.addresses().filter(address => !address.includes('/p2p-circuit/'));
   return [
-    addresses.length > 0
-      ? ok(
-          'addresses',
-          `it listens on ${addresses.length === 1 ? '' : `${addresses.length} addresses, `}${withoutPeer(addresses[0])}`,
-        )
-      : {
-          name: 'addresses',
-          state: 'problem',
-          message: `it listens on no address, so nobody can fetch from here${reservations.length === 0 ? '' : ' but through a relay'}`,
-          remedy: 'connect this machine to a network, or give an address of it by --listen or in the configuration',
-        },
+    addressCheck(addresses, reservations),
     ...routerChecks(portMapping),
     ...relayChecks(reservations),
     ...lanChecks(multicast, lanPeers),
     dhtCheck(dhtPeers),
   ];
+}
+
+/** @param addresses those that lead here without a relay */
+function addressCheck(addresses: readonly string[], reservations: readonly Reservation[]): Check {
+  const [first, ...more] = addresses;
+  if (first !== undefined)
+    return ok(
+      'addresses',
+      `it listens on ${more.length === 0 ? '' : `${addresses.length} addresses, `}${withoutPeer(first)}`,
+    );
+  const isReserved = reservations.some(({ state }) => state === 'reserved');
+  return {
+    name: 'addresses',
+    state: isReserved ? 'notice' : 'problem',
+    message: `it listens on no address, so nobody can fetch from here${isReserved ? ' but through a relay' : ''}`,
+    remedy: 'connect this machine to a network, or give an address of it by --listen or in the configuration',
+  };
 }
 
 function routerChecks(portMapping: 'off' | 'none' | 'mapped'): Check[] {
@@ -175,7 +182,7 @@ function relayChecks(reservations: readonly Reservation[]): Check[] {
   ];
 }
 
-function withoutPeer(address = ''): string {
+function withoutPeer(address: string): string {
   return address.replace(/\/p2p\/[^/]+$/, '');
 }
 

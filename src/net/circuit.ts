@@ -15,13 +15,13 @@ import {
   type ListenerEvents,
   type Transport,
 } from '@libp2p/interface';
-import type { Multiaddr } from '@multiformats/multiaddr';
+import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
 import { isRelayed } from './gater.ts';
 
 type Components = CircuitRelayTransportComponents & DCUtRServiceComponents;
 
 /** What a node listens on to be reached through relays: wherever it has reserved. */
-export const CIRCUIT_LISTEN = '/p2p-circuit';
+const CIRCUIT_LISTEN = '/p2p-circuit';
 
 /** Streams of these carry connections of others, or of this node to others. */
 export const CIRCUIT_PROTOCOLS: readonly string[] = [
@@ -88,6 +88,8 @@ export class Circuit {
     const transport = circuitRelayTransport()(components);
     this.#parts = [transport, dcutr()(components)];
     await start(...this.#parts);
+    // Not from the beginning: with one address that can be listened on, libp2p forgives others that can't.
+    await components.transportManager.listen([multiaddr(CIRCUIT_LISTEN)]);
     return transport;
   }
 }

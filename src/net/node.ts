@@ -43,7 +43,7 @@ import type {
   Survey,
 } from '../ports.ts';
 import { CHUNKS_PROTOCOL } from '../protocol/messages.ts';
-import { Circuit, CIRCUIT_LISTEN, CIRCUIT_PROTOCOLS } from './circuit.ts';
+import { Circuit, CIRCUIT_PROTOCOLS } from './circuit.ts';
 import { closed, hangUp, reasonOf } from './connections.ts';
 import type { Mapping, PortMapping } from './port-mapping.ts';
 import { Crowd } from './crowd.ts';
@@ -109,7 +109,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
     const libp2p = await createLibp2p<Services>({
       privateKey,
       ...(datastore === undefined ? {} : { datastore }),
-      addresses: { listen: [...listen.map(String), CIRCUIT_LISTEN] },
+      addresses: { listen: listen.map(String) },
       transports: [tcp(), lazyWebSockets, circuit.transport],
       connectionEncrypters: [noise({ crypto: noiseCrypto }), lazyTls],
       // initialStreamWindowSize is not ours to choose: both sides must have the same.
