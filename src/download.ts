@@ -27,6 +27,7 @@ import type {
   Frame,
   Holdings,
   Network,
+  Path,
   StreamName,
 } from './ports.ts';
 import {
@@ -83,7 +84,7 @@ export interface DownloadOptions {
 }
 
 export type DownloadEvent =
-  | { readonly event: 'found'; readonly peer: string; readonly via: FoundVia; readonly address: string }
+  | ({ readonly event: 'found'; readonly address: string } & Omit<SourceSummary, 'bytes'>)
   | { readonly event: 'lost'; readonly peer: string; readonly why: string }
   | { readonly event: 'waiting'; readonly why: string };
 
@@ -91,6 +92,8 @@ export type DownloadEvent =
 export interface SourceSummary {
   readonly peer: string;
   readonly via: FoundVia;
+  /** The last one, where it changed. */
+  readonly path: Path;
   readonly bytes: number;
 }
 
@@ -215,7 +218,8 @@ export class Download {
 
   /** Who gave how much, those that left included. */
   summary(): SourceSummary[] {
-    const all = [...this.#left, ...[...this.#sources.values()].map(({ peer, via, bytes }) => ({ peer, via, bytes }))];
+    const now = Array.from(this.#sources.values(), ({ peer, via, path, bytes }) => ({ peer, via, path, bytes }));
+    const all = [...this.#left, ...now];
     const byPeer = new Map<string, SourceSummary>();
     for (const one of all) byPeer.set(one.peer, { ...one, bytes: one.bytes + (byPeer.get(one.peer)?.bytes ?? 0) });
     return [...byPeer.values()].filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes);
@@ -251,7 +255,7 @@ export class Download {
     this.#deps.onStep?.({ step: 'dialling', peer });
     try {
       channel = await this.#dial(network, candidate);
-      this.#deps.onStep?.({ step: 'reached', peer });
+      this.#deps.onStep?.({ step: 'reached', peer, path: channel.path });
       ending = await this.#talk(network, candidate, channel);
     } catch (error) {
       ending = endingOf(error, channel !== undefined);
@@ -379,7 +383,8 @@ export class Download {
     this.#sources.set(source.peer, source);
     // Who comes and goes moves nothing.
     if (!this.#left.some(({ peer }) => peer === source.peer)) this.#movement.moved(this.#now());
-    this.#options.onEvent({ event: 'found', peer: source.peer, via: source.via, address });
+    const { peer, via, path } = source;
+    this.#options.onEvent({ event: 'found', peer, via, path, address });
     if (this.#phase !== undefined) this.#enter(source, this.#phase);
   }
 
@@ -387,7 +392,7 @@ export class Download {
     const source = this.#sources.get(peer);
     if (source === undefined) return;
     this.#sources.delete(peer);
-    this.#left.push({ peer, via: source.via, bytes: source.bytes });
+    this.#left.push({ peer, via: source.via, path: source.path, bytes: source.bytes });
     this.#phase?.schedule.removePeer(peer);
     this.#askAll();
   }

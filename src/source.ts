@@ -1,12 +1,13 @@
 /** Somebody who gives blocks of one share: a peer behind a channel, or this home itself. */
 import { CREDIT_BYTES } from './limits.ts';
-import type { Channel, FoundVia, StreamName } from './ports.ts';
+import type { Channel, FoundVia, Path, StreamName } from './ports.ts';
 import { encodeMessage, type Blocks } from './protocol/messages.ts';
 import { rangesOf, type IndexSet } from './protocol/ranges.ts';
 
 export interface Source {
   readonly peer: string;
   readonly via: FoundVia;
+  readonly path: Path;
   readonly has: 'all' | Readonly<Record<StreamName, IndexSet>>;
   readonly creditBytes: number;
   /** Of blocks that were right. */
@@ -35,6 +36,7 @@ export function channelSource(
   const source: Source & { endedBy?: Error } = {
     peer: channel.peer,
     via,
+    path: channel.path,
     has,
     creditBytes: Math.min(creditBytes, CREDIT_BYTES),
     bytes: 0,
@@ -61,6 +63,7 @@ export function localSource(
   const source: Source = {
     peer: 'this home',
     via: 'local',
+    path: 'direct',
     has,
     creditBytes: CREDIT_BYTES,
     bytes: 0,

@@ -147,6 +147,8 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   // Messages of libp2p's own protocols, which are protobufs.
   [/^protons-runtime$/, /^src\/net\/hop-messages\.ts$/],
   [/^(libp2p|uint8arraylist|@libp2p\/.+|@chainsafe\/.+|datastore-level)$/, /^src\/net\//],
+  // The one message of ours that is in Protocol Buffers: a relay's answer.
+  [/^protons-runtime$/, /^src\/net\//],
   [/^piscina$/, /^src\/crypto\/pool(-worker)?\.ts$/],
   [/^picomatch$/, /^src\/files\/globs\.ts$/],
   [/^fastify$/, /^(src\/daemon|relay\/http)\//],

@@ -28,7 +28,10 @@ const bytes = count.describe('Bytes.');
 const seconds = z.number().int().describe('Unix seconds.');
 const kind = z.enum(['file', 'folder']);
 const peer = z.string().describe('A peer id.');
-const via = z.enum(['local', 'hint', 'mdns', 'dht']).describe('How it was found; "local" is this home itself.');
+const via = z
+  .enum(['local', 'hint', 'mdns', 'dht', 'relay'])
+  .describe('How it was found; "local" is this home itself, "relay" a relay that was named.');
+const way = z.enum(['direct', 'relay']).describe('Straight, or through a relay.');
 
 /** The parameters of each action. */
 export const PARAMETERS = {
@@ -140,7 +143,7 @@ const fetched = z
     files: count,
     alreadyThere: z.boolean().describe('It was there before, complete and right.'),
     found: via.optional().describe('How the source that gave most was found.'),
-    sources: z.array(z.strictObject({ peer, via, bytes })).readonly(),
+    sources: z.array(z.strictObject({ peer, via, path: way, bytes })).readonly(),
   })
   .meta({ id: 'Fetched', description: 'A fetch that is complete.' });
 
@@ -220,6 +223,17 @@ const network = z.strictObject({
   portMapping: z.boolean(),
 });
 
+const reservation = z.strictObject({
+  peer: z.string().describe("The relay's peer id."),
+  state: z.enum(['reserved', 'trying']),
+  until: seconds.optional().describe("By the relay's clock, in Unix seconds; it is renewed before."),
+  why: z.string().optional().describe('Why there is none.'),
+  limits: z
+    .strictObject({ bytes: bytes.optional(), seconds: count.optional() })
+    .optional()
+    .describe('Of each connection through the relay: bytes, and how many seconds it may last.'),
+});
+
 /** What comes back in the end. */
 export const RESULTS = {
   share,
@@ -271,6 +285,11 @@ export const RESULTS = {
       .enum(['off', 'none', 'mapped'])
       .optional()
       .describe('Whether a router lets others in, by an address that is among the addresses then.'),
+    reservations: z
+      .array(reservation)
+      .readonly()
+      .optional()
+      .describe('At the relays by which others are to reach it; their addresses are among the addresses then.'),
     lanPeers: count.optional().describe('Absent where it does not look there.'),
     dhtPeers: count.optional().describe('Absent where it takes no part in the DHT.'),
     shares: z.strictObject({ total: count, serving: count }),
@@ -282,6 +301,7 @@ export const RESULTS = {
         z.strictObject({
           peer,
           address: z.string(),
+          path: way,
           direction: z.enum(['in', 'out']),
           since: seconds,
           shares: count.describe('Of this home that it is getting.'),
@@ -340,7 +360,7 @@ export const EVENT = z.discriminatedUnion('event', [
     })
     .describe('A peer of a share that is served: it joined, was sent bytes, has it complete, left.'),
   z.strictObject({ event: z.literal('changed'), id: z.string(), why: z.string() }),
-  z.strictObject({ event: z.literal('found'), peer, via, address: z.string() }),
+  z.strictObject({ event: z.literal('found'), peer, via, path: way, address: z.string() }),
   z.strictObject({ event: z.literal('lost'), peer, why: z.string() }),
   z.strictObject({ event: z.literal('waiting'), why: z.string() }),
   z.strictObject({
@@ -368,7 +388,7 @@ export const EVENT = z.discriminatedUnion('event', [
     .strictObject({
       event: z.literal('seeding'),
       share,
-      sources: z.array(z.strictObject({ peer, via, bytes })).readonly(),
+      sources: z.array(z.strictObject({ peer, via, path: way, bytes })).readonly(),
     })
     .describe('All of a share that is carried is here, and is served from now on.'),
   z

@@ -35,6 +35,8 @@ export class Discovery {
   readonly #stopped = new AbortController();
   #announcer: Announcer | undefined;
   readonly #running = new Set<Promise<void>>();
+  /** Ended when there is something to notice. */
+  #nap = new AbortController();
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -80,6 +82,11 @@ export class Discovery {
 
   unannounce(id: BlockId): void {
     this.#run(this.#stopped.signal, async () => this.#announcer?.unannounce(id));
+  }
+
+  /** This node's addresses may have changed: that is looked at now. */
+  addressesChanged(): void {
+    this.#nap.abort();
   }
 
   #fromHints(hints: readonly Hint[], found: Found): void {
@@ -157,7 +164,11 @@ export class Discovery {
     const { clock } = this.#around;
     const look = () => ({ addresses: this.#around.addresses().join(), driftMs: clock.now() - clock.monotonic() });
     for (let before = look(); ;) {
-      await clock.sleep(NETWORK_CHECK_MS, this.#stopped.signal);
+      this.#nap = new AbortController();
+      await clock
+        .sleep(NETWORK_CHECK_MS, AbortSignal.any([this.#stopped.signal, this.#nap.signal]))
+        .catch(() => undefined);
+      this.#stopped.signal.throwIfAborted();
       const now = look();
       const moved = now.addresses !== before.addresses || Math.abs(now.driftMs - before.driftMs) > MAX_CLOCK_DRIFT_MS;
       if (moved) this.#announcer?.again();

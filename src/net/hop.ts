@@ -33,7 +33,8 @@ import {
   type CircuitLimit,
   type Status,
 } from './hop-messages.ts';
-import { closed, type Line } from './lines.ts';
+import { closed } from './connections.ts';
+import type { Line } from './lines.ts';
 
 export interface HopOptions {
   readonly libp2p: Pick<

@@ -19,7 +19,7 @@ const fetched: Results['fetch'] = {
   files: 2,
   alreadyThere: false,
   found: 'mdns',
-  sources: [{ peer: PEER, via: 'mdns', bytes: 1016 }],
+  sources: [{ peer: PEER, via: 'mdns', path: 'direct', bytes: 1016 }],
 };
 const served = (what: 'joined' | 'sent' | 'complete' | 'left', bytes = 0): ActionEvent => ({
   event: 'served',
@@ -243,7 +243,7 @@ describe('shoal fetch', () => {
       'note: hi\\u{7}',
       'going on where it stopped: 500 B are here already',
       'this file system can not hold a:b, or keep it apart; it becomes a_b',
-      'done: 2 files, 1.0 kB, from 1 peer found by mdns',
+      'done: 2 files, 1.0 kB, from 1 peer found by mdns, direct',
     ]);
   });
 

@@ -183,6 +183,14 @@ describe('Discovery', () => {
       await dht.until(dht.provided, 4);
     });
 
+    it('announces again at once where it is told that they have changed', async () => {
+      discovery.announce(ID);
+      await asleep(1);
+      addresses = ['/ip4/1.2.3.6/tcp/1'];
+      discovery.addressesChanged();
+      await dht.until(dht.provided, 4);
+    });
+
     it('stops announcing, also what is kept by the DHT itself', async () => {
       discovery.announce(ID);
       await asleep(1);
