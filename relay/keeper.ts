@@ -7,7 +7,7 @@
  * is not asked for again.
  */
 import { getData, getListing, type CarryEvent } from '../src/carry.ts';
-import { Download, onlyPeer } from '../src/download.ts';
+import { Download } from '../src/download.ts';
 import { isShoalError, ShoalError } from '../src/errors.ts';
 import { decodeGrant } from '../src/format/grant.ts';
 import { idOf, sameBytes, sha256, type BlockId } from '../src/format/ids.ts';
@@ -29,6 +29,7 @@ import {
   STORE_PROGRESS_MS,
   UPLOAD_STALL_MS,
 } from '../src/limits.ts';
+import { onlyPeer } from '../src/only-peer.ts';
 import { Turns } from '../src/parallel.ts';
 import type { Channel, ChunkStore, Clock, Crypto, Log, Network, Refusal } from '../src/ports.ts';
 import type { Admission } from '../src/protocol/admission.ts';

@@ -79,3 +79,19 @@ export function localSource(
 export function blockKey(kind: Blocks['kind'], stream: StreamName, index: number): string {
   return `${kind} ${stream} ${index}`;
 }
+
+/** Who gave how much. */
+export interface SourceSummary {
+  readonly peer: string;
+  readonly via: FoundVia;
+  /** The last one, where it changed. */
+  readonly path: Path;
+  readonly bytes: number;
+}
+
+/** The same with one entry a peer, those that gave most first; without those that gave nothing. */
+export function byPeer(all: readonly SourceSummary[]): SourceSummary[] {
+  const sums = new Map<string, SourceSummary>();
+  for (const one of all) sums.set(one.peer, { ...one, bytes: one.bytes + (sums.get(one.peer)?.bytes ?? 0) });
+  return [...sums.values()].filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes);
+}

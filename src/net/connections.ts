@@ -1,5 +1,6 @@
 /** The ends of connections. */
 import type { Connection } from '@libp2p/interface';
+import { ShoalError } from '../errors.ts';
 import { HANG_UP_MS } from '../limits.ts';
 
 /** Closes a connection. libp2p's own close waits in vain when the other side closes at the same moment. */
@@ -34,4 +35,14 @@ export function closed(what: Closable, signal: AbortSignal): Promise<void> {
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError) return [...new Set(error.errors.map(reasonOf))].join('; ');
   return (error as Error).message;
+}
+
+/** What a failure to connect to a peer is for who asked for it. */
+export function connectError(error: unknown, peer: string, protocol: string, interrupted: boolean): ShoalError {
+  const cause = { cause: error };
+  if (interrupted) return new ShoalError('interrupted', `stopped connecting to peer ${peer}`, cause);
+  if ((error as Error).name === 'UnsupportedProtocolError') {
+    return new ShoalError('protocol', `cannot open a channel to peer ${peer}: it does not speak ${protocol}`, cause);
+  }
+  return new ShoalError('not-found', `cannot reach peer ${peer}: ${reasonOf(error)}`, cause);
 }

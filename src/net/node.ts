@@ -5,7 +5,7 @@ import type { Connection, IdentifyResult, Libp2p, PeerId, Stream } from '@libp2p
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
-import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
+import type { Multiaddr } from '@multiformats/multiaddr';
 import type { LevelDatastore } from 'datastore-level';
 import { createLibp2p } from 'libp2p';
 import { networkInterfaces } from 'node:os';
@@ -43,8 +43,9 @@ import type {
   Survey,
 } from '../ports.ts';
 import { CHUNKS_PROTOCOL } from '../protocol/messages.ts';
+import { readMultiaddr, targetOf } from './addresses.ts';
 import { Circuit, CIRCUIT_PROTOCOLS } from './circuit.ts';
-import { closed, hangUp, reasonOf } from './connections.ts';
+import { closed, connectError, hangUp, reasonOf } from './connections.ts';
 import type { Mapping, PortMapping } from './port-mapping.ts';
 import { Crowd } from './crowd.ts';
 import { Discovery } from './discovery.ts';
@@ -564,32 +565,8 @@ function limitsOf(rates: Rates | undefined): { maxUp?: number; maxDown?: number 
   return { ...(maxUp === undefined ? {} : { maxUp }), ...(maxDown === undefined ? {} : { maxDown }) };
 }
 
-/** @throws ShoalError `usage` */
-function readMultiaddr(text: string): Multiaddr {
-  try {
-    return multiaddr(text);
-  } catch (cause) {
-    throw new ShoalError(
-      'usage',
-      `cannot use ${quoted(text)} as an address: it is not a multiaddr like /ip4/192.0.2.1/tcp/4001`,
-      { cause },
-    );
-  }
-}
-
 function pathOf({ direct }: Connection): Path {
   return direct ? 'direct' : 'relay';
-}
-
-/** An address of `peer` as it can be dialled; nothing when it is another's or can not be read. */
-function targetOf(text: string, peer: string): Multiaddr[] {
-  try {
-    const address = multiaddr(text);
-    const target = peerOf(address) === undefined ? address.encapsulate(`/p2p/${peer}`) : address;
-    return peerOf(target) === peer ? [target] : [];
-  } catch {
-    return [];
-  }
 }
 
 /** Opens a stream. A connection that does not answer is given up, so that the next attempt makes a new one. */
@@ -604,13 +581,4 @@ async function openStream(connection: Connection, protocol: string, signal: Abor
     if ((signal.reason as Error | undefined)?.name === 'TimeoutError') connection.abort(error as Error);
     throw error;
   }
-}
-
-function connectError(error: unknown, peer: string, protocol: string, interrupted: boolean): ShoalError {
-  const cause = { cause: error };
-  if (interrupted) return new ShoalError('interrupted', `stopped connecting to peer ${peer}`, cause);
-  if ((error as Error).name === 'UnsupportedProtocolError') {
-    return new ShoalError('protocol', `cannot open a channel to peer ${peer}: it does not speak ${protocol}`, cause);
-  }
-  return new ShoalError('not-found', `cannot reach peer ${peer}: ${reasonOf(error)}`, cause);
 }
