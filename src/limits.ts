@@ -479,3 +479,5 @@ export const RESERVATION_CHECK_MS = 5_000;
 export const MAX_RENEWAL_MS = 30 * 60_000;
 /** So much earlier than through a relay a peer is dialled directly: enough for a handshake across the world, and hardly felt. */
 export const DIRECT_HEAD_START_MS = 750;
+/** Addresses of one relay in a link, where it has no name: there are only so many hints, and other relays. */
+export const MAX_RELAY_HINTS = 2;

@@ -85,6 +85,8 @@ export interface NetworkOptions {
   readonly maxConnections?: number;
   /** Limits of all channels together; none when absent. */
   readonly rates?: Rates;
+  /** Relays that its user has named: each is asked for every share that is looked for. */
+  readonly relays?: () => readonly RelayPlace[];
   /** What this node does for others: only a relay's. */
   readonly forOthers?: ForOthers;
   /** Multiaddrs under which it is reached, where those are others than it listens on. */
@@ -230,7 +232,7 @@ class Libp2pNetwork implements Network {
   constructor(
     { libp2p, gater, lines, circuit, lan, hop }: Parts,
     bootstrap: readonly Multiaddr[],
-    { clock, log, rates, maxConnections = MAX_CONNECTIONS, portMapping = false, onGone }: NetworkOptions,
+    { clock, log, rates, maxConnections = MAX_CONNECTIONS, portMapping = false, onGone, relays }: NetworkOptions,
     closeStore: () => Promise<void>,
   ) {
     this.self = libp2p.peerId.toString();
@@ -245,6 +247,7 @@ class Libp2pNetwork implements Network {
       self: this.self,
       ...{ dht, lan, gater, clock, log },
       addresses: () => this.addresses(),
+      relays: relays ?? (() => []),
     });
     this.#lines = lines;
     this.#rates = rates;
@@ -302,7 +305,7 @@ class Libp2pNetwork implements Network {
     }));
   }
 
-  reserve({ peer, addresses }: RelayPlace): () => void {
+  reserve({ peer, addresses, greet }: RelayPlace): () => void {
     const targets = addresses.map(text => {
       const [target] = targetOf(String(readMultiaddr(text)), peer);
       if (target === undefined || isRelayed(target))
@@ -310,7 +313,7 @@ class Libp2pNetwork implements Network {
       return target;
     });
     targets.forEach(target => this.#gater.allow(target));
-    return this.#reservations.reserve(peer, targets);
+    return this.#reservations.reserve(peer, targets, greet);
   }
 
   reservations(): Reservation[] {

@@ -13,7 +13,7 @@ import {
   RESERVATION_CHECK_MS,
   RESERVE_TIMEOUT_MS,
 } from '../limits.ts';
-import type { Clock, Log, Reservation } from '../ports.ts';
+import type { Clock, Log, RelayPlace, Reservation } from '../ports.ts';
 import { closed, reasonOf } from './connections.ts';
 import type { askForReservation, Granted } from './reserving.ts';
 
@@ -38,6 +38,7 @@ interface Place {
   /** Where to dial it: all that its users gave. */
   readonly addresses: Map<string, Multiaddr>;
   users: number;
+  greet: RelayPlace['greet'];
   readonly released: AbortController;
   granted: Granted | undefined;
   why: string | undefined;
@@ -57,9 +58,10 @@ export class Reservations {
   }
 
   /** Keeps a reservation until the returned function was called as often as this for the same relay. */
-  reserve(peer: string, addresses: readonly Multiaddr[]): () => void {
+  reserve(peer: string, addresses: readonly Multiaddr[], greet?: RelayPlace['greet']): () => void {
     const place = this.#places.get(peer) ?? this.#begin(peer);
     addresses.forEach(address => place.addresses.set(address.toString(), address));
+    place.greet ??= greet;
     place.users++;
     let isReleased = false;
     return () => {
@@ -89,7 +91,7 @@ export class Reservations {
     const released = new AbortController();
     const place: Place = {
       ...{ peer, addresses: new Map(), users: 0, released },
-      ...{ granted: undefined, why: undefined, tried: Promise.withResolvers() },
+      ...{ granted: undefined, why: undefined, greet: undefined, tried: Promise.withResolvers() },
     };
     this.#places.set(peer, place);
     const signal = AbortSignal.any([released.signal, this.#stopped]);
@@ -126,9 +128,12 @@ export class Reservations {
 
   /** Connects, reserves, and renews until the connection is over. @throws where that fails; the signal's reason */
   async #hold(place: Place, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#around;
+    const { clock, log } = this.#around;
     const inTime = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(RESERVE_TIMEOUT_MS)]);
     const connection = await this.#around.connect(place.peer, [...place.addresses.values()], inTime());
+    await place
+      .greet?.(inTime())
+      .catch((error: unknown) => log('debug', 'a relay was not greeted', { reason: reasonOf(error) }));
     try {
       while (connection.status === 'open') {
         await this.#renew(place, connection, inTime());

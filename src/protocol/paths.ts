@@ -9,6 +9,8 @@ export interface RelayPlace {
   readonly peer: string;
   /** Multiaddrs as text, with or without the peer id at their end. */
   readonly addresses: readonly string[];
+  /** Done each time a connection to it has opened, before a place there is asked for. That it fails keeps nobody from asking. */
+  readonly greet?: (signal: AbortSignal) => Promise<unknown>;
 }
 
 /** A place at a relay by which others reach this node, or the attempt to have one. */

@@ -90,6 +90,7 @@ describe('Discovery', () => {
       ...{ dht, gater, clock },
       lan: undefined,
       log: () => undefined,
+      relays: () => [],
       addresses: () => addresses,
     });
   });
