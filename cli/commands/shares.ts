@@ -2,6 +2,7 @@
 import type { ShareView } from '../../src/daemon/actions.ts';
 import { table, type Column } from '../columns.ts';
 import type { Context } from '../context.ts';
+import { storedAt } from '../copies.ts';
 import { SHORT_ID_CHARS } from '../../src/limits.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
 
@@ -12,6 +13,7 @@ const HEADS: readonly Column[] = [
   { title: 'STATE', side: 'left' },
   { title: 'PEERS', side: 'right' },
   { title: 'UP', side: 'right' },
+  { title: 'STORED', side: 'left' },
 ];
 /** What was imported without its link has no name that could be read. */
 export const NAMELESS = '(no key)';
@@ -28,15 +30,18 @@ export async function shares({ terminal, performer, signal }: Context): Promise<
     return;
   }
   terminal.results(table(HEADS, result.shares.map(rowOf), terminal.columns));
-  for (const { id, state, detail } of result.shares) {
+  for (const { id, state, detail, copies } of result.shares) {
+    for (const copy of copies)
+      if (copy.detail !== undefined) terminal.say(`${id.slice(0, SHORT_ID_CHARS)} at ${copy.name}: ${copy.detail}`);
     if (detail !== undefined) terminal.say(`${id.slice(0, SHORT_ID_CHARS)} is ${state}: ${detail}`);
   }
 }
 
 function rowOf(share: ShareView): string[] {
-  const { id, name, kind, sizeBytes, state, peersServed, bytesUp } = share;
+  const { id, name, kind, sizeBytes, state, peersServed, bytesUp, copies } = share;
   const shown = name === '' ? NAMELESS : kind === 'folder' ? `${name}/` : name;
-  return [id.slice(0, SHORT_ID_CHARS), shown, formatBytes(sizeBytes), state, String(peersServed), formatBytes(bytesUp)];
+  const first = [id.slice(0, SHORT_ID_CHARS), shown, formatBytes(sizeBytes), state];
+  return [...first, String(peersServed), formatBytes(bytesUp), storedAt(copies)];
 }
 
 /** @throws ShoalError `unknown-share` */

@@ -16,7 +16,8 @@ type Emit = (event: ActionEvent) => void;
 
 /** What is shown of the relays of a home. */
 export function relayViews(node: ShoalNode): Results['relays'] {
-  const { catalog } = homeOf(node);
+  if (node.home === undefined) return { relays: [] };
+  const { catalog } = node.home;
   const copies = Map.groupBy(catalog.copies.list(), ({ relay }) => relay);
   const places = node.network?.reservations() ?? [];
   return {
@@ -189,7 +190,8 @@ function infoView(info: RelayInfo | undefined): Pick<Results['relay'], 'info'> {
 }
 
 function relaysOf(node: ShoalNode): Relays {
-  if (node.relays === undefined) throw new Error('only a home has relays');
+  if (node.relays === undefined)
+    throw new ShoalError('usage', 'this home has no relays yet; "shoal relays add" adds one');
   return node.relays;
 }
 
