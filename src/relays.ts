@@ -1,7 +1,7 @@
 /** The relays of a home: which there are, a place at each, and the copies of its shares that they keep. */
 import { randomBytes } from 'node:crypto';
 import { systemClock } from './clock.ts';
-import { candidateOf, Copies } from './copies.ts';
+import { Copies } from './copies.ts';
 import { isShoalError, ShoalError } from './errors.ts';
 import { parseHint, type Hint } from './format/hint.ts';
 import { quoted } from './format/quoted.ts';
@@ -11,6 +11,7 @@ import { MAX_LINK_HINTS, MAX_RELAY_HINTS } from './limits.ts';
 import type { Candidate, Log, Network, RelayRecord } from './ports.ts';
 import { present } from './present.ts';
 import type { RelayInfo } from './protocol/relay-info.ts';
+import { candidateOf } from './relay-name.ts';
 import { sample, type Sample } from './sample.ts';
 import { memoryStore } from './store/memory.ts';
 import type { Service } from './service.ts';

@@ -13,8 +13,9 @@ const HEADS: readonly Column[] = [
   { title: 'STATE', side: 'left' },
   { title: 'PEERS', side: 'right' },
   { title: 'UP', side: 'right' },
-  { title: 'STORED', side: 'left' },
 ];
+/** Where relays are used. */
+const STORED: Column = { title: 'STORED', side: 'left' };
 /** What was imported without its link has no name that could be read. */
 export const NAMELESS = '(no key)';
 
@@ -29,7 +30,10 @@ export async function shares({ terminal, performer, signal }: Context): Promise<
     terminal.say('nothing is shared from this home yet; "shoal share PATH" shares a file or folder');
     return;
   }
-  terminal.results(table(HEADS, result.shares.map(rowOf), terminal.columns));
+  const isStored = result.shares.some(({ copies }) => copies.length > 0);
+  const heads = isStored ? [...HEADS, STORED] : HEADS;
+  const rows = result.shares.map(share => [...rowOf(share), ...(isStored ? [storedAt(share.copies)] : [])]);
+  terminal.results(table(heads, rows, terminal.columns));
   for (const { id, state, detail, copies } of result.shares) {
     for (const copy of copies)
       if (copy.detail !== undefined) terminal.say(`${id.slice(0, SHORT_ID_CHARS)} at ${copy.name}: ${copy.detail}`);
@@ -38,10 +42,9 @@ export async function shares({ terminal, performer, signal }: Context): Promise<
 }
 
 function rowOf(share: ShareView): string[] {
-  const { id, name, kind, sizeBytes, state, peersServed, bytesUp, copies } = share;
+  const { id, name, kind, sizeBytes, state, peersServed, bytesUp } = share;
   const shown = name === '' ? NAMELESS : kind === 'folder' ? `${name}/` : name;
-  const first = [id.slice(0, SHORT_ID_CHARS), shown, formatBytes(sizeBytes), state];
-  return [...first, String(peersServed), formatBytes(bytesUp), storedAt(copies)];
+  return [id.slice(0, SHORT_ID_CHARS), shown, formatBytes(sizeBytes), state, String(peersServed), formatBytes(bytesUp)];
 }
 
 /** @throws ShoalError `unknown-share` */

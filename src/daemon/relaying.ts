@@ -1,5 +1,5 @@
 /** Actions of a home that are about its relays, and about who else has its shares. */
-import { candidateOf, nameOf, type CopyEvent } from '../copies.ts';
+import type { CopyEvent } from '../copies.ts';
 import { ShoalError } from '../errors.ts';
 import { parseHint } from '../format/hint.ts';
 import type { BlockId } from '../format/ids.ts';
@@ -9,6 +9,7 @@ import type { ShoalNode } from '../node.ts';
 import type { CopyRecord, RelayRecord } from '../ports.ts';
 import type { RelayInfo } from '../protocol/relay-info.ts';
 import type { Relays } from '../relays.ts';
+import { candidateOf, nameOf } from '../relay-name.ts';
 import { verify, type Holder } from '../verify.ts';
 import type { ActionEvent, Results } from './actions.ts';
 

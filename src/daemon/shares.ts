@@ -1,7 +1,7 @@
 /** What is told of the shares of a home. Read from its catalog alone: to start a node for that would take longer than all the rest. */
 import { randomBytes } from 'node:crypto';
 import { systemClock } from '../clock.ts';
-import { nameOf } from '../copies.ts';
+import { nameOf } from '../relay-name.ts';
 import { isSpooled, spoolFolder } from '../files/spool.ts';
 import type { BlockId } from '../format/ids.ts';
 import { pathsOf } from '../format/layout.ts';
