@@ -174,18 +174,31 @@ export class Keeper {
   /** Preflight, upload, promise, receipt. */
   async #ask(channel: Channel, frames: AsyncIterator<unknown>, until: number, bytes: Uint8Array): Promise<void> {
     const { leases, admission } = this.#deps;
-    const block = readBlock(bytes, decodeShareBlock);
-    const id = idOf(sha256(bytes));
-    const end = this.#endOf(channel, until, block);
-    this.#refuseDecided(id);
-    if (this.#uploads.has(id)) throw new Refused('busy', 'the same share is being uploaded already', 5);
-    if (await this.#isComplete(id)) {
-      this.#deps.onEvent?.({ event: 'upload', result: 'there' });
-      await this.#say(channel, this.#receipt(leases.get(id)!));
-      return;
-    }
+    // Also what turns out to need no upload costs reading and checking.
     const permit = admission.admit('upload', channel);
     if ('denied' in permit) throw new Refused('over-limit', permit.denied, permit.retryAfterSeconds);
+    try {
+      const block = readBlock(bytes, decodeShareBlock);
+      const id = idOf(sha256(bytes));
+      const end = this.#endOf(channel, until, block);
+      this.#refuseDecided(id);
+      if (await this.#isComplete(id)) this.#deps.onEvent?.({ event: 'upload', result: 'there' });
+      else await this.#take(channel, frames, id, { block, bytes }, end);
+      await this.#say(channel, this.#receipt(leases.get(id)!));
+    } finally {
+      permit.release();
+    }
+  }
+
+  /** Gets a share from who asked, and promises to keep it until `end`. @throws Refused */
+  async #take(
+    channel: Channel,
+    frames: AsyncIterator<unknown>,
+    id: BlockId,
+    { block, bytes }: { readonly block: ShareBlock; readonly bytes: Uint8Array },
+    end: number,
+  ): Promise<void> {
+    if (this.#uploads.has(id)) throw new Refused('busy', 'the same share is being uploaded already', 5);
     const stop = new AbortController();
     const upload: Upload = { stop, leftBytes: ciphertextBytes(block) };
     this.#uploads.set(id, upload);
@@ -201,13 +214,11 @@ export class Keeper {
         stop.signal.throwIfAborted();
         await this.#keep(id, end);
       });
-      await this.#say(channel, this.#receipt(leases.get(id)!));
     } catch (error) {
       if (error instanceof Refused || !isShoalError(error)) throw error;
       throw new Refused('incomplete', error.message, 5);
     } finally {
       this.#uploads.delete(id);
-      permit.release();
     }
   }
 
@@ -236,8 +247,9 @@ export class Keeper {
     const pending = [...this.#uploads.values()].reduce((sum, { leftBytes }) => sum + leftBytes, 0);
     const free = await freeBytes();
     if (free - pending < RELAY_SPARE_BYTES) throw new Refused('full', "the relay's disk is nearly full", 3600);
-    if (leases.get(id) !== undefined) return;
     const { account, leases: most, storedBytes } = admission.quotasOf(channel);
+    const lease = leases.get(id);
+    if (lease?.state === 'kept' || lease?.account === account) return;
     const own = leases.holding(account);
     if (own.leases >= most) throw new Refused('over-limit', `${most} leases at once`);
     if (own.bytes + sizeBytes > storedBytes)
