@@ -186,8 +186,13 @@ function viewOf(node: ShoalNode, { peer }: RelayRecord): Results['relays']['rela
 
 function infoView(info: RelayInfo | undefined): Pick<Results['relay'], 'info'> {
   if (info === undefined) return {};
-  const { shoal: _version, peer: _peer, addresses: _addresses, ...told } = info;
-  return { info: told };
+  const { name, operator, contact, terms, version, roles, limits, retention, lists } = info;
+  const who = {
+    ...(operator === undefined ? {} : { operator }),
+    ...(contact === undefined ? {} : { contact }),
+    ...(terms === undefined ? {} : { terms }),
+  };
+  return { info: { name, ...who, version, roles, limits, retention, lists } };
 }
 
 function relaysOf(node: ShoalNode): Relays {

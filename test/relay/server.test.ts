@@ -192,7 +192,6 @@ describe('a relay with all its parts', () => {
 
   it('lets uploads end before it stops, and takes no others', async () => {
     const at = await start();
-    let uploading: Promise<unknown> | undefined;
     const sharer = await node();
     const gate = Promise.withResolvers<undefined>();
     const begun = Promise.withResolvers<undefined>();
@@ -218,7 +217,7 @@ describe('a relay with all its parts', () => {
       until: Math.floor(Date.now() / 1000) + DAY,
     };
     const never = new AbortController().signal;
-    uploading = upload({ network: sharer, clock: systemClock }, request, () => undefined, never);
+    const uploading = upload({ network: sharer, clock: systemClock }, request, () => undefined, never);
     await begun.promise;
     const stopping = relay?.stop();
     expect((await admin('/readyz')).status).to.equal(503);
