@@ -1,6 +1,6 @@
 /** What people see of the copies of a share at relays. */
 import type { ActionEvent, ShareView } from '../src/daemon/actions.ts';
-import { formatDate } from './units.ts';
+import { count, formatDate } from './units.ts';
 
 type CopyEvent = Extract<ActionEvent, { event: 'copy' }>;
 
@@ -8,7 +8,8 @@ type CopyEvent = Extract<ActionEvent, { event: 'copy' }>;
 export function copyLine({ state, name, until, sampled, why }: CopyEvent): string | undefined {
   switch (state) {
     case 'stored': {
-      const checked = sampled === undefined ? '' : `; ${sampled} chunks were fetched back and are right`;
+      const checked =
+        sampled === undefined ? '' : `; what was fetched back from it is right (${count(sampled, 'chunk')})`;
       return `stored at ${name} until ${formatDate(until ?? 0)}${checked}`;
     }
     case 'failed':

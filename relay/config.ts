@@ -1,4 +1,5 @@
 /** The configuration of a relay: one schema, from which its template, its defaults, its problems and what can be reloaded follow. */
+import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { knownOf, readConfig, type Meta, type Reading, type TomlValue } from '../src/config.ts';
@@ -203,6 +204,12 @@ export const RELAY_SCHEMA = z
         'an origin like "https://relay.example"',
         'Under which the public reaches that, where a proxy stands in front of it.',
         'https://relay.example',
+      ),
+      trusted_proxies: list(
+        z.array(textThat(isAddressBlock)),
+        'a list of addresses and address blocks',
+        'Proxies in front of it, whose X-Forwarded-For is believed: without, all who come through one count together.',
+        ['127.0.0.1'],
       ),
       tls_cert: optional(
         path,
@@ -442,4 +449,13 @@ function isOrigin(text: string): boolean {
 
 function isUrl(text: string, protocols: readonly string[]): boolean {
   return URL.canParse(text) && protocols.includes(new URL(text).protocol);
+}
+
+/** An IP address, or a block of them as in 10.0.0.0/8. */
+function isAddressBlock(text: string): boolean {
+  const [address = '', length, ...more] = text.split('/');
+  const bits = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0;
+  return (
+    bits > 0 && more.length === 0 && (length === undefined || (/^[0-9]{1,3}$/.test(length) && Number(length) <= bits))
+  );
 }

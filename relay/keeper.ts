@@ -148,6 +148,11 @@ export class Keeper {
     return this.#uploads.size;
   }
 
+  /** Whether who asks for a share gets it. */
+  serves(id: BlockId): boolean {
+    return this.#server.has(id);
+  }
+
   async #answer(channel: Channel): Promise<void> {
     const frames = channel.frames()[Symbol.asyncIterator]();
     const first = await within(this.#deps.clock, STORE_HELLO_MS, frames.next());
@@ -301,7 +306,7 @@ export class Keeper {
     const { leases } = this.#deps;
     const before = leases.get(id);
     await leases.keep(id, before?.state === 'kept' ? Math.max(before.until, until) : until);
-    this.#server.add(id);
+    this.#serve(id);
     this.#deps.onEvent?.({ event: 'upload', result: 'kept' });
   }
 
@@ -387,32 +392,51 @@ export class Keeper {
     this.#server.remove(id);
   }
 
-  /** Stops serving what has run out, and removes it once the clock is to be believed. */
+  /** Stops serving what has run out, and removes it once the clock is to be believed; else it may come back. */
   async #expire(): Promise<void> {
-    const { clock, leases, steadyClockMs = STEADY_CLOCK_MS } = this.#deps;
+    const { clock, steadyClockMs = STEADY_CLOCK_MS } = this.#deps;
     const drift = (): number => clock.now() - clock.monotonic();
+    const stopped = new Set<BlockId>();
     for (let [before, evenSince] = [drift(), clock.monotonic()]; ;) {
       await clock.sleep(Math.min(EXPIRY_CHECK_MS, Math.max(steadyClockMs, 1)), this.#stopping.signal);
       if (Math.abs(drift() - before) > MAX_CLOCK_DRIFT_MS) evenSince = clock.monotonic();
       before = drift();
-      const isSteady = clock.monotonic() - evenSince >= steadyClockMs;
-      const over = leases.over();
-      for (const id of over.grants) {
-        this.#server.remove(id);
-        if (isSteady) leases.endGrant(id);
-      }
-      for (const id of over.leases) {
-        if (this.#uploads.has(id)) continue;
-        this.#stopServing(id);
-        if (!isSteady) continue;
-        // It may have been renewed or asked for again while others had their turn.
-        await this.#turns.run(id, this.#stopping.signal, async () => {
-          if (!leases.over().leases.includes(id)) return;
-          await leases.end(id);
-          this.#deps.onEvent?.({ event: 'expiry' });
-        });
-      }
+      await this.#sweep(stopped, clock.monotonic() - evenSince >= steadyClockMs);
     }
+  }
+
+  /** @param stopped what is not served because it seemed to have run out */
+  async #sweep(stopped: Set<BlockId>, isSteady: boolean): Promise<void> {
+    const { leases } = this.#deps;
+    const over = leases.over();
+    for (const id of stopped) {
+      if (over.leases.includes(id) || over.grants.includes(id)) continue;
+      // The clock was wrong, or it was renewed.
+      stopped.delete(id);
+      if (leases.get(id)?.state === 'kept') this.#serve(id);
+    }
+    for (const id of over.grants) {
+      this.#server.remove(id);
+      stopped.add(id);
+      if (isSteady) leases.endGrant(id);
+    }
+    for (const id of over.leases) {
+      if (this.#uploads.has(id)) continue;
+      this.#stopServing(id);
+      stopped.add(id);
+      if (!isSteady) continue;
+      // It may have been renewed or asked for again while others had their turn.
+      await this.#turns.run(id, this.#stopping.signal, async () => {
+        if (!leases.over().leases.includes(id)) return;
+        await leases.end(id);
+        this.#deps.onEvent?.({ event: 'expiry' });
+      });
+    }
+  }
+
+  /** A share, and the grants that name it. */
+  #serve(id: BlockId): void {
+    for (const one of [id, ...this.#deps.leases.grantsOf(id)]) this.#server.add(one);
   }
 
   #nowSeconds(): number {

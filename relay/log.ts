@@ -21,13 +21,17 @@ export interface RelayLog {
 /** Fields whose values are never written, should one be given. */
 const SECRET = ['key', 'token', 'passphrase', 'secret', 'link', 'authorization'];
 
-/** @param least the lowest level that is logged */
+/**
+ * @param least the lowest level that is logged
+ * @param format for people also where it is no terminal
+ */
 export function relayLog(
   least: Level,
+  format: 'json' | 'pretty' = 'json',
   out: { write(text: string): unknown; readonly isTTY?: boolean } = process.stderr,
   now: () => number = Date.now,
 ): RelayLog {
-  const line = out.isTTY === true ? lineForPeople : lineForPrograms;
+  const line = format === 'pretty' || out.isTTY === true ? lineForPeople : lineForPrograms;
   const logger = pino(
     {
       level: least,

@@ -28,7 +28,7 @@ const EPILOGUE = `
 The configuration is config.toml in the folder that SHOAL_RELAY_HOME names; without that in /etc/shoal-relay for
 root, else in the user's folder for configurations.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no relay answers, 130 stopped.
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no relay answers, 130 stopped before it was done.
 `;
 
 /** Usage errors are thrown as commander's own. */

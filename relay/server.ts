@@ -1,5 +1,6 @@
 /** A relay that runs: what it is made of, started in the order in which one needs the other, and stopped in the reverse. */
 import { randomBytes } from 'node:crypto';
+import { lookup } from 'node:dns/promises';
 import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../src/clock.ts';
@@ -7,7 +8,14 @@ import { verifier } from '../src/crypto/verify.ts';
 import { fileError } from '../src/errors.ts';
 import { openDirectory } from '../src/files/directory.ts';
 import { showName } from '../src/files/names.ts';
-import { DRAIN_MS, DRAIN_POLL_MS, LOW_DISK_BYTES, MAX_RELAY_ADDRESSES, RELAY_RESTART_SECONDS } from '../src/limits.ts';
+import {
+  DRAIN_MS,
+  DRAIN_POLL_MS,
+  LOW_DISK_BYTES,
+  MAX_RELAY_ADDRESSES,
+  MOST_RELAY_CONNECTIONS,
+  RELAY_RESTART_SECONDS,
+} from '../src/limits.ts';
 import { createNetwork } from '../src/net/node.ts';
 import type { Directory, Log, Network } from '../src/ports.ts';
 import type { Admission, Denied } from '../src/protocol/admission.ts';
@@ -56,7 +64,7 @@ async function started(
   let config = first;
   const { roles } = config;
   const startedAt = Math.floor(systemClock.now() / 1000);
-  const { log, setLevel } = relayLog(config.log.level);
+  const { log, setLevel } = relayLog(config.log.level, config.log.format);
   const admission = new RelayAdmission({ config, secret: accountSecret(folder.seed), clock: systemClock });
   const chunks = await chunkFolder(folder.path);
   endings.push(() => chunks.close());
@@ -81,13 +89,13 @@ async function started(
   const network = await createNetwork({
     seed: folder.seed,
     listen: config.network.listen,
-    announce: config.network.announce,
+    announce: await withAddresses(config.network.announce, log),
     bootstrap: config.network.bootstrap,
     mdns: false,
     dht: roles.dht ? 'server' : 'off',
     datastorePath: join(folder.path, 'peers'),
-    // Admission counts them, and says so; that they are as many is the last resort.
-    maxConnections: config.limits.connections,
+    // Admission counts them by the configuration, also by one that comes later.
+    maxConnections: MOST_RELAY_CONNECTIONS,
     forOthers: { admission: counted, circuit: roles.circuit, autonat: roles.autonat },
     trustsNear: config.relay.lan,
     onGone: peer => later.door?.gone(peer),
@@ -123,6 +131,7 @@ async function started(
   const publicHttp = roles.http
     ? await servePublic({
         ...config.http.listen,
+        trustedProxies: config.http.trusted_proxies,
         ...certificateOf(config, path => fromConfig(place, path)),
         info,
         admits: address => admission.request({ address }),
@@ -172,7 +181,9 @@ async function started(
       setLevel(next.log.level);
       await publicHttp?.reload();
       door.check();
-      log('info', 'the configuration was read again', { taken: reloaded, needsRestart });
+      log('info', 'the configuration was read again', { taken: reloaded });
+      if (needsRestart.length > 0)
+        log('warn', 'some new values hold once the relay is started again', { needsRestart });
       return needsRestart;
     },
     async stop() {
@@ -189,6 +200,29 @@ async function idle(underWay: () => number, log: Log): Promise<void> {
   if (underWay() > 0) log('info', 'stopping: what is under way may end first', { uploadsAndCircuits: underWay() });
   const deadline = systemClock.monotonic() + DRAIN_MS;
   while (underWay() > 0 && systemClock.monotonic() < deadline) await systemClock.sleep(DRAIN_POLL_MS);
+}
+
+/**
+ * What is announced, and beside each name the addresses that it has now: a name that a stranger tells leads anywhere, so that
+ * who meets this relay through others follows addresses only.
+ */
+async function withAddresses(announced: readonly string[], log: Log): Promise<string[]> {
+  const found: string[] = [];
+  for (const address of announced) {
+    found.push(address);
+    const [, kind = '', name, rest = ''] = /^\/dns([46]?)\/([^/]+)(\/.*)$/.exec(address) ?? [];
+    if (name === undefined) continue;
+    try {
+      const family = kind === '' ? 0 : Number(kind);
+      for (const one of await lookup(name, { all: true, family }))
+        if (!rest.includes('/wss') && !rest.includes('/tls')) found.push(`/ip${one.family}/${one.address}${rest}`);
+    } catch (error) {
+      log('warn', 'a name that is announced can not be looked up, so that only who knows it finds this relay', {
+        reason: (error as NodeJS.ErrnoException).code,
+      });
+    }
+  }
+  return [...new Set(found)];
 }
 
 const CHUNKS = 'chunks';
@@ -276,7 +310,7 @@ function infoOf({ relay, limits, tiers, roles }: RelayConfig, peer: string, addr
 }
 
 const RETENTION =
-  'Ciphertext until its lease ends or its owner withdraws it. No address is stored or logged: prefixes are counted in memory, and leases by a keyed hash of the prefix that asked.';
+  'Ciphertext until its lease ends or its owner withdraws it. Whose it is, as a keyed hash of an address prefix. No address is logged; the address book of the DHT holds those of up to a thousand peers, and forgets the oldest.';
 
 function certificateOf({ http }: RelayConfig, pathOf: (path: string) => string): { tls?: CertificatePaths } {
   const { tls_cert, tls_key } = http;

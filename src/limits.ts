@@ -481,3 +481,5 @@ export const MAX_RENEWAL_MS = 30 * 60_000;
 export const DIRECT_HEAD_START_MS = 750;
 /** Addresses of one relay in a link, where it has no name: there are only so many hints, and other relays. */
 export const MAX_RELAY_HINTS = 2;
+/** Connections of a relay, whatever its configuration says: each takes a descriptor and some memory. */
+export const MOST_RELAY_CONNECTIONS = 50_000;

@@ -58,7 +58,11 @@ export async function sample(
     );
     return { chunks, has, sampled: indices.length };
   } catch (error) {
-    if (lost === undefined || !isShoalError(error) || isShoalError(error, 'interrupted')) throw error;
+    if (!isShoalError(error) || isShoalError(error, 'interrupted')) throw error;
+    // What is said of a search does not fit: nobody was looked for.
+    if (lost === undefined && isShoalError(error, 'not-found'))
+      throw new ShoalError('not-found', 'it can not be reached, or does not know the share', { cause: error });
+    if (lost === undefined) throw error;
     throw new ShoalError('unavailable', `what it has can not be fetched from it: it ${lost}`, { cause: error });
   } finally {
     await download.close(false);

@@ -96,7 +96,8 @@ export async function remove({ terminal, performer, signal }: Context, relay: st
     terminal.json(removed);
     return;
   }
-  const kept = removed.copies === 0 ? '' : `; the ${count(removed.copies, 'share')} there stay until their leases end`;
+  const kept =
+    removed.copies === 0 ? '' : `; what it stores (${count(removed.copies, 'share')}) it keeps until the leases end`;
   terminal.say(`removed ${nameOf(removed)}${kept}`);
 }
 

@@ -13,7 +13,7 @@ export interface RelayOptions {
 }
 
 export interface RunningRelay {
-  /** Takes over what it can. @returns the keys that need a start for their new values to hold */
+  /** Takes over what it can, and logs that. @returns the keys that need a start for their new values to hold */
   reload(config: RelayConfig): Promise<string[]>;
   stop(): Promise<void>;
 }
@@ -58,9 +58,8 @@ async function untilStopped(context: RunContext, relay: RunningRelay): Promise<v
 /** A configuration that is wrong changes nothing. */
 async function reload({ place, output }: RunContext, relay: RunningRelay): Promise<void> {
   try {
-    const needsStart = await relay.reload(await loadConfig(place));
-    output.say('the configuration was read again');
-    if (needsStart.length > 0) output.warn(`start the relay again for new values of ${needsStart.join(', ')} to hold`);
+    // What came of it is in its log.
+    await relay.reload(await loadConfig(place));
   } catch (error) {
     // A relay that serves goes on, whatever its new configuration does to it.
     output.warn(`nothing is changed: ${error instanceof Error ? error.message : String(error)}`);

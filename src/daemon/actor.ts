@@ -83,7 +83,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     if (waitCopies !== undefined && waitCopies > keepers.length)
       throw new ShoalError(
         'usage',
-        `cannot wait for ${waitCopies} copies: ${keepers.length} relays are to keep the share; name more with --relay, or add them with "shoal relays add"`,
+        `cannot wait for ${waitCopies} copies: relays that are to keep the share: ${keepers.length}; name more with --relay, or add them with "shoal relays add"`,
       );
     if (hints?.includes('self') === true) await node.network?.settled(signal);
     const chosen = hints === undefined ? (node.relays?.hintsOf(keepers) ?? []) : node.hintsOf(hints);

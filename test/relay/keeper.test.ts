@@ -227,6 +227,18 @@ describe('a relay that keeps shares', () => {
     expect(events).to.deep.include({ event: 'expiry' });
   });
 
+  it('serves again what seemed to have run out while its clock was wrong', async () => {
+    await uploaded(share, nowSeconds() + 600);
+    const { now } = world.clock;
+    world.clock.now = () => now() + 30 * DAY * 1000;
+    await world.clock.advance(30_000);
+    expect(keeper.serves(share.id)).to.equal(false);
+    world.clock.now = now;
+    await world.clock.advance(30_000);
+    expect(keeper.serves(share.id)).to.equal(true);
+    expect(await store.have(share.id)).to.equal('all');
+  });
+
   it('renews for the owner, to a later end', async () => {
     const { until } = await uploaded();
     const ownerSeed = share.ownerSeed;

@@ -15,7 +15,7 @@ const NOON = new Date(2026, 0, 2, 12, 3, 4);
 describe('the log of a relay', () => {
   it('is a JSON object a line', () => {
     const out = memory();
-    const { log } = relayLog('debug', out, () => NOON.getTime());
+    const { log } = relayLog('debug', 'json', out, () => NOON.getTime());
     log('debug', 'a block was read', { sizeBytes: 7 });
     log('error', 'it failed\nthere');
     expect(out.lines().map(line => JSON.parse(line) as unknown)).to.deep.equal([
@@ -26,7 +26,7 @@ describe('the log of a relay', () => {
 
   it('is for people on a terminal', () => {
     const out = memory(true);
-    const { log } = relayLog('info', out, () => NOON.getTime());
+    const { log } = relayLog('info', 'json', out, () => NOON.getTime());
     log('info', 'the relay runs', { peers: 3 });
     log('warn', 'the disk is nearly full', { left: '1 GB' });
     expect(out.lines()).to.deep.equal([
@@ -37,7 +37,7 @@ describe('the log of a relay', () => {
 
   it('begins at its level, which can be changed while it runs', () => {
     const out = memory();
-    const { log, setLevel } = relayLog('warn', out);
+    const { log, setLevel } = relayLog('warn', 'json', out);
     log('info', 'one');
     log('warn', 'two');
     setLevel('debug');
@@ -50,7 +50,7 @@ describe('the log of a relay', () => {
   for (const isTTY of [false, true]) {
     it(`has nothing that a terminal would act on, ${isTTY ? 'on one' : 'off one'}`, () => {
       const out = memory(isTTY);
-      const { log } = relayLog('info', out);
+      const { log } = relayLog('info', 'json', out);
       log('info', 'a\u001b[2Jb\u202e\u0085', { text: '\u001b]0;x\u0007\u2066\n' });
       const text = out.lines();
       expect(text).to.have.lengthOf(1);
@@ -59,7 +59,7 @@ describe('the log of a relay', () => {
 
     it(`does not write secrets that it is given, ${isTTY ? 'on a terminal' : 'off a terminal'}`, () => {
       const out = memory(isTTY);
-      relayLog('info', out).log('info', 'started', {
+      relayLog('info', 'json', out).log('info', 'started', {
         token: 'tok-123',
         key: new Uint8Array([1, 2, 3]),
         link: 'shoal:abc',
@@ -74,7 +74,7 @@ describe('the log of a relay', () => {
     const out = memory();
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
-    relayLog('info', out).log('info', 'odd', { circle, big: 7n, nothing: undefined });
+    relayLog('info', 'json', out).log('info', 'odd', { circle, big: 7n, nothing: undefined });
     expect(JSON.parse(out.lines()[0] ?? '')).to.include({ message: 'odd' });
   });
 });
