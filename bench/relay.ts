@@ -4,7 +4,7 @@
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureReservations, measureVisits } from './relay/reservations.ts';
 import { measureStart } from './relay/starting.ts';
@@ -34,6 +34,8 @@ export interface Sizes {
   /** Stored shares that a relay starts with, and chunks of each. */
   readonly shares: number;
   readonly chunks: number;
+  /** Of the Node that runs the relay. */
+  readonly nodeOptions?: readonly string[];
 }
 
 const MiB = 2 ** 20;
@@ -71,6 +73,7 @@ const { values: options } = parseArgs({
     size: { type: 'string' },
     repeat: { type: 'string' },
     reservations: { type: 'string' },
+    profile: { type: 'string' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -83,6 +86,7 @@ if (options.help) {
   --size BYTES      payload of a transfer (default 512 MiB)
   --repeat N        medians of N transfers (default 3)
   --reservations N  connections that are held (default 5000)
+  --profile FOLDER  leaves CPU profiles of the relay there; the figures are worse then
   --json            for programs`);
 } else {
   await measure();
@@ -90,8 +94,10 @@ if (options.help) {
 
 async function measure(): Promise<void> {
   const preset = options.small ? SMALL : FULL;
+  const { profile } = options;
   const sizes = {
     ...preset,
+    ...(profile === undefined ? {} : { nodeOptions: ['--cpu-prof', `--cpu-prof-dir=${resolve(profile)}`] }),
     payload: countOf('size') ?? preset.payload,
     repeat: countOf('repeat') ?? preset.repeat,
     reservations: countOf('reservations') ?? preset.reservations,

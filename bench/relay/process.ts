@@ -1,7 +1,8 @@
 /** The relay as it is run: `bin/shoal-relay.js run` as a process of its own, in a data folder of its own. */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { makeRelayFolder } from '../../relay/folder.ts';
@@ -54,11 +55,11 @@ export async function makeDataFolder(folder: string): Promise<string> {
  * Starts a relay, and returns once it is ready.
  * @param data from `makeDataFolder`
  * @param reservations as many as it lends at once, where those are others than by default
- * @param nodeOptions for the Node that runs it
+ * @param nodeOptions of the Node that runs it
  */
 export async function startRelay(
   data: string,
-  { reservations, nodeOptions = [] }: { reservations?: number; nodeOptions?: readonly string[] } = {},
+  { reservations, nodeOptions = [] }: { reservations?: number; nodeOptions?: readonly string[] | undefined } = {},
 ): Promise<RelayProcess> {
   const lent = reservations === undefined ? '[limits]' : `[limits]\nreservations = ${reservations}`;
   await writeFile(join(data, 'config.toml'), UNLIMITED.replace('[limits]', lent), { mode: 0o600 });
@@ -90,8 +91,6 @@ async function untilItRuns(program: Program): Promise<void> {
 
 async function askStatus(socketPath: string): Promise<Status> {
   const asked = request({ socketPath, path: '/status' }).end();
-  const body = await new Promise<string>((resolve, reject) => {
-    asked.on('error', reject).on('response', response => text(response).then(resolve, reject));
-  });
-  return JSON.parse(body) as Status;
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  return JSON.parse(await text(response)) as Status;
 }

@@ -13,8 +13,8 @@ const MiB = 2 ** 20;
 
 /** Connects visitors step by step, and holds all of them. */
 export async function measureReservations(folder: string, sizes: Sizes): Promise<Figure[]> {
-  const { reservations, steps, heldMs } = sizes;
-  const relay = await startRelay(await makeDataFolder(folder));
+  const { reservations, steps, heldMs, nodeOptions } = sizes;
+  const relay = await startRelay(await makeDataFolder(folder), { nodeOptions });
   const visitors: Program[] = [];
   try {
     const emptyBytes = residentBytes(relay.pid);

@@ -15,14 +15,14 @@ const MiB = 2 ** 20;
 /** Starts of each, of which the median counts. */
 const STARTS = 3;
 
-export async function measureStart(folder: string, { shares, chunks }: Sizes): Promise<Figure[]> {
+export async function measureStart(folder: string, { shares, chunks, nodeOptions }: Sizes): Promise<Figure[]> {
   const empty = await makeDataFolder(folder);
   const full = await makeDataFolder(folder);
   const link = await fillDataFolder(full, shares, chunks);
   const runs = { empty: [] as Start[], full: [] as Start[] };
   for (let n = 0; n < STARTS; n++) {
-    runs.empty.push(await startOnce(empty, 0));
-    runs.full.push(await startOnce(full, shares));
+    runs.empty.push(await startOnce(empty, 0, nodeOptions));
+    runs.full.push(await startOnce(full, shares, nodeOptions));
   }
   await checkServed(folder, full, link);
   const seconds = (of: readonly Start[]): number => median(of.map(({ readySeconds }) => readySeconds));
@@ -45,8 +45,8 @@ interface Start {
   readonly residentBytes: number;
 }
 
-async function startOnce(data: string, leases: number): Promise<Start> {
-  const relay = await startRelay(data);
+async function startOnce(data: string, leases: number, nodeOptions: Sizes['nodeOptions']): Promise<Start> {
+  const relay = await startRelay(data, { nodeOptions });
   try {
     assert.equal((await relay.status()).leases, leases, 'nothing of what is kept was lost');
     return { readySeconds: relay.readySeconds, residentBytes: residentBytes(relay.pid) };

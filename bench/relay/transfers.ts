@@ -34,10 +34,10 @@ const TARGETS: Partial<Record<Name, Figure['target']>> = {
   'fetch from the store': { least: LEAST_OF_DIRECT },
 };
 
-export async function measureTransfers(folder: string, { payload, repeat }: Sizes): Promise<Figure[]> {
+export async function measureTransfers(folder: string, { payload, repeat, nodeOptions }: Sizes): Promise<Figure[]> {
   const file = join(folder, 'payload');
   await writeIncompressible(file, payload);
-  const relay = await startRelay(await makeDataFolder(folder));
+  const relay = await startRelay(await makeDataFolder(folder), { nodeOptions });
   const runs: Moved[] = [];
   let peakBytes: number;
   try {
