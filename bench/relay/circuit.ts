@@ -1,7 +1,7 @@
 /**
  * One end of a fetch through a relay's circuit. `--file PATH --to ADDRESS --home FOLDER` shares from behind the relay, and
  * prints a link once it has a reservation; `--link LINK --output PATH` fetches. In between are the verbs of shoal, and
- * libp2p's own client of relays; each prints the events that the command line prints.
+ * libp2p's own client of relays; what is printed is as the command line prints it.
  */
 import { noise } from '@chainsafe/libp2p-noise';
 import { circuitRelayTransport } from '@libp2p/circuit-relay-v2';
@@ -81,9 +81,10 @@ async function get(text: string): Promise<void> {
   await fetch(
     deps,
     { link, destination, force: false },
-    event => ['opened', 'finishing'].includes(event.event) && console.log(JSON.stringify(event)),
+    ({ event }) => event === 'opened' && console.log(JSON.stringify({ event })),
     NEVER,
   );
+  console.log(JSON.stringify({ event: 'done' }));
   await destination.close();
   await crypto.close();
   await libp2p.stop();

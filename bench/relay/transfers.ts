@@ -1,8 +1,10 @@
 /**
  * What it costs to move a file by way of a relay, beside moving it directly: in one run, in turns, each between processes of
- * its own. Measured from the moment at which both sides know what is to be moved; start-up and sealing for the name are not in it.
+ * its own. Measured from when both sides know what is to be moved until it is where it belongs, as durable as each makes it:
+ * start-up is not in it, and what is encrypted for the names alone is not.
  */
 import { strict as assert } from 'node:assert';
+import { spawnSync } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -99,6 +101,7 @@ async function throughTheStore(run: Run): Promise<Moved[]> {
 /** The one place that knows which program uploads. */
 async function timedUpload(run: Run): Promise<{ link: string; moved: Moved }> {
   const home = join(run.folder, 'uploader');
+  settle(run);
   const uploading = startProgram(
     scriptCommand('uploader.ts', '--file', run.file, '--to', run.relay.address, '--home', home),
   );
@@ -133,13 +136,14 @@ async function throughACircuit(run: Run): Promise<Moved> {
   }
 }
 
-/** From when the fetcher knows the names to its last byte. */
+/** From when the fetcher knows the names until it has made the file. */
 async function timedFetch(run: Run, name: Name, command: Command): Promise<Moved> {
+  settle(run);
   const fetching = start(run, 'fetcher', command);
   try {
     await untilEvent(fetching, 'opened');
     const moved = await timed(run, name, async () => {
-      await untilEvent(fetching, 'finishing');
+      await untilEvent(fetching, 'done');
     });
     await fetching.finish();
     return moved;
@@ -152,6 +156,11 @@ async function timed({ bytes, relay }: Run, name: Name, work: () => Promise<void
   const before = cpuSecondsOf(relay.pid);
   const measured = await measureTree(name, bytes, work);
   return { ...measured, relayCpuSeconds: cpuSecondsOf(relay.pid) - before };
+}
+
+/** Has the disk take what others have written, or whoever makes something durable next would wait for it. */
+function settle({ folder }: Run): void {
+  spawnSync('sync', ['--file-system', folder]);
 }
 
 type Command = readonly [string, ...string[]];
