@@ -31,15 +31,19 @@ const VISIT_MS = 60_000;
  * @throws Error where it is hung up on, or answered otherwise than by these protocols
  */
 export async function visit(relay: string, localAddress: string): Promise<Visit> {
-  const signal = AbortSignal.timeout(VISIT_MS);
+  // The socket ends with its signal at any time, so that one must not come of itself once all is well.
+  const late = new AbortController();
+  const { signal } = late;
+  const timer = setTimeout(() => late.abort(new Error('the relay has not answered for long')), VISIT_MS);
   const privateKey = await generateKeyPair('Ed25519');
   const muxers = new Map([[yamuxFactory.protocol, yamuxFactory]]);
   const upgrader = { getStreamMuxers: () => muxers } as unknown as Upgrader;
   const encrypter = noise()({ peerId: peerIdFromPrivateKey(privateKey), privateKey, logger: SILENT, upgrader });
 
-  const line = await dial(relay, localAddress, signal);
-  const ended = new Promise<void>(resolve => line.addEventListener('close', () => resolve(), { once: true }));
+  let line: MessageStream | undefined;
   try {
+    line = await dial(relay, localAddress, signal);
+    const ended = closeOf(line);
     await propose(line, encrypter.protocol, signal);
     const { connection, streamMuxer } = await encrypter.secureOutbound(line, { signal });
     if (streamMuxer === undefined) throw new Error('the relay has no muxer in common');
@@ -49,15 +53,22 @@ export async function visit(relay: string, localAddress: string): Promise<Visit>
       answer(detail, own).catch((error: unknown) => detail.abort(error as Error));
     });
     const status = await reserve(await muxer.createStream({ signal }), signal);
+    const open = line;
     const end = async (): Promise<void> => {
-      await line.close({ signal: AbortSignal.timeout(VISIT_MS) });
+      await open.close({ signal: AbortSignal.timeout(VISIT_MS) });
       await ended;
     };
     return { status, ended, end };
   } catch (error) {
-    line.abort(error as Error);
+    line?.abort(error as Error);
     throw error;
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+function closeOf(line: MessageStream): Promise<void> {
+  return new Promise(resolve => line.addEventListener('close', () => resolve(), { once: true }));
 }
 
 const yamuxFactory = yamux()();
