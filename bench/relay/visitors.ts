@@ -11,9 +11,12 @@ import { isReserved, visit } from './visitor.ts';
 /** What all of them came to. */
 export interface Visited {
   readonly reserved: number;
-  /** Who was told no, and who was hung up on. */
+  /** Who was told no. */
   readonly refused: number;
+  /** Who was hung up on, or got no answer. */
   readonly failed: number;
+  /** Of the last one that failed. */
+  readonly why?: string;
 }
 
 /** Enough that the relay never waits for a visitor. */
@@ -28,10 +31,10 @@ const { values } = parseArgs({
   },
 });
 const isPassing = values.passing === 'yes';
-const came = { reserved: 0, refused: 0, failed: 0 } satisfies Visited;
+const came = { reserved: 0, refused: 0, failed: 0 };
 const indices = Array.from({ length: Number(values.count) }, (_, n) => Number(values.first) + n);
 let lost = 0;
-let why = '';
+let why: string | undefined;
 await inParallel(indices, isPassing ? 1 : AT_ONCE, async index => {
   try {
     const one = await visit(values.to, addressOf(index));
@@ -43,8 +46,8 @@ await inParallel(indices, isPassing ? 1 : AT_ONCE, async index => {
     why = (error as Error).message;
   }
 });
-if (came.failed > 0) process.stderr.write(`${came.failed} visits have failed: ${why}\n`);
-console.log(JSON.stringify(came));
+const visited: Visited = { ...came, ...(why === undefined ? {} : { why }) };
+console.log(JSON.stringify(visited));
 if (!isPassing) {
   // The connections keep this process.
   await once(process, 'SIGINT');
