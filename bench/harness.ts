@@ -150,6 +150,16 @@ export async function measureTree(name: string, bytes: number, work: () => Promi
   return { name, bytes, seconds, cpuSeconds, maxRssBytes: [...peaks.values()].reduce((sum, peak) => sum + peak, 0) };
 }
 
+/** User and system time that a process has used, all its threads together; 0 when it is gone. In steps of a hundredth of a second. */
+export function cpuSecondsOf(pid: number): number {
+  return procCpuSeconds(pid).own;
+}
+
+/** Resident memory of a process now, in bytes; 0 when it is gone. */
+export function residentBytes(pid: number): number {
+  return memoryOf(pid, 'VmRSS') ?? 0;
+}
+
 /** CPU time of all that ever ran below `pid`: when a process ends, its time moves to whoever waited for it, so the sum stays. */
 function cpuSecondsBelow(pid: number): number {
   return descendants(pid)
@@ -173,10 +183,13 @@ function threadsOf(pid: number): string[] {
 }
 
 /** Peak resident memory of a process; 0 when it is gone. Not `ru_maxrss`: that one is inherited from who started it. */
-function maxRssBytes(pid: number): number {
-  const line = /^VmHWM:\s+(\d+) kB$/m.exec(readProc(pid, 'status'));
-  if (line?.[1] !== undefined) return Number(line[1]) * 1024;
-  return pid === process.pid ? process.resourceUsage().maxRSS * 1024 : 0;
+export function maxRssBytes(pid: number): number {
+  return memoryOf(pid, 'VmHWM') ?? (pid === process.pid ? process.resourceUsage().maxRSS * 1024 : 0);
+}
+
+function memoryOf(pid: number, name: 'VmRSS' | 'VmHWM'): number | undefined {
+  const line = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(readProc(pid, 'status'));
+  return line?.[1] === undefined ? undefined : Number(line[1]) * 1024;
 }
 
 /** Ticks of /proc/PID/stat per second: USER_HZ, which is 100 on every architecture that Node runs on. */

@@ -85,9 +85,9 @@ interface Visit {
 export class Server {
   readonly #deps: ServeDeps;
   readonly #shares = new Set<BlockId>();
-  /** The shares by their rendezvous keys of yesterday, today and tomorrow, as text. */
+  /** The shares by their rendezvous keys of yesterday, today and tomorrow, as text; made when they are first asked for on a day. */
   #byKey = new Map<string, BlockId>();
-  #keysOfDay = -1;
+  #keysOfDay: number | undefined;
   readonly #visits = new Map<Channel, Visit>();
   /** Shares whose share block could not be read, which has been said. */
   readonly #unreadable = new Set<BlockId>();
@@ -105,15 +105,20 @@ export class Server {
 
   /** Serves and announces `id` from now on. */
   add(id: BlockId): void {
-    this.#shares.add(id);
-    this.#keysOfDay = -1;
+    this.#know(id);
     this.#deps.network.announce(id);
   }
 
   /** Tells who asks for a share that the refusals gate refuses why that is, without announcing it. */
   refuse(id: BlockId): void {
+    this.#know(id);
+  }
+
+  /** A relay has many shares, and new ones all the time: what there is of keys is added to, not made again. */
+  #know(id: BlockId): void {
+    if (this.#shares.has(id)) return;
     this.#shares.add(id);
-    this.#keysOfDay = -1;
+    if (this.#keysOfDay !== undefined) for (const key of keysOf(id, this.#keysOfDay)) this.#byKey.set(key, id);
   }
 
   /** Stops announcing a share that the refusals gate refuses by now; who asks for it is told why. */
@@ -124,7 +129,7 @@ export class Server {
   /** Stops serving and announcing it, also to those who are being served. */
   remove(id: BlockId): void {
     if (!this.#shares.delete(id)) return;
-    this.#keysOfDay = -1;
+    if (this.#keysOfDay !== undefined) for (const key of keysOf(id, this.#keysOfDay)) this.#byKey.delete(key);
     this.#deps.network.unannounce(id);
     for (const [channel, visit] of this.#visits) {
       if (visit.id === id || visit.grant === id)
@@ -238,10 +243,7 @@ export class Server {
   #find(hello: { key: Uint8Array; proof: Uint8Array }, asker: string): BlockId | undefined {
     const day = dayOf(this.#nowSeconds());
     if (this.#keysOfDay !== day) {
-      const keys = [...this.#shares].flatMap(id =>
-        [day - 1, day, day + 1].map(on => [toString(rendezvous(id, on).bytes, 'hex'), id] as const),
-      );
-      this.#byKey = new Map(keys);
+      this.#byKey = new Map([...this.#shares].flatMap(id => keysOf(id, day).map(key => [key, id] as const)));
       this.#keysOfDay = day;
     }
     const id = this.#byKey.get(toString(hello.key, 'hex'));
@@ -251,6 +253,10 @@ export class Server {
   #nowSeconds(): number {
     return Math.floor(this.#deps.clock.now() / 1000);
   }
+}
+
+function keysOf(id: BlockId, day: number): string[] {
+  return [day - 1, day, day + 1].map(on => toString(rendezvous(id, on).bytes, 'hex'));
 }
 
 /** The credit, and what the asker does not count because it cancelled it when it was being read already. */

@@ -73,6 +73,8 @@ export class Hop {
   readonly protocols = [HOP_PROTOCOL, STOP_PROTOCOL] as const;
   readonly #options: HopOptions;
   readonly #reservations = new Map<string, Reservation>();
+  /** Those over which reservations were made: one each, the present one. */
+  readonly #keeping = new Set<unknown>();
   readonly #answers = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   #circuits = 0;
@@ -109,8 +111,7 @@ export class Hop {
 
   /** Whether a reservation was made over this very connection. */
   keeps(connection: unknown): boolean {
-    for (const reservation of this.#reservations.values()) if (reservation.connection === connection) return true;
-    return false;
+    return this.#keeping.has(connection);
   }
 
   #serve(stream: Stream, connection: Connection): void {
@@ -161,7 +162,9 @@ export class Hop {
     const terms = { expiresMs, limit, connection };
     const reservation = existing ?? this.#open(peer, terms, admission.admit('reservation', who));
     if (reservation === undefined) return STATUS.reservationRefused;
+    this.#keeping.delete(reservation.connection);
     Object.assign(reservation, terms);
+    this.#keeping.add(connection);
     try {
       const voucher = await sealVoucher(privateKey, libp2p.peerId, remotePeer, expires);
       const note = { expires, addresses: this.#addresses(), voucher };
@@ -211,6 +214,7 @@ export class Hop {
     const reservation = this.#reservations.get(peer);
     if (reservation === undefined) return;
     this.#reservations.delete(peer);
+    this.#keeping.delete(reservation.connection);
     reservation.over.abort();
     reservation.permit.release();
   }

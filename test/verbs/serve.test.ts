@@ -82,6 +82,22 @@ describe('serve', () => {
     }
   });
 
+  it('knows a share that is added, gone and back once the keys of the day are made', async () => {
+    const { node, server } = await seeder(world, 'sharer', share.id, await storeOf(share));
+    const asker = world.network.node('asker');
+    for (const [change, type] of [
+      [() => undefined, 'hello'],
+      [() => server.remove(share.id), 'refuse'],
+      [() => server.add(share.id), 'hello'],
+      [() => server.add(share.id), 'hello'],
+    ] as const) {
+      change();
+      const { channel, frames } = await greet(world, asker, node, share.id);
+      expect((await next(frames)).message.type).to.equal(type);
+      await channel.close();
+    }
+  });
+
   it('answers a wrong proof in the same bytes as a share that it does not have', async () => {
     const { node } = await seeder(world, 'sharer', share.id, await storeOf(share));
     const asker = world.network.node('asker');
