@@ -386,7 +386,6 @@ export interface RelayRecord {
   readonly addresses: readonly string[];
   /** The origin through which it was found, which also makes the shortest hint. */
   readonly origin?: string;
-  /** What it calls itself. */
   readonly name?: string;
   /** Whether it is used for all shares; else only for those that were shared with it by name. */
   readonly always: boolean;

@@ -129,7 +129,7 @@ async function throughACircuit(run: Run): Promise<Moved> {
   );
   try {
     const { link } = await untilEvent(sharing, 'shared');
-    const command = scriptCommand('circuit.ts', '--link', String(link), '--output', join(run.folder, 'circuit'));
+    const command = shoalCommand('fetch', String(link), '-o', join(run.folder, 'circuit'));
     return await timedFetch(run, 'fetch through a circuit', command);
   } finally {
     await sharing.stop();

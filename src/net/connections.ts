@@ -1,5 +1,5 @@
 /** The ends of connections. */
-import type { Connection } from '@libp2p/interface';
+import type { Connection, PeerId } from '@libp2p/interface';
 import { ShoalError } from '../errors.ts';
 import { HANG_UP_MS } from '../limits.ts';
 
@@ -45,4 +45,18 @@ export function connectError(error: unknown, peer: string, protocol: string, int
     return new ShoalError('protocol', `cannot open a channel to peer ${peer}: it does not speak ${protocol}`, cause);
   }
   return new ShoalError('not-found', `cannot reach peer ${peer}: ${reasonOf(error)}`, cause);
+}
+
+interface ConnectionManager {
+  getConnections: (peer?: PeerId) => Connection[];
+  getConnectionsMap(): { values(): Iterable<Connection[]> };
+}
+
+/** libp2p lists its connections in a time that grows with their square, and does so for each that is opened. */
+export function listsAtOnce(libp2p: object): void {
+  // What libp2p is made of is not among its types.
+  const { connectionManager } = (libp2p as { components: { connectionManager: ConnectionManager } }).components;
+  const ofPeer = connectionManager.getConnections.bind(connectionManager);
+  connectionManager.getConnections = peer =>
+    peer === undefined ? [...connectionManager.getConnectionsMap().values()].flat() : ofPeer(peer);
 }

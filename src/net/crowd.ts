@@ -15,6 +15,7 @@ export class Crowd {
   readonly #places: number;
   readonly #isInUse: (guest: Guest) => boolean;
   readonly #protocols = new Set<string>();
+  readonly #hosts = new WeakMap<Guest, string>();
   /** When a connection was first seen without a channel since it last had one. */
   readonly #idleSinceMs = new WeakMap<Guest, number>();
 
@@ -36,18 +37,33 @@ export class Crowd {
 
   /** A connection was opened: where it is one too many, another gives way to it. */
   opened(guest: Guest): void {
-    const others = this.#guests().filter(other => other !== guest);
-    const isOneTooMany = this.#open().length > this.#places;
-    if (guest.direction === 'outbound') {
-      const dialled = this.#open().filter(other => other.direction === 'outbound' && other !== guest);
-      if (isOneTooMany) this.#giveWay([...others, ...dialled], guest);
-      return;
+    const host = this.#hostOf(guest);
+    const isInbound = guest.direction === 'inbound';
+    let [all, others, ofHost] = [0, 0, 0];
+    // Relays have thousands of them, so that this is done in one go, and nothing is made of it where there is room.
+    for (const other of this.#connections()) {
+      if (other.status !== 'open') continue;
+      all++;
+      if (other === guest || other.direction !== 'inbound') continue;
+      others++;
+      if (this.#hostOf(other) === host) ofHost++;
     }
-    const host = hostOf(guest.remoteAddr);
-    const ofHost = others.filter(other => hostOf(other.remoteAddr) === host);
+    const isOneTooMany = all > this.#places;
     const forOthers = this.#places - Math.ceil(SHARE_FOR_DIALS * this.#places);
-    if (ofHost.length >= Math.floor(SHARE_PER_HOST * this.#places)) this.#giveWay(ofHost, guest);
-    else if (isOneTooMany || others.length >= forOthers) this.#giveWay(others, guest);
+    const isHostFull = isInbound && ofHost >= Math.floor(SHARE_PER_HOST * this.#places);
+    if (!isHostFull && !isOneTooMany && !(isInbound && others >= forOthers)) return;
+    const guests = this.#guests().filter(other => other !== guest);
+    if (isHostFull)
+      this.#giveWay(
+        guests.filter(other => this.#hostOf(other) === host),
+        guest,
+      );
+    else if (isInbound) this.#giveWay(guests, guest);
+    else
+      this.#giveWay(
+        [...guests, ...this.#open().filter(other => other.direction === 'outbound' && other !== guest)],
+        guest,
+      );
   }
 
   /** Closes those that have had no channel for long, the oldest first, while there are more than a few. */
@@ -76,6 +92,12 @@ export class Crowd {
 
   #hasChannel(guest: Guest): boolean {
     return guest.streams.some(({ protocol }) => this.#protocols.has(protocol)) || this.#isInUse(guest);
+  }
+
+  #hostOf(guest: Guest): string {
+    const host = this.#hosts.get(guest) ?? hostOf(guest.remoteAddr);
+    this.#hosts.set(guest, host);
+    return host;
   }
 
   /** Those that came from outside, the oldest first. */

@@ -26,6 +26,7 @@ import {
   MAX_RETRY_MS,
   MAX_STREAM_WINDOW_BYTES,
   MIN_RETRY_MS,
+  RELAY_PING_MS,
   SURVEY_MS,
 } from '../limits.ts';
 import type { Rates } from '../rate.ts';
@@ -45,7 +46,7 @@ import type {
 import { CHUNKS_PROTOCOL } from '../protocol/messages.ts';
 import { readMultiaddr, targetOf } from './addresses.ts';
 import { Circuit, CIRCUIT_PROTOCOLS } from './circuit.ts';
-import { closed, connectError, hangUp, reasonOf } from './connections.ts';
+import { closed, connectError, hangUp, listsAtOnce, reasonOf } from './connections.ts';
 import type { Mapping, PortMapping } from './port-mapping.ts';
 import { Crowd } from './crowd.ts';
 import { Discovery } from './discovery.ts';
@@ -141,12 +142,15 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
         inboundUpgradeTimeout: INBOUND_HANDSHAKE_MS,
         dialTimeout: DIAL_TIMEOUT_MS,
       },
+      // By itself it asks every connection every ten seconds whether it lives, which is a third of the work of a full relay.
+      ...(options.forOthers === undefined ? {} : { connectionMonitor: { pingInterval: RELAY_PING_MS } }),
       peerDiscovery: lan === undefined ? [] : [lan.service],
       services: {
         ...servicesOf(options.dht, bootstrap),
         ...(await servicesForOthers(options)),
       },
     });
+    listsAtOnce(libp2p);
     const hop = await hopFor(options, {
       ...{ libp2p, privateKey },
       addresses: () => addressesOf(libp2p),

@@ -3,7 +3,17 @@
  * memory that it came in, a sealed packet is one buffer, and a key is imported once. It also is where what is sent leaves the
  * memory that it was given in: nothing behind it, in libp2p or the kernel, looks there again.
  */
-import { createCipheriv, createDecipheriv, createHash, createSecretKey, type KeyObject } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  diffieHellman,
+  generateKeyPairSync,
+  type KeyObject,
+} from 'node:crypto';
 import { pureJsCrypto, type ICryptoInterface } from '@chainsafe/libp2p-noise';
 import { freeMemory, haveRead } from '../memory.ts';
 
@@ -16,6 +26,21 @@ type Bytes = Parameters<ICryptoInterface['hashSHA256']>[0];
 /** For libp2p's noise. The handshake, which is not bulk, stays with the package's implementation. */
 export const noiseCrypto: ICryptoInterface = {
   ...pureJsCrypto,
+
+  generateX25519KeyPair() {
+    const { publicKey, privateKey } = generateKeyPairSync('x25519');
+    return {
+      publicKey: publicKey.export({ type: 'spki', format: 'der' }).subarray(SPKI.length),
+      privateKey: privateKey.export({ type: 'pkcs8', format: 'der' }).subarray(PKCS8.length),
+    };
+  },
+
+  generateX25519SharedKey(privateKey, publicKey) {
+    return diffieHellman({
+      privateKey: createPrivateKey({ key: Buffer.concat([PKCS8, part(privateKey)]), format: 'der', type: 'pkcs8' }),
+      publicKey: createPublicKey({ key: Buffer.concat([SPKI, part(publicKey)]), format: 'der', type: 'spki' }),
+    });
+  },
 
   hashSHA256(data) {
     const hash = createHash('sha256');
@@ -57,6 +82,14 @@ export const noiseCrypto: ICryptoInterface = {
     return plaintext;
   },
 };
+
+/** What stands in front of an X25519 key in DER (RFC 8410). */
+const PKCS8 = Buffer.from('302e020100300506032b656e04220420', 'hex');
+const SPKI = Buffer.from('302a300506032b656e032100', 'hex');
+
+function part(bytes: Bytes): Uint8Array {
+  return bytes instanceof Uint8Array ? bytes : bytes.subarray();
+}
 
 function partsOf(bytes: Bytes): Iterable<Uint8Array> {
   return bytes instanceof Uint8Array ? [bytes] : bytes;
