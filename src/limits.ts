@@ -483,5 +483,5 @@ export const DIRECT_HEAD_START_MS = 750;
 export const MAX_RELAY_HINTS = 2;
 /** Connections of a relay, whatever its configuration says: each takes a descriptor and some memory. */
 export const MOST_RELAY_CONNECTIONS = 50_000;
-/** How often a relay asks each connection whether it lives: who has lost power keeps a place for so long and some more. */
-export const RELAY_PING_MS = 60_000;
+/** A relay has the system ask a connection that is silent for so long whether it lives: who has lost power keeps a place for minutes. */
+export const RELAY_KEEP_ALIVE_MS = 60_000;

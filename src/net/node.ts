@@ -26,7 +26,7 @@ import {
   MAX_RETRY_MS,
   MAX_STREAM_WINDOW_BYTES,
   MIN_RETRY_MS,
-  RELAY_PING_MS,
+  RELAY_KEEP_ALIVE_MS,
   SURVEY_MS,
 } from '../limits.ts';
 import type { Rates } from '../rate.ts';
@@ -129,7 +129,11 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
         listen: listen.map(String),
         announce: (options.announce ?? []).map(text => String(readMultiaddr(text))),
       },
-      transports: [tcp(), await webSocketsFor(listen), circuit.transport],
+      transports: [
+        tcp(options.forOthers === undefined ? {} : { listenOpts: { keepAliveInitialDelay: RELAY_KEEP_ALIVE_MS } }),
+        await webSocketsFor(listen),
+        circuit.transport,
+      ],
       connectionEncrypters: [noise({ crypto: noiseCrypto }), lazyTls],
       // initialStreamWindowSize is not ours to choose: both sides must have the same.
       streamMuxers: [() => lines.noting(yamux({ streamOptions: STREAM_OPTIONS })())],
@@ -142,8 +146,8 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
         inboundUpgradeTimeout: INBOUND_HANDSHAKE_MS,
         dialTimeout: DIAL_TIMEOUT_MS,
       },
-      // By itself it asks every connection every ten seconds whether it lives, which is a third of the work of a full relay.
-      ...(options.forOthers === undefined ? {} : { connectionMonitor: { pingInterval: RELAY_PING_MS } }),
+      // It asks all connections at once whether they live, and ends those that a busy relay is slow to hear.
+      connectionMonitor: { enabled: options.forOthers === undefined },
       peerDiscovery: lan === undefined ? [] : [lan.service],
       services: {
         ...servicesOf(options.dht, bootstrap),
