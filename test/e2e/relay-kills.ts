@@ -397,7 +397,7 @@ class Trial {
       this.#forget(id);
     } else if (row?.state === 'kept') {
       await this.#fetch(relay, left).catch((error: unknown) => {
-        if (left.promised > nowSeconds() || left.promised === 0) throw error;
+        if (row.until > nowSeconds()) throw error;
       });
     } else {
       left.thereBytes = await blockBytesIn(join(this.#chunks, id));
@@ -512,8 +512,8 @@ class Trial {
       left.promised = Math.max(left.promised, await this.#upload(relay, share, left.asked));
     } catch (error) {
       this.counts.interrupted++;
-      // Who withdraws it stops it.
-      if (left.withdrawal !== 'none' && isAnswer(error)) return;
+      // Who withdraws it stops it; and on a slow machine it may take longer than it was to be kept.
+      if ((left.withdrawal !== 'none' && isAnswer(error)) || isLate(error, left.asked)) return;
       throw error;
     }
     expect(this.#sent.get(share.id), 'what was there is not asked for again').to.be.at.most(sizeBytes - thereBytes);
@@ -536,7 +536,7 @@ class Trial {
       left.promised = Math.max(left.promised, stored.until);
       this.counts.renewed++;
     } catch (error) {
-      if (left.withdrawal !== 'none' && isAnswer(error)) return;
+      if ((left.withdrawal !== 'none' && isAnswer(error)) || isLate(error, until)) return;
       throw error;
     }
   }
@@ -623,6 +623,11 @@ function recordsIn(folder: string): { leases: Map<BlockId, LeaseRow>; withdrawn:
 /** A relay that answers and says no has not been killed. */
 function isAnswer(error: unknown): boolean {
   return isShoalError(error) && error.message.startsWith('the relay does not keep the share');
+}
+
+/** Whether something failed by which a lease was to have ended already. */
+function isLate(error: unknown, until: number): boolean {
+  return isShoalError(error) && until <= nowSeconds();
 }
 
 function isWrong(error: unknown): boolean {
