@@ -6,6 +6,8 @@ import { Serving } from './serving.ts';
 import type { Terminal } from './terminal.ts';
 import { formatBytes } from '../src/format/sizes.ts';
 import { count, formatSeconds } from './units.ts';
+import { waysOf } from './ways.ts';
+import type { Path } from '../src/ports.ts';
 
 /** What is carried without its key has no name that could be read. */
 const NO_NAME = 'a share without its key';
@@ -21,6 +23,8 @@ export class FetchView {
   #preparing = '';
   #resumedBytes = 0;
   #progress: { readonly doneBytes: number; readonly totalBytes: number; readonly peers: number } | undefined;
+  /** Of the peers at work; their number is in the progress. */
+  readonly #paths = new Map<string, Path>();
   #waitingFor: string | undefined;
   #isFinishing = false;
   #isKeeping = false;
@@ -96,8 +100,13 @@ export class FetchView {
       case 'served':
         this.#serving.add(event);
         break;
+      case 'found':
+        if (event.via !== 'local') this.#paths.set(event.peer, event.path);
+        break;
+      case 'lost':
+        this.#paths.delete(event.peer);
+        break;
       default:
-        // Who was found and lost is to be seen in the number of peers.
         break;
     }
   }
@@ -113,7 +122,8 @@ export class FetchView {
     const isWaiting = this.#waitingFor !== undefined || this.#rate.stands(nowMs);
     const waiting = this.#waitingFor === undefined ? {} : { waitingFor: this.#waitingFor };
     const bytesPerSecond = this.#rate.perSecond();
-    return transferLine({ name, ...progress, ...waiting, stands: isWaiting, bytesPerSecond }, columns);
+    const ways = waysOf([...this.#paths.values()]);
+    return transferLine({ name, ...progress, ways, ...waiting, stands: isWaiting, bytesPerSecond }, columns);
   }
 
   /** Tells of a fetch that is complete; where it is goes to stdout. */
@@ -170,7 +180,7 @@ function failedLine(failed: string, next: string | undefined): string {
   return next === undefined ? where : `${where}; ${next}`;
 }
 
-const VIA: Readonly<Record<string, string>> = { hint: 'the link', mdns: 'mdns', dht: 'the DHT' };
+const VIA: Readonly<Record<string, string>> = { hint: 'the link', mdns: 'mdns', dht: 'the DHT', relay: 'a relay' };
 
 /** What becomes of what is kept. */
 function onward({ always }: ShareView): string {
@@ -182,7 +192,9 @@ function originOf(sources: Results['fetch']['sources']): string {
   const vias = [...new Set(peers.map(({ via }) => VIA[via] ?? via))].join(', ');
   const parts = [
     ...(peers.length < sources.length ? ['this home'] : []),
-    ...(peers.length > 0 ? [`${count(peers.length, 'peer')} found by ${vias}`] : []),
+    ...(peers.length > 0
+      ? [`${count(peers.length, 'peer')} found by ${vias}${waysOf(peers.map(({ path }) => path))}`]
+      : []),
   ];
   return parts.length === 0 ? '' : `, from ${parts.join(' and ')}`;
 }

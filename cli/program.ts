@@ -88,6 +88,9 @@ interface ShareFlags {
   readonly detach?: true;
   readonly once?: true;
   readonly downloads?: number;
+  /** False for --no-relay. */
+  readonly relay?: readonly string[] | false;
+  readonly waitCopies?: number;
 }
 
 function addSharing(program: Command, contextOf: ContextFor): void {
@@ -102,26 +105,46 @@ function addSharing(program: Command, contextOf: ContextFor): void {
     .option('--copy', 'keep an encrypted copy, so that the files may change')
     .option('--no-pad', 'do not hide the exact size')
     .option('--new', 'a new key and link, also where the same files were shared before')
-    .addOption(repeatable('--hint <addr>', 'put this address into the link; "self" stands for those of this node'))
+    .addOption(
+      repeatable('--relay <relay>', 'leave it at this relay too, by origin or multiaddr (default: those added)'),
+    )
+    .option('--no-relay', 'leave it at no relay')
+    .addOption(
+      new Option('--wait-copies <n>', 'end once so many relays have it, and have shown that').argParser(parseCount),
+    )
+    .addOption(
+      repeatable(
+        '--hint <addr>',
+        'put this address or relay into the link; "self" stands for the addresses of this node (default: the relays)',
+      ),
+    )
     .option('--no-hints', 'put no addresses into the link')
     .option('--qr', 'show the link as a QR code too')
     .option('--detach', 'have the daemon serve it, which is started where none runs')
     .option('--once', 'serve it until one has got it all')
     .addOption(new Option('--downloads <n>', 'serve it until so many have got it all').argParser(parseCount))
     .action(async (paths: string[], flags: ShareFlags, command: Command) => {
-      const { name, note, exclude = [], qr = false, hints, hint = [], detach = false } = flags;
+      const { name, note, exclude = [], qr = false, hints, hint, detach = false, relay, waitCopies } = flags;
       const { skip = false, copy = false, pad, new: anew = false } = flags;
       if (flags.once === true && flags.downloads !== undefined)
         throw new ShoalError('usage', '--once and --downloads do not go together');
       const downloads = flags.once === true ? 1 : flags.downloads;
-      if (!hints && hint.length > 0) throw new ShoalError('usage', '--hint and --no-hints do not go together');
+      if (relay === false && waitCopies !== undefined)
+        throw new ShoalError('usage', '--wait-copies waits for relays, and --no-relay asks for none');
+      if (!hints && hint !== undefined) throw new ShoalError('usage', '--hint and --no-hints do not go together');
       // It could pass for the name of a relay, and the key would stand in the link of another share.
-      if (hint.some(holdsKey)) throw new ShoalError('usage', '--hint takes an address, and a link was given');
+      if (hint?.some(holdsKey) === true) throw new ShoalError('usage', '--hint takes an address, and a link was given');
       const context = await contextOf(command);
       const { share } = await import('./commands/share.ts');
       const words = { ...(name === undefined ? {} : { name }), ...(note ? { note } : {}) };
       const limit = downloads === undefined ? {} : { downloads };
-      await share(context, paths, { ...words, ...limit, exclude, skip, copy, pad, anew, hints: hint, qr, detach });
+      const wanted = hints ? hint : [];
+      const copies = {
+        ...(relay === undefined ? {} : { relays: relay === false ? [] : relay }),
+        ...(waitCopies === undefined ? {} : { waitCopies }),
+        ...(wanted === undefined ? {} : { hints: wanted }),
+      };
+      await share(context, paths, { ...words, ...limit, ...copies, exclude, skip, copy, pad, anew, qr, detach });
     });
 }
 
@@ -235,6 +258,17 @@ function addHome(program: Command, contextOf: ContextFor): void {
     });
 
   program
+    .command('verify')
+    .description('who has a share: how much of it, and whether random chunks of that are right')
+    .argument('<id>', 'an id, the beginning of one, or a link')
+    .option('--repair', 'give it again to relays of this home that lack some of it')
+    .action(async (id: string, flags: { readonly repair?: true }, command: Command) => {
+      const context = await contextOf(command);
+      const { verify } = await import('./commands/verify.ts');
+      await verify(context, id, { repair: flags.repair ?? false });
+    });
+
+  program
     .command('export')
     .description('write the encrypted blocks of a share to a CAR file')
     .argument('<id>', 'an id, the beginning of one, or a link')
@@ -313,16 +347,49 @@ function addDaemon(program: Command, contextOf: ContextFor): void {
       await peers(context);
     });
 
-  program
+  const relays = program
     .command('relays')
     .description('relays that keep and pass on what is shared')
+    .action(async (_flags: unknown, command: Command) => {
+      const context = await contextOf(command);
+      const { list } = await import('./commands/relays.ts');
+      await list(context);
+    });
+  relays
     .command('list')
     .description('the relays of this home')
     .action(async (_flags: unknown, command: Command) => {
-      const { terminal } = await contextOf(command);
-      // There are none before relays can be added.
-      if (terminal.isJson) terminal.json({ relays: [] });
-      else terminal.say('no relays are known to this home');
+      const context = await contextOf(command);
+      const { list } = await import('./commands/relays.ts');
+      await list(context);
+    });
+  relays
+    .command('add')
+    .description('use a relay for all that is shared from now on, and be reached through it')
+    .argument('<relay>', 'its origin, as in https://relay.example, or a multiaddr that ends in /p2p/ and its peer id')
+    .option('--token-file <file>', 'an invite token of the relay; "-" reads it from stdin')
+    .action(async (relay: string, flags: { readonly tokenFile?: string }, command: Command) => {
+      const context = await contextOf(command);
+      const { add } = await import('./commands/relays.ts');
+      await add(context, relay, flags);
+    });
+  relays
+    .command('remove')
+    .description('use a relay no more')
+    .argument('<relay>', 'as it is listed')
+    .action(async (relay: string, _flags: unknown, command: Command) => {
+      const context = await contextOf(command);
+      const { remove } = await import('./commands/relays.ts');
+      await remove(context, relay);
+    });
+  relays
+    .command('show')
+    .description('what a relay is, and what it allows')
+    .argument('<relay>', 'as it is listed')
+    .action(async (relay: string, _flags: unknown, command: Command) => {
+      const context = await contextOf(command);
+      const { show } = await import('./commands/relays.ts');
+      await show(context, relay);
     });
 
   const transfers = program

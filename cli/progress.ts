@@ -110,6 +110,8 @@ export interface Transfer {
   readonly waitingFor?: string;
   /** Where from; absent where no peer takes part. */
   readonly peers?: number;
+  /** How it comes from them, as the end of a phrase. */
+  readonly ways?: string;
 }
 
 /** A transfer as a line of at most `columns`. Where it is too narrow, the peers go first, then the name, then time and speed. */
@@ -123,7 +125,12 @@ export function transferLine(transfer: Transfer, columns: number): string {
   }
   const left = formatSeconds((totalBytes - doneBytes) / bytesPerSecond);
   const pace = bytesPerSecond >= 1 ? [`${formatBytes(bytesPerSecond)}/s`, `${left} left`] : [];
-  return joined(name, [percent, bytes, ...pace], peers === undefined ? '' : `from ${count(peers, 'peer')}`, columns);
+  return joined(
+    name,
+    [percent, bytes, ...pace],
+    peers === undefined ? '' : `from ${count(peers, 'peer')}${transfer.ways ?? ''}`,
+    columns,
+  );
 }
 
 /** What is read from a stream whose end is not known, as a line of at most `columns`; it is cut like that of a transfer. */

@@ -1,57 +1,51 @@
-/** The man page shoal(1), from the definitions that parse command lines. */
+/** Man pages, from the definitions that parse command lines and some words beside them. */
 import type { Command, Help } from 'commander';
-import { CAUTION, ENVIRONMENT, EXIT_CODES } from '../cli/epilogue.ts';
 
 type Entry = readonly [term: string, text: string];
 
-const FILES: readonly Entry[] = [
-  [
-    '~/.local/share/shoal',
-    'The home, elsewhere than on Linux in the folder that the system has for data; SHOAL_HOME chooses another one. ' +
-      'Who can read the file "secret" in it can read all of its shares.',
-  ],
-  [
-    '$XDG_RUNTIME_DIR/shoal-UID',
-    'Where the process that holds a home listens for other commands; in the folder for temporary files where the ' +
-      'variable is not set.',
-  ],
-];
-
-const EXAMPLES: readonly Entry[] = [
-  ['shoal share ./holiday', 'Print a link to a folder, and serve it until Ctrl-C.'],
-  ['shoal fetch -', 'Paste the link and press Enter: what was shared comes into this folder.'],
-  ['shoal fetch -o - - < link | tar x', 'Unpack a shared archive as it arrives.'],
-  ["shoal fetch --only '*.jpg' -o pictures - < link", 'Only some files of a folder.'],
-  ['shoal export bafyreid7 -o backup.car', 'The encrypted blocks of a share, for a medium that others may read.'],
-];
+/** What the definitions of a program do not say. */
+export interface Words {
+  /** In a line, after the name. */
+  readonly summary: string;
+  /** After what the program says of itself. */
+  readonly paragraphs: readonly string[];
+  readonly exitCodes: readonly Entry[];
+  readonly environment: readonly Entry[];
+  readonly files: readonly Entry[];
+  readonly examples: readonly Entry[];
+  /** Other pages, of the same section. */
+  readonly seeAlso: readonly string[];
+}
 
 /** The page in roff. It depends on nothing but its arguments: there is no date in it. */
-export function manualPage(program: Command, version: string): string {
+export function manualPage(program: Command, version: string, words: Words): string {
   const help = program.createHelp();
   const commands = commandsOf(program, help);
+  const name = program.name();
   return [
     `.\\" Made by "npm run man" from the definitions of the commands.`,
-    `.TH SHOAL 1 "" "shoal ${version}" "User Commands"`,
+    `.TH ${roff(name.toUpperCase())} 1 "" "shoal ${version}" "User Commands"`,
     '.SH NAME',
-    `shoal \\- ${roff('share files privately, from your own machine')}`,
+    `${roff(name)} \\- ${roff(words.summary)}`,
     '.SH SYNOPSIS',
     ...commands.flatMap(command => ['.br', synopsis(command)]).slice(1),
     '.SH DESCRIPTION',
     ...lines(program.description()),
-    ...paragraph('Results go to stdout, and everything else to stderr.'),
-    ...paragraph(CAUTION),
+    ...words.paragraphs.flatMap(paragraph),
     '.SH COMMANDS',
     ...commands.flatMap(command => section(command, help)),
     '.SH OPTIONS OF ALL COMMANDS',
     ...entries(optionsOf(program, help)),
     '.SH EXIT STATUS',
-    ...entries(EXIT_CODES),
+    ...entries(words.exitCodes),
     '.SH ENVIRONMENT',
-    ...entries(ENVIRONMENT),
+    ...entries(words.environment),
     '.SH FILES',
-    ...entries(FILES),
+    ...entries(words.files),
     '.SH EXAMPLES',
-    ...entries(EXAMPLES),
+    ...entries(words.examples),
+    '.SH SEE ALSO',
+    ...words.seeAlso.map(page => `.BR ${roff(page)} (1)`),
     '',
   ].join('\n');
 }

@@ -1,8 +1,5 @@
-/** Writes the man page beside this file: `npm run man`. */
+/** Writes the man pages beside this file: `npm run man`. */
 import { writeFileSync } from 'node:fs';
-import { definitionsOf } from '../cli/program.ts';
-import { VERSION } from '../src/version.ts';
-import { manualPage } from './page.ts';
+import { pages } from './pages.ts';
 
-const program = definitionsOf(VERSION);
-writeFileSync(new URL('shoal.1', import.meta.url), manualPage(program, VERSION));
+for (const [file, page] of pages()) writeFileSync(new URL(file, import.meta.url), page);

@@ -15,7 +15,8 @@ import {
   TOKENS_PER_MINUTE_PER_PREFIX,
   WIDE_PREFIX_FACTOR,
 } from '../src/limits.ts';
-import type { Admission, Asker, Clock, Denied, Loan, Permit, Quotas } from '../src/ports.ts';
+import type { Clock } from '../src/ports.ts';
+import type { Admission, Asker, Denied, Loan, Permit, Quotas } from '../src/protocol/admission.ts';
 import type { Limits, RelayConfig } from './config.ts';
 import { prefixesOf } from './prefixes.ts';
 

@@ -4,7 +4,8 @@
  */
 import { ShoalError } from '../src/errors.ts';
 import { LENT_RETRY_SECONDS, MAX_PRESENTING, PRESENT_TIMEOUT_MS, TOKEN_CHECK_MS } from '../src/limits.ts';
-import type { Asker, Channel, Clock, Log, Network } from '../src/ports.ts';
+import type { Channel, Clock, Log, Network } from '../src/ports.ts';
+import type { Asker } from '../src/protocol/admission.ts';
 import {
   ADMISSION_PROTOCOL,
   decodePresented,

@@ -7,7 +7,7 @@
  * is not asked for again.
  */
 import { getData, getListing, type CarryEvent } from '../src/carry.ts';
-import { Download, onlyPeer } from '../src/download.ts';
+import { Download } from '../src/download.ts';
 import { isShoalError, ShoalError } from '../src/errors.ts';
 import { decodeGrant } from '../src/format/grant.ts';
 import { idOf, sameBytes, sha256, type BlockId } from '../src/format/ids.ts';
@@ -29,8 +29,10 @@ import {
   STORE_PROGRESS_MS,
   UPLOAD_STALL_MS,
 } from '../src/limits.ts';
+import { onlyPeer } from '../src/only-peer.ts';
 import { Turns } from '../src/parallel.ts';
-import type { Admission, Channel, ChunkStore, Clock, Crypto, Log, Network, Refusal } from '../src/ports.ts';
+import type { Channel, ChunkStore, Clock, Crypto, Log, Network, Refusal } from '../src/ports.ts';
+import type { Admission } from '../src/protocol/admission.ts';
 import { peerBytes } from '../src/protocol/proof.ts';
 import { decodeNotice, encodeNoticeMessage, NOTICE_PROTOCOL } from '../src/protocol/notice-messages.ts';
 import {
@@ -172,19 +174,31 @@ export class Keeper {
   /** Preflight, upload, promise, receipt. */
   async #ask(channel: Channel, frames: AsyncIterator<unknown>, until: number, bytes: Uint8Array): Promise<void> {
     const { admission } = this.#deps;
-    const block = readBlock(bytes, decodeShareBlock);
-    const id = idOf(sha256(bytes));
-    const end = this.#endOf(channel, until, block);
-    this.#refuseDecided(id);
-    if (await this.#isComplete(id)) {
-      const receipt = this.#receipt(id);
-      this.#deps.onEvent?.({ event: 'upload', result: 'there' });
-      await this.#say(channel, receipt);
-      return;
-    }
-    if (this.#uploads.has(id)) throw new Refused('busy', 'the same share is being uploaded already', 5);
+    // Also what turns out to need no upload costs reading and checking.
     const permit = admission.admit('upload', channel);
     if ('denied' in permit) throw new Refused('over-limit', permit.denied, permit.retryAfterSeconds);
+    try {
+      const block = readBlock(bytes, decodeShareBlock);
+      const id = idOf(sha256(bytes));
+      const end = this.#endOf(channel, until, block);
+      this.#refuseDecided(id);
+      if (await this.#isComplete(id)) this.#deps.onEvent?.({ event: 'upload', result: 'there' });
+      else await this.#take(channel, frames, id, { block, bytes }, end);
+      await this.#say(channel, this.#receipt(id));
+    } finally {
+      permit.release();
+    }
+  }
+
+  /** Gets a share from who asked, and promises to keep it until `end`. @throws Refused */
+  async #take(
+    channel: Channel,
+    frames: AsyncIterator<unknown>,
+    id: BlockId,
+    { block, bytes }: { readonly block: ShareBlock; readonly bytes: Uint8Array },
+    end: number,
+  ): Promise<void> {
+    if (this.#uploads.has(id)) throw new Refused('busy', 'the same share is being uploaded already', 5);
     const stop = new AbortController();
     const upload: Upload = { stop, leftBytes: ciphertextBytes(block) };
     this.#uploads.set(id, upload);
@@ -200,13 +214,11 @@ export class Keeper {
         stop.signal.throwIfAborted();
         await this.#keep(id, end);
       });
-      await this.#say(channel, this.#receipt(id));
     } catch (error) {
       if (error instanceof Refused || !isShoalError(error)) throw error;
       throw new Refused('incomplete', error.message, 5);
     } finally {
       this.#uploads.delete(id);
-      permit.release();
     }
   }
 
@@ -235,8 +247,9 @@ export class Keeper {
     const pending = [...this.#uploads.values()].reduce((sum, { leftBytes }) => sum + leftBytes, 0);
     const free = await freeBytes();
     if (free - pending < RELAY_SPARE_BYTES) throw new Refused('full', "the relay's disk is nearly full", 3600);
-    if (leases.get(id) !== undefined) return;
     const { account, leases: most, storedBytes } = admission.quotasOf(channel);
+    const lease = leases.get(id);
+    if (lease?.state === 'kept' || lease?.account === account) return;
     const own = leases.holding(account);
     if (own.leases >= most) throw new Refused('over-limit', `${most} leases at once`);
     if (own.bytes + sizeBytes > storedBytes)
@@ -362,7 +375,8 @@ export class Keeper {
     try {
       const withdrawal = decodeStatement(statement, 'withdrawal');
       ({ id } = withdrawal);
-      if (await this.#isWithdrawn(id)) return true;
+      if (this.#withdrawn.has(id) && (await this.#isOnRecord(id))) return true;
+      // From here on until it is in force nothing else may come in between, such as the same once more.
       const isHeld = leases.get(id) !== undefined || leases.grantOf(id) !== undefined;
       if (!isHeld || !verifyOwnerStatement(withdrawal, block)) return false;
     } catch (error) {
@@ -379,9 +393,8 @@ export class Keeper {
     return true;
   }
 
-  /** Whether a withdrawal is on record and its share gone. Who says it again waits until that is so. */
-  async #isWithdrawn(id: BlockId): Promise<boolean> {
-    if (!this.#withdrawn.has(id)) return false;
+  /** Whether a withdrawal that is in force is on record, and its share gone: who says it again waits until that is so. */
+  async #isOnRecord(id: BlockId): Promise<boolean> {
     await this.#turns.run(id, this.#stopping.signal, () => Promise.resolve());
     return this.#deps.leases.withdrawalOf(id) !== undefined;
   }

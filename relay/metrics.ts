@@ -3,7 +3,7 @@
  * values that are listed here, and never say who: no peer id, share id or address gets into them, whatever is given.
  */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import type { Loan } from '../src/ports.ts';
+import type { Loan } from '../src/protocol/admission.ts';
 import { STORE_REFUSALS } from '../src/protocol/store-messages.ts';
 
 const PREFIX = 'shoal_relay_';

@@ -9,7 +9,8 @@ import { openDirectory } from '../src/files/directory.ts';
 import { showName } from '../src/files/names.ts';
 import { DRAIN_MS, DRAIN_POLL_MS, LOW_DISK_BYTES, MAX_RELAY_ADDRESSES, RELAY_RESTART_SECONDS } from '../src/limits.ts';
 import { createNetwork } from '../src/net/node.ts';
-import type { Admission, Denied, Directory, Log, Network } from '../src/ports.ts';
+import type { Directory, Log, Network } from '../src/ports.ts';
+import type { Admission, Denied } from '../src/protocol/admission.ts';
 import type { RelayInfo, TierLimits } from '../src/protocol/relay-info.ts';
 import { diskStore } from '../src/store/disk.ts';
 import { VERSION } from '../src/version.ts';
@@ -61,24 +62,23 @@ async function started(
   endings.push(() => chunks.close());
   const freeBytes = (): Promise<number> => freeIn(join(folder.path, CHUNKS));
 
-  let leases: Leases | undefined;
-  let network: Network | undefined;
+  // What is asked for by parts that are there before.
+  const later: { network?: Network; leases?: Leases; door?: Door } = {};
   const metrics = relayMetrics({
-    connections: () => network?.status().connections ?? 0,
-    reservations: () => network?.status().lent?.reservations ?? 0,
-    circuits: () => network?.status().lent?.circuits ?? 0,
-    leases: () => leases?.holding().leases ?? 0,
-    storedBytes: () => leases?.holding().bytes ?? 0,
+    connections: () => later.network?.status().connections ?? 0,
+    reservations: () => later.network?.status().lent?.reservations ?? 0,
+    circuits: () => later.network?.status().lent?.circuits ?? 0,
+    leases: () => later.leases?.holding().leases ?? 0,
+    storedBytes: () => later.leases?.holding().bytes ?? 0,
     diskFreeBytes: freeBytes,
-    dhtPeers: () => network?.status().dhtPeers ?? 0,
+    dhtPeers: () => later.network?.status().dhtPeers ?? 0,
   });
   let isDraining = false;
   const counted = lending(admission, metrics, () => isDraining);
 
   const tokens = new TokenList(folder.path, folder.seed);
   endings.push(() => tokens.close());
-  let door: Door | undefined;
-  network = await createNetwork({
+  const network = await createNetwork({
     seed: folder.seed,
     listen: config.network.listen,
     announce: config.network.announce,
@@ -90,21 +90,24 @@ async function started(
     maxConnections: config.limits.connections,
     forOthers: { admission: counted, circuit: roles.circuit, autonat: roles.autonat },
     trustsNear: config.relay.lan,
-    onGone: peer => door?.gone(peer),
+    onGone: peer => later.door?.gone(peer),
     clock: systemClock,
     log,
   });
+  later.network = network;
   const { self } = network;
   endings.push(() => network.stop());
-  door = await Door.open({ network, admission, tokens, clock: systemClock, log });
+  const door = await Door.open({ network, admission, tokens, clock: systemClock, log });
+  later.door = door;
   endings.push(() => door.close());
 
   let keeper: Keeper | undefined;
   if (roles.store) {
     const store = diskStore({ folder: chunks, crypto: verifier(), random: randomBytes });
     endings.push(() => store.close());
-    leases = await Leases.open(join(folder.path, 'leases.sqlite'), store, systemClock);
-    endings.push(() => leases?.close());
+    const leases = await Leases.open(join(folder.path, 'leases.sqlite'), store, systemClock);
+    later.leases = leases;
+    endings.push(() => leases.close());
     keeper = await Keeper.start({
       ...{ network, leases, store, admission: counted, clock: systemClock, log, freeBytes },
       crypto: verifier(),
@@ -132,7 +135,7 @@ async function started(
 
   const status = (): Record<string, unknown> => {
     const { connections, dhtPeers, lent } = network.status();
-    const holding = leases?.holding();
+    const holding = later.leases?.holding();
     return {
       version: VERSION,
       name: config.relay.name,
@@ -143,7 +146,7 @@ async function started(
       ...(publicHttp === undefined ? {} : { http: first.http.origin ?? publicHttp.address }),
       connections,
       ...(dhtPeers === undefined ? {} : { dhtPeers }),
-      ...(lent === undefined ? {} : lent),
+      ...lent,
       ...(holding === undefined ? {} : { leases: holding.leases, storedBytes: holding.bytes }),
       ...(keeper === undefined ? {} : { uploads: keeper.uploads }),
     };
@@ -160,7 +163,7 @@ async function started(
     log,
   });
   endings.push(() => adminHttp.close());
-  log('info', 'the relay runs', { version: VERSION, roles, leases: leases?.holding().leases ?? 0 });
+  log('info', 'the relay runs', { version: VERSION, roles, leases: later.leases?.holding().leases ?? 0 });
 
   return {
     async reload(next) {

@@ -13,6 +13,7 @@ import {
   RENEWAL_CHECK_MS,
 } from './limits.ts';
 import { Gate } from './parallel.ts';
+import { candidateOf, nameOf } from './relay-name.ts';
 import type { Candidate, Catalog, ChunkSource, Clock, CopyRecord, Network, RelayRecord } from './ports.ts';
 import type { Sample } from './sample.ts';
 import { renew, upload, type UploadEvent } from './upload.ts';
@@ -200,15 +201,6 @@ export class Copies {
     const event: CopyEvent = { event: 'copy', id, relay: peer, name: nameOf(relay), ...progress };
     for (const listener of this.#listeners) listener(event);
   }
-}
-
-/** What a relay is called among people. */
-export function nameOf({ origin, name, peer }: RelayRecord): string {
-  return origin ?? name ?? peer;
-}
-
-export function candidateOf({ peer, addresses }: RelayRecord): Candidate {
-  return { peer, addresses, via: 'hint' };
 }
 
 /** Whether it is not there, or less than half of its lease is left. */

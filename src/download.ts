@@ -17,18 +17,7 @@ import {
   TICK_MS,
 } from './limits.ts';
 import { Movement } from './movement.ts';
-import type {
-  Candidate,
-  Channel,
-  ChunkSource,
-  Clock,
-  Crypto,
-  FoundVia,
-  Frame,
-  Holdings,
-  Network,
-  StreamName,
-} from './ports.ts';
+import type { Candidate, Channel, ChunkSource, Clock, Crypto, Frame, Holdings, Network, StreamName } from './ports.ts';
 import {
   CHUNKS_PROTOCOL,
   decodeServerMessage,
@@ -41,7 +30,7 @@ import { checkRanges, IndexSet, indicesOf } from './protocol/ranges.ts';
 import { Schedule } from './protocol/schedule.ts';
 import { Swarm, type Ending } from './protocol/swarm.ts';
 import { counted, endingOf, refusalsIn, refusedByAll, searchSoFar, type Step } from './search.ts';
-import { blockKey, channelSource, localSource, type Source } from './source.ts';
+import { blockKey, byPeer, channelSource, localSource, type Source, type SourceSummary } from './source.ts';
 import { believed } from './protocol/withdrawn.ts';
 import { within } from './within.ts';
 
@@ -54,18 +43,6 @@ export interface DownloadDeps {
   readonly local?: ChunkSource;
   /** Told of each step of the search. */
   readonly onStep?: (step: Step) => void;
-}
-
-/** A network in which nobody but one peer is found: for who wants to know what that one has, or takes only from it. */
-export function onlyPeer(network: Network, candidate: Candidate): NonNullable<DownloadDeps['network']> {
-  return {
-    self: network.self,
-    status: () => network.status(),
-    connect: (peer, protocol, signal) => network.connect(peer, protocol, signal),
-    async *find() {
-      yield await Promise.resolve(candidate);
-    },
-  };
 }
 
 /** For what opens what it gets. */
@@ -83,16 +60,9 @@ export interface DownloadOptions {
 }
 
 export type DownloadEvent =
-  | { readonly event: 'found'; readonly peer: string; readonly via: FoundVia; readonly address: string }
+  | ({ readonly event: 'found'; readonly address: string } & Omit<SourceSummary, 'bytes'>)
   | { readonly event: 'lost'; readonly peer: string; readonly why: string }
   | { readonly event: 'waiting'; readonly why: string };
-
-/** Who gave how much. */
-export interface SourceSummary {
-  readonly peer: string;
-  readonly via: FoundVia;
-  readonly bytes: number;
-}
 
 /** Which blocks to get. */
 export interface Wanted {
@@ -215,10 +185,8 @@ export class Download {
 
   /** Who gave how much, those that left included. */
   summary(): SourceSummary[] {
-    const all = [...this.#left, ...[...this.#sources.values()].map(({ peer, via, bytes }) => ({ peer, via, bytes }))];
-    const byPeer = new Map<string, SourceSummary>();
-    for (const one of all) byPeer.set(one.peer, { ...one, bytes: one.bytes + (byPeer.get(one.peer)?.bytes ?? 0) });
-    return [...byPeer.values()].filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes);
+    const now = Array.from(this.#sources.values(), ({ peer, via, path, bytes }) => ({ peer, via, path, bytes }));
+    return byPeer([...this.#left, ...now]);
   }
 
   /** Ends all that was started; `complete` tells the peers that we have all we wanted. */
@@ -251,7 +219,7 @@ export class Download {
     this.#deps.onStep?.({ step: 'dialling', peer });
     try {
       channel = await this.#dial(network, candidate);
-      this.#deps.onStep?.({ step: 'reached', peer });
+      this.#deps.onStep?.({ step: 'reached', peer, path: channel.path });
       ending = await this.#talk(network, candidate, channel);
     } catch (error) {
       ending = endingOf(error, channel !== undefined);
@@ -379,7 +347,8 @@ export class Download {
     this.#sources.set(source.peer, source);
     // Who comes and goes moves nothing.
     if (!this.#left.some(({ peer }) => peer === source.peer)) this.#movement.moved(this.#now());
-    this.#options.onEvent({ event: 'found', peer: source.peer, via: source.via, address });
+    const { peer, via, path } = source;
+    this.#options.onEvent({ event: 'found', peer, via, path, address });
     if (this.#phase !== undefined) this.#enter(source, this.#phase);
   }
 
@@ -387,7 +356,7 @@ export class Download {
     const source = this.#sources.get(peer);
     if (source === undefined) return;
     this.#sources.delete(peer);
-    this.#left.push({ peer, via: source.via, bytes: source.bytes });
+    this.#left.push({ peer, via: source.via, path: source.path, bytes: source.bytes });
     this.#phase?.schedule.removePeer(peer);
     this.#askAll();
   }

@@ -47,6 +47,8 @@ interface Known {
   readonly via: Set<FoundVia>;
   readonly addresses: Set<string>;
   reached: boolean;
+  /** Only through a relay, when it was reached last. */
+  isRelayed: boolean;
   proved: boolean;
   ending: Ending | undefined;
   /** In the words of the network. */
@@ -94,6 +96,7 @@ export class Explanation {
         break;
       case 'reached':
         peer.reached = true;
+        peer.isRelayed = step.path === 'relay';
         this.#end('dial');
         this.#begin('proof');
         if (peer.via.has('hint')) this.#end('hint');
@@ -232,7 +235,9 @@ export class Explanation {
       case 'dial': {
         const tried = peers.filter(({ reached, ending }) => reached || ending !== undefined);
         const reached = peers.filter(peer => peer.reached).length;
-        const said = `${counted(tried.length, 'peer')} tried, ${reached} reached`;
+        const relayed = peers.filter(({ isRelayed }) => isRelayed).length;
+        const how = relayed === 0 ? '' : `, ${relayed} through a relay`;
+        const said = `${counted(tried.length, 'peer')} tried, ${reached} reached${how}`;
         return [said, ...whyUnreachable(tried)].join('; ');
       }
       case 'proof': {
@@ -258,8 +263,8 @@ export class Explanation {
   #peer(peer: string): Known {
     const known = this.#peers.get(peer);
     if (known !== undefined) return known;
-    const fresh = { via: new Set<FoundVia>(), addresses: new Set<string>(), reached: false, proved: false };
-    const added: Known = { ...fresh, ending: undefined, detail: '' };
+    const fresh = { via: new Set<FoundVia>(), addresses: new Set<string>(), reached: false, isRelayed: false };
+    const added: Known = { ...fresh, proved: false, ending: undefined, detail: '' };
     if (this.#peers.size < MAX_CANDIDATES) this.#peers.set(peer, added);
     return added;
   }

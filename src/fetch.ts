@@ -1,7 +1,8 @@
 /** Link in, verified plaintext out. */
 import { rightPieces, type OpenedShare } from './check.ts';
 import { blamingTheMaker, type CarryEvent } from './carry.ts';
-import { Download, type Accept, type OpeningDeps, type DownloadEvent, type SourceSummary } from './download.ts';
+import { Download, type Accept, type OpeningDeps, type DownloadEvent } from './download.ts';
+import type { SourceSummary } from './source.ts';
 import { ShoalError } from './errors.ts';
 import { streamKey } from './format/keys.ts';
 import type { Link } from './format/link.ts';

@@ -1,7 +1,8 @@
 /** The library: a node, and what its methods take and tell. */
 export { ERROR_CODES, exitCodeOf, isShoalError, ShoalError, type ErrorCode } from './errors.ts';
 export type { Compared, Difference } from './compare.ts';
-export type { DownloadEvent, SourceSummary } from './download.ts';
+export type { DownloadEvent } from './download.ts';
+export type { SourceSummary } from './source.ts';
 export type { CarSummary, Imported } from './export.ts';
 export type { Fetched, FetchEvent, FetchRequest } from './fetch.ts';
 export type { Hint } from './format/hint.ts';

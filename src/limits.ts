@@ -464,3 +464,20 @@ export const DRAIN_MS = 30_000;
 export const DRAIN_POLL_MS = 100;
 /** When who was told so may ask again. */
 export const RELAY_RESTART_SECONDS = 10;
+
+// Connections through relays, as their client.
+
+/** What a relay answers when it is asked for a reservation: a dozen addresses and a signed voucher, and as much again. */
+export const MAX_RESERVATION_BYTES = 4 * KiB;
+/** Addresses that are believed of one relay: it has some names and networks, and links have place for few. */
+export const MAX_RESERVED_ADDRESSES = 8;
+/** A relay answers within this time, or its connection is taken to be dead. */
+export const RESERVE_TIMEOUT_MS = 10_000;
+/** How often is looked whether the machine has slept or changed networks; no reservation is renewed more often. */
+export const RESERVATION_CHECK_MS = 5_000;
+/** A reservation is renewed at half of its time and this often at least: the relay's clock may be wrong. */
+export const MAX_RENEWAL_MS = 30 * 60_000;
+/** So much earlier than through a relay a peer is dialled directly: enough for a handshake across the world, and hardly felt. */
+export const DIRECT_HEAD_START_MS = 750;
+/** Addresses of one relay in a link, where it has no name: there are only so many hints, and other relays. */
+export const MAX_RELAY_HINTS = 2;

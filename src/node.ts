@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
 import { compare, type Compared } from './compare.ts';
-import type { OpeningDeps, SourceSummary } from './download.ts';
+import type { OpeningDeps } from './download.ts';
+import type { SourceSummary } from './source.ts';
 import { fileError, isShoalError, ShoalError } from './errors.ts';
 import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch.ts';
@@ -30,6 +31,7 @@ import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile, ShareRecord } from './ports.ts';
 import { Rate } from './rate.ts';
+import { Relays } from './relays.ts';
 import { stateOf, type Standing } from './records.ts';
 import type { Step } from './search.ts';
 import { seed } from './seed.ts';
@@ -89,10 +91,19 @@ export class ShoalNode {
   readonly #clock: Clock = systemClock;
   /** What it serves. */
   readonly service: Service;
+  /** Of the home. */
+  readonly relays: Relays | undefined;
   /** Of each share, one at a time writes or removes blocks. */
   readonly #turns = new Turns<BlockId>();
 
-  private constructor(crypto: Crypto, home: Home | undefined, network: Network | undefined, service: Service) {
+  private constructor(
+    crypto: Crypto,
+    home: Home | undefined,
+    network: Network | undefined,
+    service: Service,
+    relays: Relays | undefined,
+  ) {
+    this.relays = relays;
     this.crypto = crypto;
     this.home = home;
     this.network = network;
@@ -112,7 +123,10 @@ export class ShoalNode {
       if (options.holds) await home?.sweep();
       network = options.network === undefined ? undefined : await startNetwork(options, options.network, home);
       const service = await Service.start(home, options.holds ? network : undefined, options.log);
-      return new ShoalNode(crypto, home, network, service);
+      const { holds, log, network: settings } = options;
+      const fresh = (): Promise<Network> => freshNetwork(settings, log);
+      const relays = home && new Relays({ home, network, service, holds, fresh, verify: crypto, log });
+      return new ShoalNode(crypto, home, network, service, relays);
     } catch (error) {
       await network?.stop();
       await home?.close();
@@ -374,6 +388,7 @@ export class ShoalNode {
   }
 
   async stop(): Promise<void> {
+    await this.relays?.stop();
     await this.network?.stop();
     this.service.stop();
     await this.home?.close();
@@ -477,6 +492,7 @@ async function startNetwork(options: NodeOptions, settings: NetworkSettings, hom
       ...(maxConnections === undefined ? {} : { maxConnections }),
       clock: systemClock,
       log: options.log,
+      relays: () => home?.catalog.relays.list() ?? [],
       ...(options.holds && home !== undefined
         ? { datastorePath: join(home.folder, 'peers'), portMapping: settings.portMapping }
         : {}),
@@ -487,6 +503,14 @@ async function startNetwork(options: NodeOptions, settings: NetworkSettings, hom
   const network = await startOnSamePort(start, listen, home.catalog.setting('port'));
   home.catalog.setSetting('port', portOf(network.addresses()));
   return network;
+}
+
+/** One that knows nobody, under a key of its own: what it gets, a stranger would. */
+async function freshNetwork(settings: NetworkSettings | undefined, log: Log): Promise<Network> {
+  const { createNetwork } = await import('./net/node.ts');
+  const { up, down } = { up: new Rate(systemClock, settings?.maxUp), down: new Rate(systemClock, settings?.maxDown) };
+  const alone = { seed: randomBytes(32), listen: [], bootstrap: [], mdns: false, dht: 'off' } as const;
+  return await createNetwork({ ...alone, rates: { up, down }, clock: systemClock, log });
 }
 
 /** A free port is the one of the last time where that is free again: addresses in links and in others' memories stay good. */
@@ -516,14 +540,18 @@ async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promi
   }
 }
 
-/** A hint may name a relay, too; but nobody could be found by one, since there are none yet. It is not shown: it could be a link. */
+/** What is no hint is not shown: it could be a link. */
 function givenHint(text: string, n: number): Hint {
-  if (text.startsWith('/')) return parseHint(text);
-  const form = '/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…';
-  throw new ShoalError(
-    'usage',
-    `cannot put hint ${n + 1} into the link: it is neither "self" nor a multiaddr like ${form}`,
-  );
+  try {
+    return parseHint(text);
+  } catch (error) {
+    if (text.startsWith('/')) throw error;
+    const form = '/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…';
+    throw new ShoalError(
+      'usage',
+      `cannot put hint ${n + 1} into the link: it is neither "self", a multiaddr like ${form}, nor the host of a relay`,
+    );
+  }
 }
 
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {

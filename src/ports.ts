@@ -6,9 +6,11 @@ import type { Hint } from './format/hint.ts';
 import type { Layout, Root } from './format/layout.ts';
 import type { Manifest } from './format/manifest.ts';
 import type { StreamName } from './format/share-block.ts';
+import type { Path, RelayPlace, Reservation } from './protocol/paths.ts';
 import type { Ranges } from './protocol/ranges.ts';
 
 export type { StreamName } from './format/share-block.ts';
+export type { Path, RelayPlace, Reservation } from './protocol/paths.ts';
 
 /** One block of a share: its root, an index block of a stream, or a chunk of a stream. */
 export type BlockAddress =
@@ -86,8 +88,8 @@ export interface Crypto {
   close(): Promise<void>;
 }
 
-/** How a candidate was found; `local` is this home itself. */
-export type FoundVia = 'local' | 'hint' | 'mdns' | 'dht';
+/** How a candidate was found; `local` is this home itself, `relay` a relay that the link or the configuration names. */
+export type FoundVia = 'local' | 'hint' | 'mdns' | 'dht' | 'relay';
 
 /** A peer that may have a share. Nothing about it is trusted. */
 export interface Candidate {
@@ -110,6 +112,7 @@ export interface Channel {
   readonly peer: string;
   /** Multiaddr of the other side, for display. */
   readonly address: string;
+  readonly path: Path;
   /** Bytes that arrived so far, of incomplete messages too: shows that a slow peer is not a dead one. */
   readonly receivedBytes: number;
   /** Resolves when the message was taken by the stream, whose buffer is bounded. @throws ShoalError `unavailable` when the channel has ended. */
@@ -144,6 +147,8 @@ export interface NetworkStatus {
   readonly lanPeers: number | undefined;
   /** Whether a router lets others reach this node by an address of its own, which is among the addresses then. */
   readonly portMapping: 'off' | 'none' | 'mapped';
+  /** See Network. */
+  readonly reservations: readonly Reservation[];
   /** The limits in force: connections, and bytes per second, where there is such a limit. */
   readonly maxConnections: number;
   readonly maxUp?: number;
@@ -158,6 +163,7 @@ export interface ConnectedPeer {
   readonly peer: string;
   /** Multiaddr of the other side. */
   readonly address: string;
+  readonly path: Path;
   /** Who dialled. */
   readonly direction: 'in' | 'out';
   /** Unix seconds. */
@@ -178,11 +184,23 @@ export interface Network {
   addresses(): string[];
   status(): NetworkStatus;
   peers(): ConnectedPeer[];
+  /**
+   * Keeps a reservation at that relay until the returned function is called: reserves, renews, and reserves again whenever
+   * it is lost. The addresses through the relay are among `addresses()` while there is one. Who asks twice for one relay
+   * has to call both functions. @throws ShoalError `usage` for a multiaddr that can not be read or is another's
+   */
+  reserve(relay: RelayPlace): () => void;
+  /** Of each relay that was asked for. */
+  reservations(): Reservation[];
   /** Looks for peers in every way, for as long as it takes who is there to answer. @throws the signal's reason */
   survey(signal: AbortSignal): Promise<Survey>;
-  /** Resolves when the addresses are what they will be for now: where a router is asked for one, when that has ended. Or at the signal. */
+  /** Resolves when the addresses are what they will be for now: where a router or relays are asked for some, when that has ended. Or at the signal. */
   settled(signal: AbortSignal): Promise<void>;
-  /** @throws ShoalError `not-found` when the peer can not be reached, `protocol` when it does not speak `protocol`. */
+  /**
+   * A channel to a peer, over a direct connection where one is open or opens soon, else through a relay where the protocol may
+   * be spoken there. A channel that goes through a relay ends with `unavailable` once a direct connection has opened.
+   * @throws ShoalError `not-found` when the peer can not be reached, `protocol` when it does not speak `protocol`.
+   */
   connect(candidate: Candidate, protocol: string, signal: AbortSignal): Promise<Channel>;
   /** Answers channels of `protocol`. The handler owns the channel; when it throws, the channel is aborted. */
   serve(protocol: string, handler: (channel: Channel) => Promise<void>): Promise<void>;
@@ -215,59 +233,6 @@ export interface Refusal {
 /** The one gate that serving, seeding, importing and announcing ask. */
 export interface Refusals {
   for(id: BlockId, nowSeconds: number): Refusal | undefined;
-}
-
-/** Who asks a relay for something. Before a connection is encrypted only its address is known. */
-export interface Asker {
-  /** Peer id as text. */
-  readonly peer?: string;
-  /** Multiaddr of the other end of the connection, as text. */
-  readonly address: string;
-}
-
-/** What a relay lends, and takes back when it is released. */
-export type Loan = 'connection' | 'reservation' | 'circuit' | 'upload';
-
-/** A limit that was hit, and when to ask again. */
-export interface Denied {
-  /** Which limit, for people: "64 reservations per address prefix". Names neither peers nor addresses. */
-  readonly denied: string;
-  /** Whose limit it is. */
-  readonly of: 'relay' | 'prefix' | 'peer' | 'token';
-  readonly retryAfterSeconds: number;
-}
-
-/** Something that was lent. */
-export interface Permit {
-  /** Gives it back; once, further calls do nothing. */
-  release(): void;
-}
-
-/** What one who asks may have of a relay; each is what the relay tells and what it holds to. */
-export interface Quotas {
-  /** Who is counted together: the holders of a token, else an address prefix, in a form that does not show it. */
-  readonly account: string;
-  readonly tier: 'anonymous' | 'token' | 'operator';
-  readonly reservationSeconds: number;
-  /** Of one circuit: bytes in both directions together, and how long it may last. */
-  readonly circuitBytes: number;
-  readonly circuitSeconds: number;
-  /** Of all leases of the account together. */
-  readonly leases: number;
-  readonly storedBytes: number;
-  /** How far from now a lease may end. */
-  readonly leaseSeconds: number;
-}
-
-/**
- * Who may have how much of a relay. All limits that concern who asks must pass (the relay's own, of the address prefix, of
- * the peer, of its token), and nothing is taken where one does not.
- */
-export interface Admission {
-  admit(loan: Loan, who: Asker): Permit | Denied;
-  /** Counts bytes about to pass: through circuits, or of blocks to who fetches. Nothing is counted where it is denied. */
-  spend(what: 'relayed' | 'served', who: Asker, bytes: number): Denied | undefined;
-  quotasOf(who: Asker): Quotas;
 }
 
 /** Time comes in as an argument, so that tests can move it. */

@@ -1,10 +1,11 @@
 /** Whether a peer has what it says: random chunks of a share are fetched from it alone, as a reader would fetch them. */
 import { blamingTheMaker, getListing } from './carry.ts';
-import { Download, onlyPeer } from './download.ts';
+import { Download } from './download.ts';
 import { isShoalError, ShoalError } from './errors.ts';
 import type { BlockId } from './format/ids.ts';
 import type { Listing } from './format/listing.ts';
 import { SAMPLE_CHUNKS, SAMPLE_PATIENCE_MS } from './limits.ts';
+import { onlyPeer } from './only-peer.ts';
 import type { Candidate, ChunkStore, Clock, Crypto, Network, RandomBytes } from './ports.ts';
 
 export interface SampleDeps {

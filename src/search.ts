@@ -1,6 +1,6 @@
 /** What the search for peers of a share has come to, for decisions and in words. */
 import { isShoalError, ShoalError } from './errors.ts';
-import type { FoundVia, NetworkStatus } from './ports.ts';
+import type { FoundVia, NetworkStatus, Path } from './ports.ts';
 import type { WireRefusal } from './protocol/messages.ts';
 import type { Ending, Swarm } from './protocol/swarm.ts';
 
@@ -9,7 +9,8 @@ export type Step =
   /** So many nodes of the DHT have answered. */
   | { readonly step: 'asked'; readonly nodes: number }
   | { readonly step: 'heard'; readonly peer: string; readonly via: FoundVia; readonly addresses: readonly string[] }
-  | { readonly step: 'dialling' | 'reached'; readonly peer: string }
+  | { readonly step: 'dialling'; readonly peer: string }
+  | { readonly step: 'reached'; readonly peer: string; readonly path: Path }
   /** It has answered the proof, with the share block. */
   | { readonly step: 'proved'; readonly peer: string }
   | { readonly step: 'ended'; readonly peer: string; readonly ending: Ending; readonly detail: string };

@@ -1,6 +1,7 @@
 /** A link in, a share's ciphertext kept in the home: what is carried is the same kind of thing as what is imported. */
 import { blamingTheMaker, getData, getListing } from './carry.ts';
-import { Download, type OpeningDeps, type SourceSummary } from './download.ts';
+import { Download, type OpeningDeps } from './download.ts';
+import type { SourceSummary } from './source.ts';
 import type { FetchEvent } from './fetch.ts';
 import { checkCommitment } from './format/commitment.ts';
 import type { Hint } from './format/hint.ts';

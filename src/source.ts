@@ -1,12 +1,13 @@
 /** Somebody who gives blocks of one share: a peer behind a channel, or this home itself. */
 import { CREDIT_BYTES } from './limits.ts';
-import type { Channel, FoundVia, StreamName } from './ports.ts';
+import type { Channel, FoundVia, Path, StreamName } from './ports.ts';
 import { encodeMessage, type Blocks } from './protocol/messages.ts';
 import { rangesOf, type IndexSet } from './protocol/ranges.ts';
 
 export interface Source {
   readonly peer: string;
   readonly via: FoundVia;
+  readonly path: Path;
   readonly has: 'all' | Readonly<Record<StreamName, IndexSet>>;
   readonly creditBytes: number;
   /** Of blocks that were right. */
@@ -35,6 +36,7 @@ export function channelSource(
   const source: Source & { endedBy?: Error } = {
     peer: channel.peer,
     via,
+    path: channel.path,
     has,
     creditBytes: Math.min(creditBytes, CREDIT_BYTES),
     bytes: 0,
@@ -61,6 +63,7 @@ export function localSource(
   const source: Source = {
     peer: 'this home',
     via: 'local',
+    path: 'direct',
     has,
     creditBytes: CREDIT_BYTES,
     bytes: 0,
@@ -75,4 +78,20 @@ export function localSource(
 
 export function blockKey(kind: Blocks['kind'], stream: StreamName, index: number): string {
   return `${kind} ${stream} ${index}`;
+}
+
+/** Who gave how much. */
+export interface SourceSummary {
+  readonly peer: string;
+  readonly via: FoundVia;
+  /** The last one, where it changed. */
+  readonly path: Path;
+  readonly bytes: number;
+}
+
+/** The same with one entry a peer, those that gave most first; without those that gave nothing. */
+export function byPeer(all: readonly SourceSummary[]): SourceSummary[] {
+  const sums = new Map<string, SourceSummary>();
+  for (const one of all) sums.set(one.peer, { ...one, bytes: one.bytes + (sums.get(one.peer)?.bytes ?? 0) });
+  return [...sums.values()].filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes);
 }

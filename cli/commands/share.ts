@@ -10,6 +10,7 @@ import { Serving } from '../serving.ts';
 import type { Terminal } from '../terminal.ts';
 import { SHORT_ID_CHARS } from '../../src/limits.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
+import { copyLine } from '../copies.ts';
 import { count } from '../units.ts';
 
 export interface ShareOptions {
@@ -20,7 +21,11 @@ export interface ShareOptions {
   readonly copy: boolean;
   readonly pad: boolean;
   readonly anew: boolean;
-  readonly hints: readonly string[];
+  /** The relays where it is left, where none are given. */
+  readonly hints?: readonly string[];
+  /** Where it is left; at the relays of this home where none are given. */
+  readonly relays?: readonly string[];
+  readonly waitCopies?: number;
   readonly qr: boolean;
   /** The daemon serves it, and one is started where none runs. */
   readonly detach: boolean;
@@ -30,7 +35,7 @@ export interface ShareOptions {
 /** @throws ShoalError as `share` does; `usage`; `interrupted` in the end */
 export async function share(context: Context, paths: readonly string[], options: ShareOptions): Promise<void> {
   const { terminal, performer, signal, cwd, stdin } = context;
-  const { hints, exclude, qr, detach, ...choices } = options;
+  const { hints, relays, exclude, qr, detach, ...choices } = options;
   if (paths.includes('-')) checkStdin(context, paths, options);
   const drawCode = qr ? await codeDrawer(terminal) : undefined;
   if (detach) await needDaemon(context);
@@ -40,11 +45,17 @@ export async function share(context: Context, paths: readonly string[], options:
     terminal,
     choices.name ?? (paths.length === 1 ? first : count(paths.length, 'path')),
     drawCode,
+    choices.waitCopies,
   );
   const line = showLine(terminal, (nowMs, columns) => view.line(nowMs, columns));
   const onEvent = (event: ActionEvent): void => (terminal.isJson ? printer.print(event) : view.tell(event));
-  const request = { ...choices, hints: [...hints], ...(detach ? { always: true } : {}) };
-  let isDelivered = false;
+  const request = {
+    ...choices,
+    ...(hints === undefined ? {} : { hints: [...hints] }),
+    ...(relays === undefined ? {} : { relays: [...relays] }),
+    ...(detach ? { always: true } : {}),
+  };
+  let isDone = false;
   try {
     const done = paths.includes('-')
       ? await performer.shareStream(request, stdin, onEvent, signal)
@@ -54,13 +65,13 @@ export async function share(context: Context, paths: readonly string[], options:
           onEvent,
           signal,
         );
-    isDelivered = done.state === 'delivered';
+    isDone = done.state === 'delivered' || options.waitCopies !== undefined;
     if (terminal.isJson) terminal.json({ event: 'done', ...done });
   } finally {
     line.stop();
     printer.close();
     if ((view.isShared && !view.isHandedOver) || signal.aborted)
-      terminal.say(view.summary(isDelivered ? 'done' : 'stopped'));
+      terminal.say(view.summary(isDone ? 'done' : 'stopped'));
   }
 }
 
@@ -107,8 +118,13 @@ class ShareView {
   #sealing: { doneBytes: number; totalBytes: number } | undefined;
   #isShared = false;
   #isHandedOver = false;
+  readonly #waitCopies: number | undefined;
+  /** Bytes at the relay that gets it just now. */
+  #uploading: { readonly name: string; readonly doneBytes: number } | undefined;
+  #storedAt = 0;
 
-  constructor(terminal: Terminal, name: string, drawCode: DrawCode | undefined) {
+  constructor(terminal: Terminal, name: string, drawCode: DrawCode | undefined, waitCopies: number | undefined) {
+    this.#waitCopies = waitCopies;
     this.#terminal = terminal;
     this.#serving = new Serving(terminal);
     this.#name = name;
@@ -158,6 +174,16 @@ class ShareView {
       case 'served':
         this.#serving.add(event);
         break;
+      case 'copy': {
+        const { state, name, doneBytes = 0 } = event;
+        this.#uploading = state === 'uploading' ? { name, doneBytes } : undefined;
+        if (state === 'stored') this.#storedAt++;
+        const line = copyLine(event);
+        if (line !== undefined) this.#terminal.say(line);
+        if (state === 'stored' && this.#storedAt === 1 && !this.#isHandedOver)
+          this.#terminal.say('others can fetch it there from now on, also while this machine is off');
+        break;
+      }
       default:
         // That the files changed is what the command then fails with.
         break;
@@ -169,12 +195,20 @@ class ShareView {
       downloadsLeft === undefined
         ? ''
         : ` until ${count(downloadsLeft, 'peer')} ${downloadsLeft === 1 ? 'has' : 'have'} got it all`;
+    if (this.#waitCopies !== undefined) {
+      this.#isHandedOver = always;
+      return `waiting until ${count(this.#waitCopies, 'relay')} ${this.#waitCopies === 1 ? 'has' : 'have'} it`;
+    }
     if (!always) return `serving${times || ' until Ctrl-C'}`;
     this.#isHandedOver = true;
     return `the daemon serves it${times}; to stop that: shoal forget ${id.slice(0, SHORT_ID_CHARS)}`;
   }
 
   line(nowMs: number, columns: number): string {
+    if (this.#isShared && this.#uploading !== undefined) {
+      const { name, doneBytes } = this.#uploading;
+      return `leaving it at ${name}${doneBytes === 0 ? '' : `: ${formatBytes(doneBytes)}`}`;
+    }
     if (this.#isShared) return this.#serving.line(nowMs);
     const doneBytes = this.#sealing?.doneBytes ?? this.#readBytes;
     if (doneBytes === undefined) return '';

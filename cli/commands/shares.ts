@@ -2,6 +2,7 @@
 import type { ShareView } from '../../src/daemon/actions.ts';
 import { table, type Column } from '../columns.ts';
 import type { Context } from '../context.ts';
+import { storedAt } from '../copies.ts';
 import { SHORT_ID_CHARS } from '../../src/limits.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
 
@@ -13,6 +14,8 @@ const HEADS: readonly Column[] = [
   { title: 'PEERS', side: 'right' },
   { title: 'UP', side: 'right' },
 ];
+/** Where relays are used. */
+const STORED: Column = { title: 'STORED', side: 'left' };
 /** What was imported without its link has no name that could be read. */
 export const NAMELESS = '(no key)';
 
@@ -27,8 +30,13 @@ export async function shares({ terminal, performer, signal }: Context): Promise<
     terminal.say('nothing is shared from this home yet; "shoal share PATH" shares a file or folder');
     return;
   }
-  terminal.results(table(HEADS, result.shares.map(rowOf), terminal.columns));
-  for (const { id, state, detail } of result.shares) {
+  const isStored = result.shares.some(({ copies }) => copies.length > 0);
+  const heads = isStored ? [...HEADS, STORED] : HEADS;
+  const rows = result.shares.map(share => [...rowOf(share), ...(isStored ? [storedAt(share.copies)] : [])]);
+  terminal.results(table(heads, rows, terminal.columns));
+  for (const { id, state, detail, copies } of result.shares) {
+    for (const copy of copies)
+      if (copy.detail !== undefined) terminal.say(`${id.slice(0, SHORT_ID_CHARS)} at ${copy.name}: ${copy.detail}`);
     if (detail !== undefined) terminal.say(`${id.slice(0, SHORT_ID_CHARS)} is ${state}: ${detail}`);
   }
 }

@@ -53,6 +53,10 @@ function fieldsOf(share: Results['show']): [string, string | undefined][] {
       'chunks',
       chunks === undefined ? 'unknown, as blocks are damaged' : `${chunks}, ${chunksKept ?? 0} of them kept here`,
     ],
+    ...share.copies.map(({ name: relay, state: how, until, detail: why }): [string, string] => [
+      'stored at',
+      `${relay} ${how === 'stored' ? `until ${formatDate(until ?? 0)}` : '(not yet)'}${why === undefined ? '' : `: ${why}`}`,
+    ]),
     ['on disk', diskBytes === undefined ? undefined : formatBytes(diskBytes)],
     ['peers served', String(peersServed)],
     ['bytes up', formatBytes(bytesUp)],

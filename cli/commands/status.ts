@@ -26,7 +26,7 @@ function nobody({ shares, transfers }: Results['status']): string[] {
 
 function linesOf(status: Results['status']): string[] {
   const { version, pid, daemon, since, peer, addresses, connections, lanPeers, dhtPeers, shares, transfers } = status;
-  const { maxConnections, maxUp, maxDown } = status;
+  const { maxConnections, maxUp, maxDown, reservations = [] } = status;
   const limits = [
     ...(maxUp === undefined ? [] : [`${formatBytes(maxUp)}/s up`]),
     ...(maxDown === undefined ? [] : [`${formatBytes(maxDown)}/s down`]),
@@ -41,14 +41,22 @@ function linesOf(status: Results['status']): string[] {
     `connections:  ${connections}${maxConnections === undefined ? '' : ` of ${maxConnections}`}`,
     ...(limits.length === 0 ? [] : [`limits:       ${limits.join(', ')}`]),
     `known nodes:  ${lanPeers ?? 'none asked'} on the local network, ${dhtPeers ?? 'none asked'} in the DHT`,
+    ...reservations.map((one, n) => `${n === 0 ? 'relays:     ' : '            '}  ${relayLine(one)}`),
     `peer id:      ${peer}`,
     ...addresses.map((address, n) => `${n === 0 ? 'addresses:  ' : '            '}  ${address}`),
   ];
 }
 
+function relayLine({ peer, state, why }: NonNullable<Results['status']['reservations']>[number]): string {
+  const relay = `…${peer.slice(-8)}`;
+  if (state === 'reserved') return `others reach this node through ${relay}`;
+  return why === undefined ? `${relay} has not answered yet` : `not reachable through ${relay}: ${why}`;
+}
+
 const HEADS: readonly Column[] = [
   { title: 'PEER', side: 'left' },
   { title: 'ADDRESS', side: 'left', shrinks: true },
+  { title: 'PATH', side: 'left' },
   { title: 'BY', side: 'left' },
   { title: 'FOR', side: 'right' },
   { title: 'SHARES', side: 'right' },
@@ -73,9 +81,10 @@ export async function peers({ terminal, performer, signal }: Context): Promise<v
     return;
   }
   const now = Date.now() / 1000;
-  const rows = result.peers.map(({ peer, address, direction, since, shares, bytesUp }) => [
+  const rows = result.peers.map(({ peer, address, path, direction, since, shares, bytesUp }) => [
     `…${peer.slice(-8)}`,
-    address.replace(/\/p2p\/[^/]+$/, ''),
+    address.replace(/\/p2p\/.*$/, ''),
+    path === 'relay' ? 'relay' : 'direct',
     direction === 'in' ? 'them' : 'us',
     formatSeconds(Math.max(0, now - since)),
     String(shares),

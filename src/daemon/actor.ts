@@ -16,7 +16,8 @@ import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 import { nodeChecks } from './doctor.ts';
 import { onlyOf } from './only.ts';
-import { viewOfRecord, viewsOf } from './shares.ts';
+import { addRelay, copiesThere, relayViews, removeRelay, showRelay, tellCopies, verifyShare } from './relaying.ts';
+import { copiesOf, viewOfRecord, viewsOf } from './shares.ts';
 import { isTransferId, Transfers } from './transfers.ts';
 
 type Emit = (event: ActionEvent) => void;
@@ -67,11 +68,28 @@ export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
 }
 
 const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
-  async share({ node, daemon }, { hints, always = daemon !== undefined, downloads, ...options }, emit, signal) {
-    if (hints.includes('self')) await node.network?.settled(signal);
-    const chosen = node.hintsOf(hints);
+  async share(
+    { node, daemon },
+    { hints, always = daemon !== undefined, downloads, relays, waitCopies, ...options },
+    emit,
+    signal,
+  ) {
+    if (downloads !== undefined && relays !== undefined && relays.length > 0)
+      throw new ShoalError(
+        'usage',
+        'cannot count what a relay delivers: --relay does not go with --once and --downloads',
+      );
+    const keepers = downloads === undefined ? ((await node.relays?.chosen(relays, signal)) ?? []) : [];
+    if (waitCopies !== undefined && waitCopies > keepers.length)
+      throw new ShoalError(
+        'usage',
+        `cannot wait for ${waitCopies} copies: ${keepers.length} relays are to keep the share; name more with --relay, or add them with "shoal relays add"`,
+      );
+    if (hints?.includes('self') === true) await node.network?.settled(signal);
+    const chosen = hints === undefined ? (node.relays?.hintsOf(keepers) ?? []) : node.hintsOf(hints);
     const shared = await node.share({ ...options, serveAlways: always, hints: chosen }, emit, signal);
     const stop = node.service.serve(shared.id);
+    const off = tellCopies(node, shared.id, emit);
     try {
       // What the daemon serves already goes on being served by it.
       const serveAlways = always || node.home?.catalog.get(shared.id)?.serveAlways === true;
@@ -87,9 +105,15 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         again: shared.again,
         addresses: node.network?.addresses() ?? [],
       });
+      node.relays?.copies?.want(shared.id, keepers);
+      if (waitCopies !== undefined) {
+        await copiesThere(node, shared.id, waitCopies, signal);
+        return await viewOf(node, shared.id);
+      }
       if (always) return share;
       return await serving(node, share, emit, signal);
     } finally {
+      off();
       stop();
     }
   },
@@ -182,9 +206,11 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async shares({ node }) {
-    const records = node.home?.catalog.list() ?? [];
+    if (node.home === undefined) return { shares: [] };
+    const records = node.home.catalog.list();
     return {
       shares: await viewsOf(
+        node.home.catalog,
         records,
         ({ id }) => node.service.has(id),
         record => node.isSpooled(record),
@@ -258,6 +284,22 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async cancel({ transfers }, { id }, _emit, signal) {
     return await transfers.cancel(id, signal);
+  },
+
+  async relays({ node }) {
+    return Promise.resolve(relayViews(node));
+  },
+
+  relay: async ({ node }, { relay }, _emit, signal) => await showRelay(node, relay, signal),
+
+  addRelay: async ({ node }, parameters, _emit, signal) => await addRelay(node, parameters, signal),
+
+  async removeRelay({ node }, { relay }) {
+    return Promise.resolve(removeRelay(node, relay));
+  },
+
+  async verify({ node }, { id: text, repair }, emit, signal) {
+    return await verifyShare(node, linkOrShare(node, text), repair, emit, signal);
   },
 
   async doctor({ node }, _parameters, _emit, signal) {
@@ -422,6 +464,18 @@ function findShare(node: ShoalNode, text: string): ShareRecord {
   return record;
 }
 
+/** What is to be verified: also a share that this home has not got, by its id or a link. */
+function linkOrShare(node: ShoalNode, text: string): Pick<Link, 'id' | 'hints'> {
+  const trimmed = text.trim();
+  if (trimmed.includes(':')) return parseLink(trimmed);
+  try {
+    return { id: findShare(node, trimmed).id, hints: [] };
+  } catch (error) {
+    if (!isShoalError(error, 'unknown-share')) throw error;
+    return { id: parseId(trimmed), hints: [] };
+  }
+}
+
 function unknownShare(id: string): ShoalError {
   return new ShoalError('unknown-share', `this home has no share ${quoted(id)}; "shoal shares" lists those it has`);
 }
@@ -433,7 +487,9 @@ async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {
 }
 
 async function viewIn(node: ShoalNode, record: ShareRecord): Promise<ShareView> {
-  return viewOfRecord(record, await node.stateOf(record), node.isSpooled(record));
+  const { home } = node;
+  const copies = home === undefined ? [] : copiesOf(home.catalog, record.id);
+  return viewOfRecord(record, await node.stateOf(record), node.isSpooled(record), copies);
 }
 
 /** How the node meets others; what it was given to begin at is among its settings. */

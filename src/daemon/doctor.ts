@@ -11,7 +11,7 @@ import { formatBytes } from '../format/sizes.ts';
 import { EARLIEST_NOW_MS, LOOKS_AT_ONCE, LOW_DISK_BYTES, MAX_CLOCK_AHEAD_MS, SHORT_ID_CHARS } from '../limits.ts';
 import type { ShoalNode } from '../node.ts';
 import { inParallel } from '../parallel.ts';
-import type { ShareRecord } from '../ports.ts';
+import type { Reservation, ShareRecord } from '../ports.ts';
 import { VERSION } from '../version.ts';
 import type { Results } from './actions.ts';
 
@@ -124,24 +124,32 @@ export async function nodeChecks(node: ShoalNode, signal: AbortSignal): Promise<
 async function networkChecks({ network }: ShoalNode, signal: AbortSignal): Promise<Check[]> {
   if (network === undefined) return [];
   await network.settled(signal);
-  const { multicast, lanPeers = 0, dhtPeers, portMapping } = await network.survey(signal);
-  const addresses = network.addresses();
+  const { multicast, lanPeers = 0, dhtPeers, portMapping, reservations } = await network.survey(signal);
+  const addresses = network.addresses().filter(address => !address.includes('/p2p-circuit/'));
   return [
-    addresses.length > 0
-      ? ok(
-          'addresses',
-          `it listens on ${addresses.length === 1 ? '' : `${addresses.length} addresses, `}${withoutPeer(addresses[0])}`,
-        )
-      : {
-          name: 'addresses',
-          state: 'problem',
-          message: 'it listens on no address, so nobody can fetch from here',
-          remedy: 'connect this machine to a network, or give an address of it by --listen or in the configuration',
-        },
+    addressCheck(addresses, reservations),
     ...routerChecks(portMapping),
+    ...relayChecks(reservations),
     ...lanChecks(multicast, lanPeers),
     dhtCheck(dhtPeers),
   ];
+}
+
+/** @param addresses those that lead here without a relay */
+function addressCheck(addresses: readonly string[], reservations: readonly Reservation[]): Check {
+  const [first, ...more] = addresses;
+  if (first !== undefined)
+    return ok(
+      'addresses',
+      `it listens on ${more.length === 0 ? '' : `${addresses.length} addresses, `}${withoutPeer(first)}`,
+    );
+  const isReserved = reservations.some(({ state }) => state === 'reserved');
+  return {
+    name: 'addresses',
+    state: isReserved ? 'notice' : 'problem',
+    message: `it listens on no address, so nobody can fetch from here${isReserved ? ' but through a relay' : ''}`,
+    remedy: 'connect this machine to a network, or give an address of it by --listen or in the configuration',
+  };
 }
 
 function routerChecks(portMapping: 'off' | 'none' | 'mapped'): Check[] {
@@ -157,7 +165,24 @@ function routerChecks(portMapping: 'off' | 'none' | 'mapped'): Check[] {
   ];
 }
 
-function withoutPeer(address = ''): string {
+/** Of the relays by which others are to reach this node. */
+function relayChecks(reservations: readonly Reservation[]): Check[] {
+  const reserved = reservations.filter(({ state }) => state === 'reserved').length;
+  const failed = reservations.filter(({ state }) => state !== 'reserved');
+  const through = `others reach this node through ${reserved} relay${reserved === 1 ? '' : 's'}`;
+  return [
+    ...(reserved === 0 ? [] : [ok('relays', through)]),
+    ...failed.map(({ peer, why = 'it has not answered yet' }): Check => ({
+      name: `relay …${peer.slice(-8)}`,
+      state: reserved === 0 ? 'problem' : 'notice',
+      message: `this node can not be reached through it: ${why}`,
+      remedy:
+        'look whether the relay runs and its address is right, or choose another one; it is tried again and again',
+    })),
+  ];
+}
+
+function withoutPeer(address: string): string {
   return address.replace(/\/p2p\/[^/]+$/, '');
 }
 

@@ -25,6 +25,11 @@ const SUMMARIES: Readonly<Record<ActionName, string>> = {
   pause: 'Pause a transfer, or stop serving a share whenever there is a daemon.',
   resume: 'Go on with a transfer, or serve a share whenever there is a daemon.',
   cancel: 'End a transfer and remove what it has fetched so far.',
+  relays: 'The relays of this home.',
+  relay: 'One relay of this home, and what it tells of itself.',
+  addRelay: 'Use a relay from now on, by its origin or a multiaddr.',
+  removeRelay: 'Use a relay no more; what it keeps, it keeps until its leases end.',
+  verify: 'Ask everybody who is found what they have of a share, and have them show it.',
   doctor: 'Look for what may be wrong with the node and its shares.',
   events: 'Tell what happens, until the asker goes away: transfers, peers that are served, shares that end.',
   daemon: 'Be the daemon of this home, as long as the asker stays.',
@@ -32,7 +37,7 @@ const SUMMARIES: Readonly<Record<ActionName, string>> = {
 };
 
 /** Actions that only look, and can be asked for by GET too, as they have no parameters. */
-export const LOOKING: readonly ActionName[] = ['shares', 'status', 'peers', 'transfers', 'events'];
+export const LOOKING: readonly ActionName[] = ['shares', 'status', 'peers', 'relays', 'transfers', 'events'];
 
 /** Answers of a failed action have these statuses where the asker wants no events. */
 export const STATUS_OF: Readonly<Record<string, number>> = {

@@ -27,8 +27,14 @@ const count = z.number().int().min(0);
 const bytes = count.describe('Bytes.');
 const seconds = z.number().int().describe('Unix seconds.');
 const kind = z.enum(['file', 'folder']);
+const relay = z
+  .string()
+  .meta({ description: 'A relay: its origin, a multiaddr of it, or what this home calls it.', minLength: 1 });
 const peer = z.string().describe('A peer id.');
-const via = z.enum(['local', 'hint', 'mdns', 'dht']).describe('How it was found; "local" is this home itself.');
+const via = z
+  .enum(['local', 'hint', 'mdns', 'dht', 'relay'])
+  .describe('How it was found; "local" is this home itself, "relay" a relay that was named.');
+const way = z.enum(['direct', 'relay']).describe('Straight, or through a relay.');
 
 /** The parameters of each action. */
 export const PARAMETERS = {
@@ -50,8 +56,17 @@ export const PARAMETERS = {
     anew: z.boolean().default(false),
     hints: z
       .array(z.string())
-      .default([])
-      .describe('Multiaddrs for the link, with /p2p/ and a peer id; "self" stands for the addresses of this node.'),
+      .optional()
+      .describe(
+        'For the link: multiaddrs with /p2p/ and a peer id, or hosts of relays; "self" stands for the addresses of this node. If absent, the relays that keep the share.',
+      ),
+    relays: z
+      .array(relay)
+      .optional()
+      .describe('Relays that are to keep it, too; if absent, those of this home that are used for all shares.'),
+    waitCopies: count
+      .optional()
+      .describe('Answer once so many relays keep it and have shown it; serving goes on only where there is a daemon.'),
     always: z
       .boolean()
       .optional()
@@ -102,10 +117,33 @@ export const PARAMETERS = {
   resume: z.strictObject({ id: anyId }),
   cancel: z.strictObject({ id: anyId }),
   doctor: z.strictObject({}),
+  relays: z.strictObject({}),
+  relay: z.strictObject({ relay }).describe('One relay, and what it tells of itself.'),
+  addRelay: z.strictObject({
+    relay,
+    token: z.string().min(1).optional().describe('An invite token of the relay.'),
+    always: z.boolean().default(true).describe('Use it for all shares from now on.'),
+  }),
+  removeRelay: z.strictObject({ relay }),
+  verify: z.strictObject({
+    id: idOrLink,
+    repair: z.boolean().default(false).describe('Have relays get again what they turn out to lack.'),
+  }),
   events: z.strictObject({}),
   daemon: z.strictObject({ pid: z.number().int().positive() }),
   stop: z.strictObject({}),
 } as const;
+
+const copy = z
+  .strictObject({
+    relay: peer,
+    name: z.string().describe('What the relay is called.'),
+    state: z.enum(['wanted', 'stored']).describe('"stored" by its receipt.'),
+    until: seconds.optional().describe('When its lease ends; it is renewed before.'),
+    checkedAt: seconds.optional().describe('When it has shown chunks of it to a stranger.'),
+    detail: z.string().optional().describe('Why it is not as it should be.'),
+  })
+  .meta({ id: 'Copy', description: 'The ciphertext of a share at a relay.' });
 
 const share = z
   .strictObject({
@@ -128,6 +166,7 @@ const share = z
     bytesUp: bytes,
     always: z.boolean().describe('Served whenever there is a daemon.'),
     downloadsLeft: count.optional().describe('Served until so many more complete deliveries.'),
+    copies: z.array(copy).readonly().describe('At relays.'),
   })
   .meta({ id: 'Share', description: 'A share of this home.' });
 
@@ -140,7 +179,7 @@ const fetched = z
     files: count,
     alreadyThere: z.boolean().describe('It was there before, complete and right.'),
     found: via.optional().describe('How the source that gave most was found.'),
-    sources: z.array(z.strictObject({ peer, via, bytes })).readonly(),
+    sources: z.array(z.strictObject({ peer, via, path: way, bytes })).readonly(),
   })
   .meta({ id: 'Fetched', description: 'A fetch that is complete.' });
 
@@ -163,6 +202,69 @@ const transfer = z
     createdAt: seconds,
   })
   .meta({ id: 'Transfer', description: 'A fetch that the process that holds the home carries out.' });
+
+const reservation = z.strictObject({
+  peer: z.string().describe("The relay's peer id."),
+  state: z.enum(['reserved', 'trying']),
+  until: seconds.optional().describe("By the relay's clock, in Unix seconds; it is renewed before."),
+  why: z.string().optional().describe('Why there is none.'),
+  limits: z
+    .strictObject({ bytes: bytes.optional(), seconds: count.optional() })
+    .optional()
+    .describe('Of each connection through the relay: bytes, and how many seconds it may last.'),
+});
+
+const relayView = z
+  .strictObject({
+    peer,
+    addresses: z.array(z.string()).readonly(),
+    origin: z.string().optional(),
+    name: z.string().optional(),
+    always: z.boolean().describe('Used for all shares.'),
+    token: z.boolean().describe('Whether this home has an invite token for it.'),
+    addedAt: seconds,
+    copies: count.describe('Shares of this home that it keeps.'),
+    reservation: reservation
+      .optional()
+      .describe('The place there by which others reach this node, where one is asked for.'),
+  })
+  .meta({ id: 'Relay', description: 'A relay of this home.' });
+
+const tierLimits = z.strictObject({
+  reservationSeconds: count,
+  circuitBytes: bytes,
+  circuitSeconds: count,
+  leases: count,
+  storedBytes: bytes,
+  leaseSeconds: count,
+});
+
+const relayInfo = z.strictObject({
+  name: z.string(),
+  operator: z.string().optional(),
+  contact: z.string().optional(),
+  terms: z.string().optional(),
+  version: z.string(),
+  roles: z.strictObject({ dht: z.boolean(), circuit: z.boolean(), autonat: z.boolean(), store: z.boolean() }),
+  limits: z.strictObject({
+    anonymous: tierLimits.optional(),
+    token: tierLimits.optional(),
+    operator: tierLimits.optional(),
+  }),
+  retention: z.string(),
+  lists: z.array(z.string()).readonly(),
+});
+
+const holder = z.strictObject({
+  peer,
+  via,
+  name: z.string().optional().describe('Of a relay of this home.'),
+  chunks: count.optional().describe('Of the data.'),
+  has: count.optional().describe('Chunks of the data that it says it has.'),
+  sampled: count.optional().describe('Chunks that were fetched from it and right.'),
+  problem: z.string().optional().describe('Why it does not count as a copy.'),
+});
+
 const code = z.enum(Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]]);
 
 const planned = z
@@ -271,6 +373,11 @@ export const RESULTS = {
       .enum(['off', 'none', 'mapped'])
       .optional()
       .describe('Whether a router lets others in, by an address that is among the addresses then.'),
+    reservations: z
+      .array(reservation)
+      .readonly()
+      .optional()
+      .describe('At the relays by which others are to reach it; their addresses are among the addresses then.'),
     lanPeers: count.optional().describe('Absent where it does not look there.'),
     dhtPeers: count.optional().describe('Absent where it takes no part in the DHT.'),
     shares: z.strictObject({ total: count, serving: count }),
@@ -282,6 +389,7 @@ export const RESULTS = {
         z.strictObject({
           peer,
           address: z.string(),
+          path: way,
           direction: z.enum(['in', 'out']),
           since: seconds,
           shares: count.describe('Of this home that it is getting.'),
@@ -306,6 +414,18 @@ export const RESULTS = {
         }),
       )
       .readonly(),
+  }),
+  relays: z.strictObject({ relays: z.array(relayView).readonly() }),
+  relay: relayView.extend({
+    info: relayInfo.optional().describe('What it tells of itself; only where its origin is known.'),
+  }),
+  addRelay: relayView.extend({ info: relayInfo.optional() }),
+  removeRelay: relayView,
+  verify: z.strictObject({
+    id: z.string(),
+    holders: z.array(holder).readonly(),
+    copies: count.describe('Holders that have all of it and have shown that.'),
+    repaired: count.describe('Relays that have got it again.'),
   }),
   events: z.strictObject({}),
   daemon: z.strictObject({}),
@@ -339,8 +459,22 @@ export const EVENT = z.discriminatedUnion('event', [
       bytes,
     })
     .describe('A peer of a share that is served: it joined, was sent bytes, has it complete, left.'),
+  z
+    .strictObject({
+      event: z.literal('copy'),
+      id: z.string(),
+      relay: peer,
+      name: z.string(),
+      state: z.enum(['uploading', 'checking', 'stored', 'failed']),
+      doneBytes: bytes.optional(),
+      until: seconds.optional(),
+      sampled: count.optional().describe('Chunks that were fetched from it over a new connection, and right.'),
+      why: z.string().optional(),
+    })
+    .describe('How a copy at a relay comes along; what failed is tried again.'),
+  holder.extend({ event: z.literal('holder') }).describe('Somebody who was asked what it has of a share.'),
   z.strictObject({ event: z.literal('changed'), id: z.string(), why: z.string() }),
-  z.strictObject({ event: z.literal('found'), peer, via, address: z.string() }),
+  z.strictObject({ event: z.literal('found'), peer, via, path: way, address: z.string() }),
   z.strictObject({ event: z.literal('lost'), peer, why: z.string() }),
   z.strictObject({ event: z.literal('waiting'), why: z.string() }),
   z.strictObject({
@@ -368,7 +502,7 @@ export const EVENT = z.discriminatedUnion('event', [
     .strictObject({
       event: z.literal('seeding'),
       share,
-      sources: z.array(z.strictObject({ peer, via, bytes })).readonly(),
+      sources: z.array(z.strictObject({ peer, via, path: way, bytes })).readonly(),
     })
     .describe('All of a share that is carried is here, and is served from now on.'),
   z

@@ -206,6 +206,7 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
     case 'daemon':
     case 'doctor':
     case 'seed':
+    case 'verify':
       return 'serving';
     case 'fetch':
       return (parameters as Parameters<'fetch'>).keep ? 'serving' : 'peers';
@@ -219,6 +220,8 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
     case 'export':
     case 'status':
     case 'transfers':
+    case 'relays':
+    case 'relay':
       return 'catalog';
     case 'forget':
     case 'import':
@@ -226,6 +229,8 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
     case 'pause':
     case 'resume':
     case 'cancel':
+    case 'addRelay':
+    case 'removeRelay':
       return 'changing';
     default:
       return 'holder';

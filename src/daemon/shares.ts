@@ -1,10 +1,12 @@
 /** What is told of the shares of a home. Read from its catalog alone: to start a node for that would take longer than all the rest. */
 import { randomBytes } from 'node:crypto';
 import { systemClock } from '../clock.ts';
+import { nameOf } from '../relay-name.ts';
 import { isSpooled, spoolFolder } from '../files/spool.ts';
+import type { BlockId } from '../format/ids.ts';
 import { pathsOf } from '../format/layout.ts';
 import type { NetworkSettings } from '../node.ts';
-import type { ShareRecord } from '../ports.ts';
+import type { Catalog, ShareRecord } from '../ports.ts';
 import { isHome, openRecords, statesOf, type Standing } from '../records.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { Results, ShareView } from './actions.ts';
@@ -19,7 +21,7 @@ export async function sharesOf(folder: string): Promise<Results['shares']> {
   try {
     const spool = await spoolFolder(folder);
     const isTakenIn = ({ root }: ShareRecord): boolean => typeof root === 'string' && isSpooled(spool, root);
-    return { shares: await viewsOf(catalog.list(), () => false, isTakenIn) };
+    return { shares: await viewsOf(catalog, catalog.list(), () => false, isTakenIn) };
   } finally {
     catalog.close();
   }
@@ -51,16 +53,35 @@ export async function statusOf(folder: string, network: NetworkSettings): Promis
 
 /** In the order of `records`. */
 export async function viewsOf(
+  catalog: Pick<Catalog, 'copies' | 'relays'>,
   records: readonly ShareRecord[],
   isServed: (record: ShareRecord) => boolean,
   isSpooledIn: (record: ShareRecord) => boolean,
 ): Promise<ShareView[]> {
   const standings = await statesOf(records, isServed);
-  return records.map((record, n) => viewOfRecord(record, standings[n] ?? { state: 'idle' }, isSpooledIn(record)));
+  const copies = Map.groupBy(copiesOf(catalog), ({ share }) => share);
+  return records.map((record, n) =>
+    viewOfRecord(record, standings[n] ?? { state: 'idle' }, isSpooledIn(record), copies.get(record.id)),
+  );
+}
+
+type Copy = ShareView['copies'][number] & { readonly share: BlockId };
+
+/** The copies of one share, or of all, with the names of their relays. */
+export function copiesOf({ copies, relays }: Pick<Catalog, 'copies' | 'relays'>, share?: BlockId): Copy[] {
+  const names = new Map(relays.list().map(relay => [relay.peer, nameOf(relay)]));
+  return copies
+    .list(share)
+    .map(({ receipt: _receipt, ...copy }) => ({ ...copy, name: names.get(copy.relay) ?? copy.relay }));
 }
 
 /** @param isSpooled the home itself keeps the original, as it came from stdin */
-export function viewOfRecord(record: ShareRecord, standing: Standing, isSpooled: boolean): ShareView {
+export function viewOfRecord(
+  record: ShareRecord,
+  standing: Standing,
+  isSpooled: boolean,
+  copies: readonly Copy[] = [],
+): ShareView {
   const { id, name, kind, sizeBytes, files, root, createdAt, peersServed, bytesUp, serveAlways, downloadsLeft } =
     record;
   return {
@@ -78,5 +99,6 @@ export function viewOfRecord(record: ShareRecord, standing: Standing, isSpooled:
     bytesUp,
     always: serveAlways,
     ...(downloadsLeft === undefined ? {} : { downloadsLeft }),
+    copies: copies.map(({ share: _share, ...copy }) => copy),
   };
 }

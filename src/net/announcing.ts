@@ -21,6 +21,8 @@ interface Announced {
   retryMs: number;
   /** While it is being announced: ends that. */
   busy: AbortController | undefined;
+  /** What is being said is outdated already. */
+  isOutdated: boolean;
 }
 
 /** One loop for all shares: a node of a thousand does nothing as long as none is due, or as there is nobody to tell. */
@@ -41,7 +43,7 @@ export class Announcer {
 
   announce(id: BlockId): void {
     if (this.#shares.has(id)) return;
-    this.#shares.set(id, { days: [], dueMs: 0, retryMs: MIN_RETRY_MS, busy: undefined });
+    this.#shares.set(id, { days: [], dueMs: 0, retryMs: MIN_RETRY_MS, busy: undefined, isOutdated: false });
     this.#nap.abort();
   }
 
@@ -56,7 +58,10 @@ export class Announcer {
 
   /** Announces everything again at once: addresses have changed, or the machine slept. */
   again(): void {
-    for (const announced of this.#shares.values()) announced.dueMs = 0;
+    for (const announced of this.#shares.values()) {
+      announced.dueMs = 0;
+      announced.isOutdated = announced.busy !== undefined;
+    }
     this.#nap.abort();
   }
 
@@ -103,7 +108,9 @@ export class Announcer {
       this.#log('debug', isTold ? 'announced a share' : 'nobody took an announcement yet', {
         peers: Math.min(...told),
       });
-      announced.dueMs = this.#clock.monotonic() + (isTold ? this.#untilAgain() : announced.retryMs);
+      const pauseMs = isTold ? this.#untilAgain() : announced.retryMs;
+      announced.dueMs = announced.isOutdated ? 0 : this.#clock.monotonic() + pauseMs;
+      announced.isOutdated = false;
       announced.retryMs = isTold ? MIN_RETRY_MS : Math.min(2 * announced.retryMs, MAX_RETRY_MS);
     } catch (error) {
       stop.throwIfAborted();

@@ -1,171 +1,117 @@
 /**
- * Two streams made one: what arrives at either is sent to the other, with back-pressure. Who sends faster than the other
- * side reads is paused, so that a relay holds no more than a window of each.
+ * The transport for connections through relays (circuit relay v2), and going direct from there (DCUtR). Both are loaded with
+ * the first use. Reservations are ours (reservations.ts): libp2p's store of them looks for relays by itself, gives one up for
+ * good that could not be dialled once, and can't release a single one; here it never makes any.
  */
-import type { Stream, StreamCloseEvent, StreamMessageEvent } from '@libp2p/interface';
-import type { Uint8ArrayList } from 'uint8arraylist';
-import { CIRCUIT_UNSENT_BYTES, CIRCUIT_WINDOW_BYTES } from '../limits.ts';
-import type { Line } from './lines.ts';
+import type { CircuitRelayTransportComponents } from '@libp2p/circuit-relay-v2';
+import type { DCUtRServiceComponents } from '@libp2p/dcutr';
+import {
+  start,
+  stop,
+  transportSymbol,
+  TypedEventEmitter,
+  type Connection,
+  type Listener,
+  type ListenerEvents,
+  type Transport,
+} from '@libp2p/interface';
+import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
+import { isRelayed } from './gater.ts';
 
-/** One end of a circuit. */
-export interface End {
-  readonly stream: Stream;
-  /** What carries the stream, where it is known. */
-  readonly line: Line | undefined;
-}
+type Components = CircuitRelayTransportComponents & DCUtRServiceComponents;
 
-/**
- * Passes bytes between two streams, and their ends, until both have ended. Both streams are over afterwards.
- * @param take told how many bytes are about to pass, and says how many of them may; with fewer than all, the circuit ends
- * @throws the signal's reason, what `take` has thrown, or Error when the limit is reached or either stream fails; both are
- *   aborted then
- */
-export async function splice(a: End, b: End, take: (bytes: number) => number, signal: AbortSignal): Promise<void> {
-  const over = new AbortController();
-  const until = AbortSignal.any([signal, over.signal]);
-  try {
-    for (const { stream } of [a, b]) (stream as WithWindow).maxStreamWindowSize = CIRCUIT_WINDOW_BYTES;
-    await Promise.all([carry(a, b, take, until), carry(b, a, take, until)]);
-  } catch (error) {
-    over.abort(error);
-    for (const { stream } of [a, b]) stream.abort(error as Error);
-    throw error;
-  }
-}
+/** What a node listens on to be reached through relays: wherever it has reserved. */
+const CIRCUIT_LISTEN = '/p2p-circuit';
 
-/** The window of a stream of yamux grows up to this; it is to be set for all streams of a connection only. */
-interface WithWindow {
-  maxStreamWindowSize?: number;
-}
+/** Streams of these carry connections of others, or of this node to others. */
+export const CIRCUIT_PROTOCOLS: readonly string[] = [
+  '/libp2p/circuit/relay/0.2.0/hop',
+  '/libp2p/circuit/relay/0.2.0/stop',
+];
 
-/** One direction, to its end. */
-async function carry(from: End, to: End, take: (bytes: number) => number, signal: AbortSignal): Promise<void> {
-  const arrivals = new Arrivals(from.stream);
-  const lost = watch(to.stream);
-  const ended = AbortSignal.any([signal, lost.signal]);
-  try {
-    for (;;) {
-      const part = await arrivals.next(ended);
-      if (part === undefined) break;
-      const bytes = take(part.byteLength);
-      to.stream.send(bytes < part.byteLength ? part.subarray(0, bytes) : part);
-      if (bytes < part.byteLength) throw new Error('the circuit has carried what it may');
-      if (isFull(to)) await drain(from.stream, to, ended);
-    }
-    lost.forget();
-    await to.stream.close({ signal });
-  } finally {
-    arrivals.stop();
-    lost.forget();
-  }
-}
+export class Circuit {
+  readonly #listener = new CircuitListener();
+  #components: Components | undefined;
+  #loading: Promise<Transport> | undefined;
+  #parts: readonly unknown[] = [];
 
-function isFull({ stream, line }: End): boolean {
-  return [stream, line].some(
-    each => each?.writableNeedsDrain === true && each.writeBufferLength > CIRCUIT_UNSENT_BYTES,
-  );
-}
-
-/** Resolves when `to` has room again; `from` is paused meanwhile. @throws the signal's reason */
-async function drain(from: Stream, to: End, signal: AbortSignal): Promise<void> {
-  if (from.readStatus === 'readable') from.pause();
-  while (isFull(to)) await drained(to, signal);
-  // A stream that has ended meanwhile still holds what came before.
-  if (from.readStatus === 'paused') from.resume();
-}
-
-/** Resolves with the next `drain` of the stream or its line. @throws the signal's reason */
-function drained({ stream, line }: End, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (): void => {
-      stream.removeEventListener('drain', settle);
-      line?.removeEventListener('drain', settle);
-      signal.removeEventListener('abort', settle);
-      if (signal.aborted) reject(signal.reason as Error);
-      else resolve();
+  /** For libp2p. */
+  readonly transport = (components: Components): Transport => {
+    this.#components = components;
+    const ownAddress = (addresses: Multiaddr[]): Multiaddr[] =>
+      addresses.filter(address => address.toString() === CIRCUIT_LISTEN);
+    const parts = {
+      [Symbol.toStringTag]: '@libp2p/circuit-relay-v2-transport',
+      [transportSymbol]: true as const,
+      dialFilter: (addresses: Multiaddr[]) => addresses.filter(isRelayed),
+      // Nothing else: the transport that is loaded would reserve at every relay through which somebody comes.
+      listenFilter: ownAddress,
+      dial: async (...dialling: Parameters<Transport['dial']>): Promise<Connection> =>
+        (await this.load()).dial(...dialling),
+      createListener: () => this.#listener,
+      start: () => undefined,
+      stop: () => stop(...this.#parts),
     };
-    if (signal.aborted) return settle();
-    stream.addEventListener('drain', settle);
-    line?.addEventListener('drain', settle);
-    signal.addEventListener('abort', settle);
-  });
-}
+    return parts;
+  };
 
-/** A signal that is aborted when the stream is over, until that is expected. */
-function watch(stream: Stream): { signal: AbortSignal; forget: () => void } {
-  const lost = new AbortController();
-  const onClose = ({ error }: StreamCloseEvent): void => lost.abort(error ?? lostError());
-  stream.addEventListener('close', onClose);
-  if (stream.status !== 'open') lost.abort(lostError());
-  return { signal: lost.signal, forget: () => stream.removeEventListener('close', onClose) };
-}
-
-/** What arrives at a stream, in order, for one who takes it bit by bit. */
-class Arrivals {
-  readonly #stream: Stream;
-  readonly #parts: (Uint8Array | Uint8ArrayList)[] = [];
-  #remoteClosed: boolean;
-  #ended = false;
-  #failure: Error | undefined;
-  #wake: () => void = () => undefined;
-
-  constructor(stream: Stream) {
-    this.#stream = stream;
-    this.#remoteClosed = stream.remoteWriteStatus === 'closed' && stream.status === 'open';
-    this.#ended = this.#remoteClosed && stream.readableEnded;
-    if (stream.status !== 'open') this.#failure = lostError();
-    stream.addEventListener('message', this.#onMessage);
-    stream.addEventListener('remoteCloseWrite', this.#onRemoteClose);
-    stream.addEventListener('end', this.#onEnd);
-    stream.addEventListener('close', this.#onClose);
+  /** Answers relays, and peers that would go direct, from now on. */
+  load(): Promise<Transport> {
+    this.#loading ??= this.#load();
+    return this.#loading;
   }
 
-  /** The next part; undefined at the end, which the other side has said. @throws Error when the stream fails; the signal's reason */
-  async next(signal: AbortSignal): Promise<Uint8Array | Uint8ArrayList | undefined> {
-    for (;;) {
-      signal.throwIfAborted();
-      const part = this.#parts.shift();
-      if (part !== undefined) return part;
-      if (this.#failure !== undefined) throw this.#failure;
-      if (this.#ended) return undefined;
-      const { promise, resolve } = Promise.withResolvers<undefined>();
-      this.#wake = () => resolve(undefined);
-      signal.addEventListener('abort', this.#wake, { once: true });
-      await promise;
-      signal.removeEventListener('abort', this.#wake);
-    }
+  /** A new connection through a relay, also where there are others to the same peer; the caller has asked the gater. */
+  async dial(address: Multiaddr, signal: AbortSignal): Promise<Connection> {
+    const { upgrader } = this.#started;
+    return (await this.load()).dial(address, { signal, upgrader });
   }
 
-  stop(): void {
-    this.#stream.removeEventListener('message', this.#onMessage);
-    this.#stream.removeEventListener('remoteCloseWrite', this.#onRemoteClose);
-    this.#stream.removeEventListener('end', this.#onEnd);
-    this.#stream.removeEventListener('close', this.#onClose);
+  /** Says by which addresses, all through relays, this node can be reached now. */
+  listenAt(addresses: readonly Multiaddr[]): void {
+    const { addressManager } = this.#started;
+    for (const address of addresses) addressManager.confirmObservedAddr(address, { type: 'transport' });
+    this.#listener.change(addresses);
   }
 
-  #onMessage = ({ data }: StreamMessageEvent): void => {
-    this.#parts.push(data);
-    this.#wake();
-  };
+  get #started(): Components {
+    if (this.#components === undefined) throw new Error('relays are used before the node has started');
+    return this.#components;
+  }
 
-  #onRemoteClose = (): void => {
-    this.#remoteClosed = true;
-  };
-
-  /** Nothing more will arrive: what was said to be all, or else `close` tells why. */
-  #onEnd = (): void => {
-    if (!this.#remoteClosed || this.#stream.status === 'reset' || this.#stream.status === 'aborted') return;
-    this.#ended = true;
-    this.#wake();
-  };
-
-  #onClose = ({ error }: StreamCloseEvent): void => {
-    if (error === undefined && this.#remoteClosed) return;
-    this.#failure = error ?? lostError();
-    this.#wake();
-  };
+  async #load(): Promise<Transport> {
+    const components = this.#started;
+    const [{ circuitRelayTransport }, { dcutr }] = await Promise.all([
+      import('@libp2p/circuit-relay-v2'),
+      import('@libp2p/dcutr'),
+    ]);
+    const transport = circuitRelayTransport()(components);
+    this.#parts = [transport, dcutr()(components)];
+    await start(...this.#parts);
+    // Not from the beginning: with one address that can be listened on, libp2p forgives others that can't.
+    await components.transportManager.listen([multiaddr(CIRCUIT_LISTEN)]);
+    return transport;
+  }
 }
 
-function lostError(): Error {
-  return new Error('the other side is gone');
+class CircuitListener extends TypedEventEmitter<ListenerEvents> implements Listener {
+  #addresses: readonly Multiaddr[] = [];
+
+  change(addresses: readonly Multiaddr[]): void {
+    this.#addresses = addresses;
+    this.safeDispatchEvent('listening');
+  }
+
+  async listen(): Promise<void> {}
+
+  getAddrs(): Multiaddr[] {
+    return [...this.#addresses];
+  }
+
+  updateAnnounceAddrs(): void {}
+
+  async close(): Promise<void> {
+    this.#addresses = [];
+    this.safeDispatchEvent('close');
+  }
 }

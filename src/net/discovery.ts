@@ -11,7 +11,7 @@ import {
   MIN_RETRY_MS,
   NETWORK_CHECK_MS,
 } from '../limits.ts';
-import type { Candidate, Clock, Log } from '../ports.ts';
+import type { Candidate, Clock, Log, RelayPlace } from '../ports.ts';
 import { Announcer } from './announcing.ts';
 import type { Dht } from './dht.ts';
 import type { Gater } from './gater.ts';
@@ -28,6 +28,8 @@ export interface Surroundings {
   readonly log: Log;
   /** The addresses under which this node can be reached now. */
   addresses(): string[];
+  /** Relays that are asked for every share. */
+  relays(): readonly RelayPlace[];
 }
 
 export class Discovery {
@@ -35,6 +37,8 @@ export class Discovery {
   readonly #stopped = new AbortController();
   #announcer: Announcer | undefined;
   readonly #running = new Set<Promise<void>>();
+  /** Ended when there is something to notice. */
+  #nap = new AbortController();
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -58,6 +62,9 @@ export class Discovery {
     const until = AbortSignal.any([signal, this.#stopped.signal, ended.signal]);
     const found = new Found(until);
     this.#fromHints(hints, found);
+    this.#fromRelays(found);
+    for (const hint of hints)
+      if (hint.kind === 'relay') this.#run(until, () => this.#fromRelayHint(hint.text, found, until));
     this.#run(until, () => this.#fromLan(found, until));
     this.#run(until, () => this.#fromDht(id, found, onAsked, until));
     try {
@@ -82,6 +89,11 @@ export class Discovery {
     this.#run(this.#stopped.signal, async () => this.#announcer?.unannounce(id));
   }
 
+  /** This node's addresses may have changed: that is looked at now. */
+  addressesChanged(): void {
+    this.#nap.abort();
+  }
+
   #fromHints(hints: readonly Hint[], found: Found): void {
     const byPeer = new Map<string, string[]>();
     for (const hint of hints) {
@@ -90,6 +102,29 @@ export class Discovery {
       byPeer.set(hint.peer, [...(byPeer.get(hint.peer) ?? []), hint.text]);
     }
     byPeer.forEach((addresses, peer) => found.add({ peer, addresses, via: 'hint' }));
+  }
+
+  /** What the user has named is dialled wherever it leads. */
+  #fromRelays(found: Found): void {
+    for (const { peer, addresses } of this.#around.relays()) {
+      if (peer === this.#around.self) continue;
+      addresses.forEach(address => this.#around.gater.allow(multiaddr(address)));
+      found.add({ peer, addresses: addresses.map(address => withPeer(multiaddr(address), peer)), via: 'relay' });
+    }
+  }
+
+  /** A relay that a link names by its host tells where it is. It is a stranger's word, as are the addresses that it tells. */
+  async #fromRelayHint(relay: string, found: Found, signal: AbortSignal): Promise<void> {
+    const { gater, log, self } = this.#around;
+    try {
+      const { fetchRelayInfo } = await import('./relay-info.ts');
+      const { peer, addresses } = await fetchRelayInfo(relay, { stranger: true, signal });
+      const usable = addresses.filter(address => gater.allows(multiaddr(address)));
+      if (peer !== self && usable.length > 0) found.add({ peer, addresses: usable, via: 'relay' });
+    } catch (error) {
+      if (!signal.aborted)
+        log('debug', 'a relay that a link names was not found', { reason: (error as Error).message });
+    }
   }
 
   async #fromLan(found: Found, signal: AbortSignal): Promise<void> {
@@ -157,7 +192,11 @@ export class Discovery {
     const { clock } = this.#around;
     const look = () => ({ addresses: this.#around.addresses().join(), driftMs: clock.now() - clock.monotonic() });
     for (let before = look(); ;) {
-      await clock.sleep(NETWORK_CHECK_MS, this.#stopped.signal);
+      this.#nap = new AbortController();
+      await clock
+        .sleep(NETWORK_CHECK_MS, AbortSignal.any([this.#stopped.signal, this.#nap.signal]))
+        .catch(() => undefined);
+      this.#stopped.signal.throwIfAborted();
       const now = look();
       const moved = now.addresses !== before.addresses || Math.abs(now.driftMs - before.driftMs) > MAX_CLOCK_DRIFT_MS;
       if (moved) this.#announcer?.again();

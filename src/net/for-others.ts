@@ -1,6 +1,7 @@
 /** What a node does for others, where it is told to; only then its parts are loaded. */
 import type { AutoNATComponents } from '@libp2p/autonat';
-import type { Admission, Clock, Log } from '../ports.ts';
+import type { Clock, Log } from '../ports.ts';
+import type { Admission } from '../protocol/admission.ts';
 import type { Hop, HopOptions } from './hop.ts';
 
 export interface ForOthers {

@@ -4,9 +4,9 @@
  * dialled; what strangers told is dialled where it is public, or as near as one of our own starting points.
  */
 import type { ConnectionGater, MultiaddrConnection } from '@libp2p/interface';
-import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
+import { CODE_P2P, multiaddr, type Multiaddr } from '@multiformats/multiaddr';
 import { MAX_LAN_ADDRESSES } from '../limits.ts';
-import type { Admission } from '../ports.ts';
+import type { Admission } from '../protocol/admission.ts';
 
 /** How far an address reaches. */
 export type Scope = 'loopback' | 'link-local' | 'private' | 'public';
@@ -18,6 +18,7 @@ export class Gater {
   readonly #given = new Set<string>();
   readonly #neighbours = new Set<string>();
   readonly #scopes = new Set<Scope>(['public']);
+  #relays: ReadonlySet<string> = new Set();
 
   /** Whether `address` may be dialled. */
   allows(address: Multiaddr): boolean {
@@ -30,14 +31,15 @@ export class Gater {
 
   /** `address` was given by the user: it is dialled wherever it leads. */
   allow(address: Multiaddr): void {
-    this.#given.add(keyOf(address));
+    keysOf(address).forEach(key => this.#given.add(key));
   }
 
   /** `address` was told by the local network. The oldest are forgotten beyond a limit, anyone there can tell many. */
   allowNeighbour(address: Multiaddr): void {
-    const key = keyOf(address);
-    this.#neighbours.delete(key);
-    this.#neighbours.add(key);
+    for (const key of keysOf(address)) {
+      this.#neighbours.delete(key);
+      this.#neighbours.add(key);
+    }
     for (const oldest of this.#neighbours) {
       if (this.#neighbours.size <= MAX_LAN_ADDRESSES) break;
       this.#neighbours.delete(oldest);
@@ -55,6 +57,15 @@ export class Gater {
     const place = placeOf(address);
     if (place !== 'never' && place !== 'name') this.allowScope(place);
   }
+
+  /** Says at which relays, by their peer ids, this node has reserved: connections through others are refused. */
+  takeThrough(relays: readonly string[]): void {
+    this.#relays = new Set(relays);
+  }
+
+  takesThrough(relay: string): boolean {
+    return this.#relays.has(relay);
+  }
 }
 
 /**
@@ -63,9 +74,11 @@ export class Gater {
  *   is over, and thereby also when the handshake fails
  */
 export function connectionGater(gater: Gater, admission?: Admission): ConnectionGater {
-  const denyDialMultiaddr = (address: Multiaddr): boolean => !gater.allows(address);
-  if (admission === undefined) return { denyDialMultiaddr };
-  return { denyDialMultiaddr, denyInboundConnection: connection => isDenied(connection, admission) };
+  return {
+    denyDialMultiaddr: address => !gater.allows(address),
+    denyInboundRelayedConnection: relay => !gater.takesThrough(relay.toString()),
+    ...(admission === undefined ? {} : { denyInboundConnection: connection => isDenied(connection, admission) }),
+  };
 }
 
 function isDenied(connection: MultiaddrConnection, admission: Admission): boolean {
@@ -77,11 +90,24 @@ function isDenied(connection: MultiaddrConnection, admission: Admission): boolea
   return false;
 }
 
+/** Whether `address` leads through a relay. */
+export function isRelayed(address: Multiaddr): boolean {
+  return address.getComponents().some(({ name }) => name === CIRCUIT);
+}
+
+const CIRCUIT = 'p2p-circuit';
+
+/** The peer id that a multiaddr ends in. */
+export function peerOf(address: Multiaddr): string | undefined {
+  return address.getComponents().findLast(part => part.code === CODE_P2P)?.value;
+}
+
 /** How far `address` reaches; for a relayed one, that is its relay's, which is what is dialled. */
 export function placeOf(address: Multiaddr): Place {
   // Only a multiaddr that was read from bytes has the bytes of its components.
   const [first, ...rest] = multiaddr(address.bytes).getComponents();
   const host = first?.name === 'ip6zone' ? rest.shift() : first;
+  if (!isPlainCircuit(rest.map(({ name }) => name))) return 'never';
   if (rest.some(part => (part.name === 'tcp' || part.name === 'udp') && Number(part.value) === 0)) return 'never';
   switch (host?.name) {
     case 'ip4':
@@ -96,6 +122,19 @@ export function placeOf(address: Multiaddr): Place {
     default:
       return 'never';
   }
+}
+
+/** Of a relayed address: one relay, by its peer id, and behind it nothing but a peer. Whatever else stood there would be for the relay to dial. */
+function isPlainCircuit(parts: readonly string[]): boolean {
+  const at = parts.indexOf(CIRCUIT);
+  if (at < 0) return true;
+  const behind = parts.slice(at + 1);
+  return parts[at - 1] === 'p2p' && behind.length <= 1 && behind.every(name => name === 'p2p');
+}
+
+/** Who may dial an address through a relay may dial the relay. */
+function keysOf(address: Multiaddr): string[] {
+  return isRelayed(address) ? [keyOf(address.decapsulate(`/${CIRCUIT}`)), keyOf(address)] : [keyOf(address)];
 }
 
 /** Addresses are compared without the peer id at their end: who answers there has to prove who it is. */

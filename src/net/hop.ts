@@ -16,8 +16,9 @@ import {
   LONGEST_SLEEP_MS,
   MAX_STOP_STREAMS,
 } from '../limits.ts';
-import type { Admission, Asker, Clock, Denied, Log, Permit } from '../ports.ts';
-import { splice } from './circuit.ts';
+import type { Clock, Log } from '../ports.ts';
+import type { Admission, Asker, Denied, Permit } from '../protocol/admission.ts';
+import { splice } from './splice.ts';
 import { placeOf } from './gater.ts';
 import {
   decodeHopRequest,
@@ -32,7 +33,8 @@ import {
   type CircuitLimit,
   type Status,
 } from './hop-messages.ts';
-import { closed, type Line } from './lines.ts';
+import { closed } from './connections.ts';
+import type { Line } from './lines.ts';
 
 export interface HopOptions {
   readonly libp2p: Pick<

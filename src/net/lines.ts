@@ -32,25 +32,3 @@ export class Lines {
     return undefined;
   }
 }
-
-/** A connection or stream. */
-interface Closable {
-  readonly status: string;
-  addEventListener(type: 'close', listener: () => void): void;
-  removeEventListener(type: 'close', listener: () => void): void;
-}
-
-/** Resolves when a connection or stream is over. @throws the signal's reason */
-export function closed(what: Closable, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (): void => {
-      what.removeEventListener('close', settle);
-      signal.removeEventListener('abort', settle);
-      if (signal.aborted) reject(signal.reason as Error);
-      else resolve();
-    };
-    if (what.status !== 'open' || signal.aborted) return settle();
-    what.addEventListener('close', settle);
-    signal.addEventListener('abort', settle);
-  });
-}

@@ -1,16 +1,14 @@
 /** The Network port over libp2p: TCP and WebSockets, noise or TLS, yamux, and what discovery.ts needs. */
 import { noise } from '@chainsafe/libp2p-noise';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
-import { identify, type Identify } from '@libp2p/identify';
-import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface';
-import { kadDHT, passthroughMapper, type KadDHT } from '@libp2p/kad-dht';
+import type { Connection, IdentifyResult, Libp2p, PeerId, Stream } from '@libp2p/interface';
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id';
-import { ping, type Ping } from '@libp2p/ping';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
-import { CODE_P2P, multiaddr, type Multiaddr } from '@multiformats/multiaddr';
+import type { Multiaddr } from '@multiformats/multiaddr';
 import type { LevelDatastore } from 'datastore-level';
-import { createLibp2p, type ServiceFactoryMap } from 'libp2p';
+import { createLibp2p } from 'libp2p';
+import { networkInterfaces } from 'node:os';
 import { ShoalError } from '../errors.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Hint } from '../format/hint.ts';
@@ -18,7 +16,6 @@ import { quoted } from '../format/quoted.ts';
 import {
   CROWD_CHECK_MS,
   DIAL_TIMEOUT_MS,
-  HANG_UP_MS,
   INBOUND_HANDSHAKE_MS,
   MAX_CHANNELS,
   MAX_CHANNELS_PER_PEER,
@@ -32,18 +29,38 @@ import {
   SURVEY_MS,
 } from '../limits.ts';
 import type { Rates } from '../rate.ts';
-import type { Candidate, Channel, Clock, ConnectedPeer, Log, Network, NetworkStatus, Survey } from '../ports.ts';
-import type { Hop } from './hop.ts';
+import type {
+  Candidate,
+  Channel,
+  Clock,
+  ConnectedPeer,
+  Log,
+  Network,
+  NetworkStatus,
+  Path,
+  RelayPlace,
+  Reservation,
+  Survey,
+} from '../ports.ts';
+import { CHUNKS_PROTOCOL } from '../protocol/messages.ts';
+import { readMultiaddr, targetOf } from './addresses.ts';
+import { Circuit, CIRCUIT_PROTOCOLS } from './circuit.ts';
+import { closed, connectError, hangUp, reasonOf } from './connections.ts';
 import type { Mapping, PortMapping } from './port-mapping.ts';
 import { Crowd } from './crowd.ts';
 import { Discovery } from './discovery.ts';
-import { routingTableSize } from './dht.ts';
+import type { Hop } from './hop.ts';
 import { hopFor, servicesForOthers, type ForOthers } from './for-others.ts';
-import { connectionGater, Gater, placeOf } from './gater.ts';
+import { routingTableSize } from './dht.ts';
+import { dialDirectly, dialPeer, type Phone } from './dialling.ts';
+import { connectionGater, Gater, isRelayed, peerOf } from './gater.ts';
 import { Lan } from './lan.ts';
 import { lazyTls, lazyWebSockets } from './lazy.ts';
-import { closed, Lines } from './lines.ts';
+import { Lines } from './lines.ts';
+import { listenError } from './listening.ts';
 import { noiseCrypto } from './noise-crypto.ts';
+import { Reservations } from './reservations.ts';
+import { servicesOf, type DhtMode, type Services } from './services.ts';
 import { channelOf } from './streams.ts';
 
 export interface NetworkOptions {
@@ -59,7 +76,7 @@ export interface NetworkOptions {
    * A server keeps announcements for others. `auto`: a server where all starting points are in a private network, or once
    * this node has a public address.
    */
-  readonly dht: 'off' | 'client' | 'server' | 'auto';
+  readonly dht: DhtMode;
   /** A folder for what is known about peers and announcements; in memory when absent. */
   readonly datastorePath?: string;
   /** Whether to ask the router of a private network for a port by which others can reach this node. */
@@ -68,6 +85,8 @@ export interface NetworkOptions {
   readonly maxConnections?: number;
   /** Limits of all channels together; none when absent. */
   readonly rates?: Rates;
+  /** Relays that its user has named: each is asked for every share that is looked for. */
+  readonly relays?: () => readonly RelayPlace[];
   /** What this node does for others: only a relay's. */
   readonly forOthers?: ForOthers;
   /** Multiaddrs under which it is reached, where those are others than it listens on. */
@@ -81,7 +100,9 @@ export interface NetworkOptions {
 }
 
 const DEFAULT_LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'];
-const DHT_PROTOCOL = '/shoal/kad/1.0.0';
+
+/** Protocols that may be spoken through a relay, which lends its line to strangers: fetching has to get through, no more. */
+const THROUGH_RELAYS: ReadonlySet<string> = new Set([CHUNKS_PROTOCOL]);
 
 /**
  * Starts a node.
@@ -93,6 +114,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
   const bootstrap = options.bootstrap.map(readMultiaddr);
   const gater = new Gater();
   const lines = new Lines();
+  const circuit = new Circuit();
   bootstrap.forEach(address => gater.startFrom(address));
   if (options.trustsNear === true) NEAR.forEach(scope => gater.allowScope(scope));
   const lan = options.mdns ? new Lan(options.clock) : undefined;
@@ -106,7 +128,7 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
         listen: listen.map(String),
         announce: (options.announce ?? []).map(text => String(readMultiaddr(text))),
       },
-      transports: [tcp(), await webSocketsFor(listen)],
+      transports: [tcp(), await webSocketsFor(listen), circuit.transport],
       connectionEncrypters: [noise({ crypto: noiseCrypto }), lazyTls],
       // initialStreamWindowSize is not ours to choose: both sides must have the same.
       streamMuxers: [() => lines.noting(yamux({ streamOptions: STREAM_OPTIONS })())],
@@ -130,11 +152,19 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
       addresses: () => addressesOf(libp2p),
       lineBelow: stream => lines.below(stream),
     });
-    return new Libp2pNetwork(libp2p, gater, lines, lan, bootstrap, options, async () => datastore?.close(), hop);
+    return new Libp2pNetwork({ libp2p, gater, lines, circuit, lan, hop }, bootstrap, options, async () =>
+      datastore?.close(),
+    );
   } catch (error) {
     await datastore?.close();
     throw listenError(error);
   }
+}
+
+/** Only who listens on WebSockets loads them when it starts. */
+async function webSocketsFor(listen: readonly Multiaddr[]): Promise<typeof lazyWebSockets> {
+  if (!listen.some(address => address.getComponents().some(({ name }) => name === 'ws'))) return lazyWebSockets;
+  return (await import('./websockets.ts')).webSocketTransport;
 }
 
 /** Only the node of a home has a store, and only it loads what that needs. */
@@ -142,12 +172,6 @@ async function storeAt(path: string | undefined, self: PeerId): Promise<LevelDat
   if (path === undefined) return undefined;
   const { openDatastore } = await import('./datastore.ts').catch(nativePartError);
   return await openDatastore(path, self);
-}
-
-/** Only who listens on WebSockets loads them when it starts. */
-async function webSocketsFor(listen: readonly Multiaddr[]): Promise<typeof lazyWebSockets> {
-  if (!listen.some(address => address.getComponents().some(({ name }) => name === 'ws'))) return lazyWebSockets;
-  return (await import('./websockets.ts')).webSocketTransport;
 }
 
 /** The store has the one native part of this program. It comes compiled for common machines; others compile it when installing. */
@@ -163,68 +187,20 @@ const NEAR = ['loopback', 'link-local', 'private'] as const;
 
 const STREAM_OPTIONS = { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES, maxReadBufferLength: MAX_READ_BUFFER_BYTES };
 
-interface Services extends Record<string, unknown> {
-  readonly identify: Identify;
-  readonly ping: Ping;
-  readonly interfaces: Interfaces;
-  readonly dht?: KadDHT;
-  readonly autonat?: unknown;
+/** The parts of a node. */
+interface Parts {
+  readonly libp2p: Libp2p<Services>;
+  readonly gater: Gater;
+  readonly lines: Lines;
+  readonly circuit: Circuit;
+  readonly lan: Lan | undefined;
+  readonly hop: Hop | undefined;
 }
 
-interface Interfaces {
-  /** What is listened on, of each interface. */
-  listening(): Multiaddr[];
-  /** Adds an address under which others reach this node through a router, or takes it back. */
-  map(mapping: Mapping): void;
-  unmap(mapping: Mapping): void;
-  /** Lets libp2p announce the public addresses of this machine's own interfaces, which it otherwise keeps to itself. */
-  announce(): void;
-  /** Ends libp2p's wait before it notes that the listeners have closed, which would keep the process for a second. */
-  forget(): void;
-}
-
-interface WithPendingUpdate {
-  readonly _updatePeerStoreAddresses?: { readonly stop?: () => void };
-}
-
-function servicesOf(mode: NetworkOptions['dht'], bootstrap: readonly Multiaddr[]): ServiceFactoryMap<Services> {
-  return {
-    identify: identify(),
-    ping: ping(),
-    interfaces: ({ addressManager, transportManager }) => ({
-      listening: () => transportManager.getAddrs(),
-      map: ({ host, port, externalHost, externalPort }) => {
-        addressManager.addPublicAddressMapping(host, port, externalHost, externalPort, 'tcp');
-        addressManager.confirmObservedAddr(multiaddr(`/ip4/${externalHost}/tcp/${externalPort}`), {
-          type: 'ip-mapping',
-        });
-      },
-      unmap: ({ host, port, externalHost, externalPort }) =>
-        addressManager.removePublicAddressMapping(host, port, externalHost, externalPort, 'tcp'),
-      announce: () =>
-        transportManager
-          .getAddrs()
-          .filter(address => placeOf(address) === 'public')
-          .forEach(address => addressManager.confirmObservedAddr(address, { type: 'transport' })),
-      forget: () => (addressManager as WithPendingUpdate)._updatePeerStoreAddresses?.stop?.(),
-    }),
-    ...(mode === 'off' ? {} : { dht: kadDHT({ ...DHT_OPTIONS, ...clientMode(mode, bootstrap) }) }),
-  };
-}
-
-const DHT_OPTIONS = {
-  protocol: DHT_PROTOCOL,
-  // The gater decides whom we dial; a private network has private addresses only.
-  peerInfoMapper: passthroughMapper,
-  // Otherwise everything waits for ever for a first peer.
-  allowQueryWithZeroPeers: true,
-} as const;
-
-/** Without `clientMode` kad-dht becomes a server once the node has a public address. */
-function clientMode(mode: 'client' | 'server' | 'auto', bootstrap: readonly Multiaddr[]): { clientMode?: boolean } {
-  if (mode !== 'auto') return { clientMode: mode === 'client' };
-  const near = bootstrap.length > 0 && bootstrap.every(address => !['public', 'name'].includes(placeOf(address)));
-  return near ? { clientMode: false } : {};
+/** A channel that is open, and what it runs over. */
+interface Open {
+  readonly stream: Stream;
+  readonly connection: Connection;
 }
 
 class Libp2pNetwork implements Network {
@@ -237,26 +213,27 @@ class Libp2pNetwork implements Network {
   readonly #discovery: Discovery;
   readonly #crowd: Crowd;
   readonly #lines: Lines;
+  readonly #circuit: Circuit;
+  readonly #phone: Phone;
+  readonly #reservations: Reservations;
   readonly #rates: Rates | undefined;
   readonly #maxConnections: number;
   readonly #startingPoints: number;
-  readonly #channels = new Map<Channel, Stream>();
+  readonly #channels = new Map<Channel, Open>();
+  readonly #hop: Hop | undefined;
+  /** Connections to relays, which are used without a channel. */
+  readonly #kept = new WeakSet<object>();
   readonly #stopping = new AbortController();
   readonly #portMapping: Promise<PortMapping> | undefined;
   #mapping: Mapping | undefined;
   readonly #closeStore: () => Promise<void>;
-  readonly #hop: Hop | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(
-    libp2p: Libp2p<Services>,
-    gater: Gater,
-    lines: Lines,
-    lan: Lan | undefined,
+    { libp2p, gater, lines, circuit, lan, hop }: Parts,
     bootstrap: readonly Multiaddr[],
-    { clock, log, rates, maxConnections = MAX_CONNECTIONS, portMapping = false, onGone }: NetworkOptions,
+    { clock, log, rates, maxConnections = MAX_CONNECTIONS, portMapping = false, onGone, relays }: NetworkOptions,
     closeStore: () => Promise<void>,
-    hop: Hop | undefined,
   ) {
     this.self = libp2p.peerId.toString();
     this.#libp2p = libp2p;
@@ -265,24 +242,32 @@ class Libp2pNetwork implements Network {
     this.#clock = clock;
     this.#log = log;
     this.#closeStore = closeStore;
-    this.#hop = hop;
     const { dht } = libp2p.services;
     this.#discovery = new Discovery({
       self: this.self,
       ...{ dht, lan, gater, clock, log },
       addresses: () => this.addresses(),
+      relays: relays ?? (() => []),
     });
     this.#lines = lines;
     this.#rates = rates;
     this.#maxConnections = maxConnections;
+    this.#hop = hop;
     this.#crowd = new Crowd(
       () => libp2p.getConnections(),
       maxConnections,
-      connection => hop?.keeps(connection) ?? false,
+      connection => this.#kept.has(connection) || (hop?.keeps(connection) ?? false),
     );
     hop?.protocols.forEach(protocol => this.#crowd.counts(protocol));
     libp2p.addEventListener('peer:disconnect', ({ detail }) => onGone?.(detail.toString()));
-    libp2p.addEventListener('connection:open', ({ detail }) => this.#crowd.opened(detail));
+    this.#circuit = circuit;
+    this.#phone = { libp2p, gater, circuit, clock };
+    this.#reservations = this.#makeReservations();
+    libp2p.addEventListener('connection:open', ({ detail }) => {
+      this.#crowd.opened(detail);
+      if (detail.direct) this.#takeOver(detail.remotePeer.toString());
+    });
+    libp2p.addEventListener('peer:identify', ({ detail }) => this.#goDirect(detail));
     void this.#watchCrowd().catch(() => undefined);
     this.#portMapping = portMapping ? this.#mapPort() : undefined;
     this.#startingPoints = bootstrap.length;
@@ -303,19 +288,36 @@ class Libp2pNetwork implements Network {
       startingPoints: this.#startingPoints,
       lanPeers: this.#lan?.size,
       portMapping: this.#mapping !== undefined ? 'mapped' : this.#portMapping !== undefined ? 'none' : 'off',
+      reservations: this.reservations(),
+      ...(this.#hop === undefined ? {} : { lent: this.#hop.lent }),
       maxConnections: this.#maxConnections,
       ...limitsOf(this.#rates),
-      ...(this.#hop === undefined ? {} : { lent: this.#hop.lent }),
     };
   }
 
   peers(): ConnectedPeer[] {
-    return this.#libp2p.getConnections().map(({ remotePeer, remoteAddr, direction, timeline }) => ({
-      peer: remotePeer.toString(),
-      address: remoteAddr.toString(),
-      direction: direction === 'inbound' ? 'in' : 'out',
-      since: Math.floor(timeline.open / 1000),
+    return this.#libp2p.getConnections().map(connection => ({
+      peer: connection.remotePeer.toString(),
+      address: connection.remoteAddr.toString(),
+      path: pathOf(connection),
+      direction: connection.direction === 'inbound' ? 'in' : 'out',
+      since: Math.floor(connection.timeline.open / 1000),
     }));
+  }
+
+  reserve({ peer, addresses, greet }: RelayPlace): () => void {
+    const targets = addresses.map(text => {
+      const [target] = targetOf(String(readMultiaddr(text)), peer);
+      if (target === undefined || isRelayed(target))
+        throw new ShoalError('usage', `cannot use ${quoted(text)} as the address of a relay: it leads to another peer`);
+      return target;
+    });
+    targets.forEach(target => this.#gater.allow(target));
+    return this.#reservations.reserve(peer, targets, greet);
+  }
+
+  reservations(): Reservation[] {
+    return this.#reservations.list();
   }
 
   async survey(signal: AbortSignal): Promise<Survey> {
@@ -335,7 +337,8 @@ class Libp2pNetwork implements Network {
     const onAbort = (): void => resolve(undefined);
     signal.addEventListener('abort', onAbort);
     if (signal.aborted) onAbort();
-    await Promise.race([aborted, this.#portMapping?.then(mapping => mapping.settled)]);
+    const mapped = this.#portMapping?.then(mapping => mapping.settled);
+    await Promise.race([aborted, Promise.all([mapped, this.#reservations.settled()])]);
     signal.removeEventListener('abort', onAbort);
   }
 
@@ -343,16 +346,24 @@ class Libp2pNetwork implements Network {
     const limited = AbortSignal.any([signal, this.#stopping.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
     try {
       this.#crowd.counts(protocol);
-      const connection = await this.#dial(candidate, limited);
-      const stream = await openStream(connection, protocol, limited);
-      return this.#channel(stream, connection);
+      for (;;) {
+        const connection = await this.#dial(candidate, THROUGH_RELAYS.has(protocol), limited);
+        const stream = await openStream(connection, protocol, limited);
+        if (connection.direct || !this.#hasDirect(candidate.peer)) return this.#channel(stream, connection);
+        stream.abort(new Error('a direct connection has opened meanwhile'));
+      }
     } catch (error) {
       throw connectError(error, candidate.peer, protocol, signal.aborted || this.#stopping.signal.aborted);
     }
   }
 
   async serve(protocol: string, handler: (channel: Channel) => Promise<void>): Promise<void> {
+    const runOnLimitedConnection = THROUGH_RELAYS.has(protocol);
     const answer = async (stream: Stream, connection: Connection): Promise<void> => {
+      if (!connection.direct && !runOnLimitedConnection) {
+        stream.abort(new Error('this protocol is not spoken through relays'));
+        return;
+      }
       if (this.#isFull(connection)) {
         stream.abort(new Error('too many channels are open'));
         return;
@@ -369,6 +380,7 @@ class Libp2pNetwork implements Network {
     await this.#libp2p.handle(protocol, answer, {
       maxInboundStreams: MAX_CHANNELS_PER_PEER,
       maxOutboundStreams: MAX_CHANNELS_PER_PEER,
+      runOnLimitedConnection,
     });
   }
 
@@ -398,7 +410,7 @@ class Libp2pNetwork implements Network {
     this.#stopping.abort();
     await Promise.all([this.#discovery.stop(), this.#portMapping?.then(mapping => mapping.stop()), this.#hop?.stop()]);
     // The other side must not take our end for the end of what was said.
-    for (const [channel, stream] of this.#channels) {
+    for (const [channel, { stream }] of this.#channels) {
       if (stream.writeStatus === 'writable') channel.abort(new Error('the node stops'));
     }
     await Promise.all(this.#libp2p.getConnections().map(connection => hangUp(connection)));
@@ -408,11 +420,81 @@ class Libp2pNetwork implements Network {
   }
 
   /** An open connection to the candidate; what was not told by strangers is dialled wherever it leads. */
-  async #dial({ peer, addresses, via }: Candidate, signal: AbortSignal): Promise<Connection> {
+  async #dial({ peer, addresses, via }: Candidate, mayRelay: boolean, signal: AbortSignal): Promise<Connection> {
     const targets = addresses.flatMap(text => targetOf(text, peer));
     if (via !== 'dht') targets.forEach(address => this.#gater.allow(address));
-    const [open] = this.#libp2p.getConnections(peerIdFromString(peer)).filter(each => each.status === 'open');
-    return open ?? this.#libp2p.dial(targets.length > 0 ? targets : peerIdFromString(peer), { signal });
+    return await dialPeer(this.#phone, peer, targets, mayRelay, signal);
+  }
+
+  #hasDirect(peer: string): boolean {
+    const connections = this.#libp2p.getConnections(peerIdFromString(peer));
+    return connections.some(({ direct, status }) => direct && status === 'open');
+  }
+
+  /** A direct connection has opened: what we have through relays to the same peer ends, and whoever uses it dials again. */
+  #takeOver(peer: string): void {
+    const left = new Set<Connection>();
+    for (const [channel, { stream, connection }] of this.#channels) {
+      if (channel.peer !== peer || connection.direct || stream.direction !== 'outbound') continue;
+      channel.abort(new Error('a direct connection takes its place'));
+      left.add(connection);
+    }
+    for (const connection of left) this.#leave(connection);
+  }
+
+  /** Whom we have dialled through a relay has said where else it is. */
+  #goDirect({ connection, listenAddrs, signedPeerRecord }: IdentifyResult): void {
+    if (connection.direct || connection.direction !== 'outbound') return;
+    const told = [...listenAddrs, ...(signedPeerRecord?.addresses ?? [])];
+    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
+    void dialDirectly(this.#phone, connection, told, signal).catch((error: unknown) =>
+      this.#log('debug', 'a peer behind a relay can not be reached directly', { reason: reasonOf(error) }),
+    );
+  }
+
+  /** Closes a connection that is not needed any more by who calls, unless something else runs over it. */
+  #leave(connection: Connection): void {
+    const isUsed = [...this.#channels.values()].some(open => open.connection === connection);
+    const carries = connection.streams.some(({ protocol }) => CIRCUIT_PROTOCOLS.includes(protocol));
+    if (connection.direction === 'outbound' && !isUsed && !carries) void hangUp(connection);
+  }
+
+  #makeReservations(): Reservations {
+    const around = {
+      clock: this.#clock,
+      log: this.#log,
+      connect: (relay: string, addresses: readonly Multiaddr[], signal: AbortSignal) =>
+        this.#dialRelay(relay, addresses, signal),
+      leave: (connection: Connection) => {
+        this.#kept.delete(connection);
+        this.#leave(connection);
+      },
+      ask: async (connection: Connection, signal: AbortSignal) => {
+        const [{ askForReservation }] = await Promise.all([import('./reserving.ts'), this.#circuit.load()]);
+        return await askForReservation(connection, signal);
+      },
+      networks: () =>
+        Object.values(networkInterfaces())
+          .flatMap(some => some?.map(({ address }) => address) ?? [])
+          .join(),
+      changed: (relays: readonly string[], addresses: readonly Multiaddr[]) => {
+        this.#gater.takeThrough(relays);
+        if (this.#stopping.signal.aborted) return;
+        this.#circuit.listenAt(addresses);
+        this.#discovery.addressesChanged();
+      },
+    };
+    return new Reservations(around, this.#stopping.signal);
+  }
+
+  /** A connection of our own to a relay: one that the relay has dialled says nothing of where it can be reached. */
+  async #dialRelay(relay: string, addresses: readonly Multiaddr[], signal: AbortSignal): Promise<Connection> {
+    const open = this.#libp2p
+      .getConnections(peerIdFromString(relay))
+      .find(({ direct, direction, status }) => direct && direction === 'outbound' && status === 'open');
+    const connection = open ?? (await this.#libp2p.dial([...addresses], { signal, force: true }));
+    this.#kept.add(connection);
+    return connection;
   }
 
   /** Only the node of a home needs this, and only it loads it. */
@@ -428,10 +510,14 @@ class Libp2pNetwork implements Network {
   }
 
   #channel(stream: Stream, connection: Connection): Channel {
-    const remote = { peer: connection.remotePeer.toString(), address: connection.remoteAddr.toString() };
+    const remote = {
+      peer: connection.remotePeer.toString(),
+      address: connection.remoteAddr.toString(),
+      path: pathOf(connection),
+    };
     const channel = channelOf(stream, remote, this.#clock, this.#lines.below(stream), this.#rates);
     if (stream.status === 'open') {
-      this.#channels.set(channel, stream);
+      this.#channels.set(channel, { stream, connection });
       stream.addEventListener('close', () => this.#channels.delete(channel), { once: true });
     }
     return channel;
@@ -482,75 +568,20 @@ function limitsOf(rates: Rates | undefined): { maxUp?: number; maxDown?: number 
   return { ...(maxUp === undefined ? {} : { maxUp }), ...(maxDown === undefined ? {} : { maxDown }) };
 }
 
-/** @throws ShoalError `usage` */
-function readMultiaddr(text: string): Multiaddr {
-  try {
-    return multiaddr(text);
-  } catch (cause) {
-    throw new ShoalError(
-      'usage',
-      `cannot use ${quoted(text)} as an address: it is not a multiaddr like /ip4/192.0.2.1/tcp/4001`,
-      { cause },
-    );
-  }
-}
-
-/** The peer id that a multiaddr ends in. */
-function peerOf(address: Multiaddr): string | undefined {
-  return address.getComponents().findLast(part => part.code === CODE_P2P)?.value;
-}
-
-/** An address of `peer` as it can be dialled; nothing when it is another's or can not be read. */
-function targetOf(text: string, peer: string): Multiaddr[] {
-  try {
-    const address = multiaddr(text);
-    const target = peerOf(address) === undefined ? address.encapsulate(`/p2p/${peer}`) : address;
-    return peerOf(target) === peer ? [target] : [];
-  } catch {
-    return [];
-  }
+function pathOf({ direct }: Connection): Path {
+  return direct ? 'direct' : 'relay';
 }
 
 /** Opens a stream. A connection that does not answer is given up, so that the next attempt makes a new one. */
 async function openStream(connection: Connection, protocol: string, signal: AbortSignal): Promise<Stream> {
   try {
-    return await connection.newStream(protocol, { signal, maxOutboundStreams: MAX_CHANNELS_PER_PEER });
+    return await connection.newStream(protocol, {
+      signal,
+      maxOutboundStreams: MAX_CHANNELS_PER_PEER,
+      runOnLimitedConnection: THROUGH_RELAYS.has(protocol),
+    });
   } catch (error) {
     if ((signal.reason as Error | undefined)?.name === 'TimeoutError') connection.abort(error as Error);
     throw error;
   }
-}
-
-/** Closes a connection. libp2p's own close waits in vain when the other side closes at the same moment. */
-async function hangUp(connection: Connection): Promise<void> {
-  const over = closed(connection, AbortSignal.timeout(HANG_UP_MS));
-  await Promise.race([over, connection.close()]).catch((error: unknown) => connection.abort(error as Error));
-}
-
-function connectError(error: unknown, peer: string, protocol: string, interrupted: boolean): ShoalError {
-  const cause = { cause: error };
-  if (interrupted) return new ShoalError('interrupted', `stopped connecting to peer ${peer}`, cause);
-  if ((error as Error).name === 'UnsupportedProtocolError') {
-    return new ShoalError('protocol', `cannot open a channel to peer ${peer}: it does not speak ${protocol}`, cause);
-  }
-  return new ShoalError('not-found', `cannot reach peer ${peer}: ${reasonOf(error)}`, cause);
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError) return [...new Set(error.errors.map(reasonOf))].join('; ');
-  return (error as Error).message;
-}
-
-/** libp2p says which addresses failed in lines of the message only. */
-function listenError(error: unknown): unknown {
-  if ((error as Error).name !== 'UnsupportedListenAddressesError') return error;
-  const failed = (error as Error).message.matchAll(/^ {2}(\/\S+): (.*)$/gm);
-  const reasons = [...failed].map(([, address, reason = '']) => {
-    if (reason.includes('EADDRINUSE')) return `${address} (another program uses the port)`;
-    if (reason.includes('EADDRNOTAVAIL')) return `${address} (this machine has no such address)`;
-    if (reason.includes('EACCES')) return `${address} (the port is for the administrator only)`;
-    return `${address} (${reason === '' ? 'no transport for such an address' : reason})`;
-  });
-  const next = 'choose another address or port, by --listen, --port or in the configuration';
-  return new ShoalError('io', `cannot listen on ${reasons.join(', ')}; ${next}`, { cause: error });
 }

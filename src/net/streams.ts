@@ -23,15 +23,16 @@ import {
   STALLED_WRITE_TIMEOUT_MS,
 } from '../limits.ts';
 import { takeMemory } from '../memory.ts';
-import type { Channel, Clock, Frame } from '../ports.ts';
+import type { Channel, Clock, Frame, Path } from '../ports.ts';
 import { Rate, type Rates } from '../rate.ts';
 import { Inbox } from './inbox.ts';
 import type { Line } from './lines.ts';
 
-/** Who is at the other end: a peer id that the connection has authenticated, and a multiaddr, both as text. */
+/** Who is at the other end: a peer id that the connection has authenticated, and a multiaddr, both as text; and the way there. */
 export interface Remote {
   readonly peer: string;
   readonly address: string;
+  readonly path: Path;
 }
 
 /**
@@ -50,6 +51,7 @@ const NOTHING = new Uint8Array(0);
 class StreamChannel implements Channel {
   readonly peer: string;
   readonly address: string;
+  readonly path: Path;
   readonly #stream: Stream;
   readonly #clock: Clock;
   readonly #line: Line | undefined;
@@ -72,6 +74,7 @@ class StreamChannel implements Channel {
   constructor(stream: Stream, remote: Remote, clock: Clock, line: Line | undefined, rates: Rates) {
     this.peer = remote.peer;
     this.address = remote.address;
+    this.path = remote.path;
     this.#stream = stream;
     this.#clock = clock;
     this.#line = line;

@@ -5,7 +5,7 @@
 import { ShoalError } from '../errors.ts';
 import { decode, fieldsOf, textField, uintField, type Fields } from '../format/canonical.ts';
 import { MAX_REFUSAL_CHARS, MAX_TOKEN_CHARS } from '../limits.ts';
-import type { Quotas } from '../ports.ts';
+import type { Quotas } from './admission.ts';
 import { encodeHeader, guarded, typeOf, unknownType } from './headers.ts';
 
 export const ADMISSION_PROTOCOL = '/shoal/admission/1.0.0';

@@ -13,7 +13,7 @@ import {
   MAX_RELAY_LISTS,
   MAX_RELAY_TEXT_CHARS,
 } from '../limits.ts';
-import type { Quotas } from '../ports.ts';
+import type { Quotas } from './admission.ts';
 
 /** Where the document is at a relay's origin. */
 export const RELAY_INFO_PATH = '/.well-known/shoal/relay.json';

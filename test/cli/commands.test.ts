@@ -19,7 +19,7 @@ const fetched: Results['fetch'] = {
   files: 2,
   alreadyThere: false,
   found: 'mdns',
-  sources: [{ peer: PEER, via: 'mdns', bytes: 1016 }],
+  sources: [{ peer: PEER, via: 'mdns', path: 'direct', bytes: 1016 }],
 };
 const served = (what: 'joined' | 'sent' | 'complete' | 'left', bytes = 0): ActionEvent => ({
   event: 'served',
@@ -158,7 +158,7 @@ describe('shoal share', () => {
       stop,
       stdin: 'all',
     });
-    const parameters = { name: 'db.sql', skip: false, copy: true, pad: true, anew: false, hints: [], content: 'all' };
+    const parameters = { name: 'db.sql', skip: false, copy: true, pad: true, anew: false, content: 'all' };
     expect(asked).to.deep.equal([{ action: 'shareStream', parameters }]);
     expect(stdout.text).to.equal(`${LINK}\n`);
   });
@@ -243,7 +243,7 @@ describe('shoal fetch', () => {
       'note: hi\\u{7}',
       'going on where it stopped: 500 B are here already',
       'this file system can not hold a:b, or keep it apart; it becomes a_b',
-      'done: 2 files, 1.0 kB, from 1 peer found by mdns',
+      'done: 2 files, 1.0 kB, from 1 peer found by mdns, direct',
     ]);
   });
 
@@ -416,6 +416,23 @@ describe('shoal shares', () => {
     expect(stdout.lines.slice(0, 3)).to.deep.equal(['ID     bafyreidlwd5lg4l', 'NAME   photos/', 'SIZE   2.7 GB']);
   });
 
+  it('says at how many relays each is stored, and until when, where relays are used', async () => {
+    const copy = {
+      relay: 'R1',
+      name: 'https://relay.example',
+      state: 'stored',
+      until: 1_800_000_000,
+      checkedAt: 1,
+    } as const;
+    const failing = { relay: 'R2', name: 'another', state: 'wanted', detail: 'the relay is full' } as const;
+    const stored = [shareView({ copies: [copy, failing] }), shareView({ copies: [] })];
+    const { stdout, stderr } = await runWith(['shares'], () => ({ shares: stored }), { columns: 120 });
+    expect(stdout.lines[0]).to.match(/UP {2}STORED$/);
+    expect(stdout.lines[1]).to.match(/ 1 of 2, until 2027-01-15$/);
+    expect(stdout.lines[2]).to.match(/1\.2 MB$/);
+    expect(stderr.text).to.equal(`${SHARE_ID.slice(0, 16)} at another: the relay is full\n`);
+  });
+
   it('says what to do where there are none, and prints nothing', async () => {
     const { stdout, stderr } = await runWith(['shares'], () => ({ shares: [] }));
     expect(stdout.text).to.equal('');
@@ -517,8 +534,7 @@ describe('Arguments', () => {
     [['share', 'a', '--qr'], /--qr needs a terminal to show the code on, and stderr is none/],
     [['export', 'x'], /"shoal export" needs --output <file>; "shoal export --help" says more/],
     [['fetch', LINK, '-o'], /no value is given to --output <path>; "shoal fetch --help"/],
-    [['relays'], /no command is given behind "relays": it is list; "shoal relays --help" says more/],
-    [['relays', 'lisst'], /unknown command 'lisst'; did you mean "list"\?/],
+    [['relays', 'lisst'], /unknown command "lisst" behind/],
     [['config', 'nope'], /unknown command "nope" behind "config": it is get, set, .*; "shoal config --help"/],
     [['config', 'get'], /missing required argument 'key'; "shoal config get --help"/],
     [['shares', 'a', 'b'], /too many arguments: "shoal shares" takes none, and 2 are given/],

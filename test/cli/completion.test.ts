@@ -91,7 +91,7 @@ const OFFERED: readonly [line: string, words: readonly string[] | 'shares' | 'tr
   ['shoal forget -q b', 'shares'],
   ['shoal forget x b', []],
   ['shoal help fe', ['fetch']],
-  ['shoal relays help li', ['list']],
+  ['shoal relays li', ['list']],
   ['shoal config get network.m', ['network.max-connections', 'network.mdns']],
   ['shoal config unset rate.', ['rate.down', 'rate.up']],
   ['shoal config set rate.', ['rate.down', 'rate.up']],

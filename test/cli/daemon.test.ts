@@ -86,14 +86,35 @@ describe('shoal status', () => {
   });
 });
 
+describe('shoal status of a node behind relays', () => {
+  it('says of each relay whether others reach the node through it', async () => {
+    const reservations = [
+      { peer: PEER, state: 'reserved', until: 1_800_000_000 },
+      { peer: PEER, state: 'trying', why: 'the relay has no place left' },
+      { peer: PEER, state: 'trying' },
+    ] as const;
+    const { stdout } = await runWith(['status'], () => status({ reservations }));
+    expect(stdout.lines.filter(line => line.includes('…'))).to.deep.equal([
+      'relays:       others reach this node through …essCYP2y',
+      '              not reachable through …essCYP2y: the relay has no place left',
+      '              …essCYP2y has not answered yet',
+    ]);
+  });
+});
+
 describe('shoal peers', () => {
   it('prints a table', async () => {
     const since = Math.floor(Date.now() / 1000) - 2 * 86_400 - 3630;
     const address = `/ip4/192.0.2.7/tcp/4001/p2p/${PEER}`;
-    const peers = [{ peer: PEER, address, direction: 'in', since, shares: 1, bytesUp: 1_500_000 }];
+    const relayed = `/ip4/192.0.2.8/tcp/1/p2p/${PEER}/p2p-circuit/p2p/${PEER}`;
+    const peers = [
+      { peer: PEER, address, path: 'direct', direction: 'in', since, shares: 1, bytesUp: 1_500_000 },
+      { peer: PEER, address: relayed, path: 'relay', direction: 'out', since, shares: 0, bytesUp: 0 },
+    ];
     expect((await runWith(['peers'], () => ({ peers }))).stdout.lines).to.deep.equal([
-      'PEER       ADDRESS                  BY        FOR  SHARES      UP',
-      '…essCYP2y  /ip4/192.0.2.7/tcp/4001  them  2 d 1 h       1  1.5 MB',
+      'PEER       ADDRESS                  PATH    BY        FOR  SHARES      UP',
+      '…essCYP2y  /ip4/192.0.2.7/tcp/4001  direct  them  2 d 1 h       1  1.5 MB',
+      '…essCYP2y  /ip4/192.0.2.8/tcp/1     relay   us    2 d 1 h       0     0 B',
     ]);
     expect((await runWith(['peers'], () => ({ peers: [] }))).stderr.lines).to.deep.equal(['connected to nobody']);
   });

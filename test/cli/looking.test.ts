@@ -251,13 +251,13 @@ describe('shoal seed', () => {
   const seeding =
     (stop: AbortController): Script =>
     async (onEvent, signal) => {
-      onEvent({ event: 'found', peer: PEER, via: 'dht', address: '/ip4/192.0.2.1/tcp/1' });
+      onEvent({ event: 'found', peer: PEER, via: 'dht', path: 'relay', address: '/ip4/192.0.2.1/tcp/1' });
       onEvent({ event: 'opened', kind: 'folder', name: 'photos', sizeBytes: 2_700_000_000, files: 12 });
       onEvent({ event: 'resumed', bytes: 1_000_000 });
       onEvent({ event: 'progress', doneBytes: 2, totalBytes: 2, peers: 1 });
       onEvent({ event: 'finishing' });
       const share = shareView({ source: 'imported' });
-      onEvent({ event: 'seeding', share, sources: [{ peer: PEER, via: 'dht', bytes: 100 }] });
+      onEvent({ event: 'seeding', share, sources: [{ peer: PEER, via: 'dht', path: 'relay', bytes: 100 }] });
       onEvent({ event: 'served', id: SHARE_ID, peer: PEER, what: 'sent', bytes: 600_000 });
       stop.abort(new ShoalError('interrupted', 'stopped on request'));
       return await untilAborted(signal);
@@ -271,7 +271,7 @@ describe('shoal seed', () => {
     expect(stderr.lines).to.deep.equal([
       'photos: 12 files, 2.7 GB',
       'going on where it stopped: 1.0 MB are here already',
-      'carrying photos (12 files, 2.7 GB), from 1 peer found by the DHT',
+      'carrying photos (12 files, 2.7 GB), from 1 peer found by the DHT, through a relay',
       'serving it on until Ctrl-C',
       'stopped; 600 kB went to 1 peer',
     ]);
@@ -286,7 +286,7 @@ describe('shoal seed', () => {
     expect(json[5]).to.deep.include({
       id: SHARE_ID,
       name: 'photos',
-      sources: [{ peer: PEER, via: 'dht', bytes: 100 }],
+      sources: [{ peer: PEER, via: 'dht', path: 'relay', bytes: 100 }],
     });
   });
 

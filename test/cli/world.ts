@@ -116,6 +116,7 @@ export function shareView(changes: Partial<ShareView> = {}): ShareView {
     kind: 'folder',
     sizeBytes: 2_700_000_000,
     files: 12,
+    copies: [],
     source: 'original',
     path: '/home/me/photos',
     state: 'serving',

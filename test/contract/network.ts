@@ -62,6 +62,8 @@ export function networkContract(name: string, make: () => Promise<readonly [Netw
       expect(there.peer).to.equal(far.self);
       expect(here.peer).to.equal(near.self);
       expect(there.address).to.match(/^\/ip4\//);
+      expect([there.path, here.path]).to.deep.equal(['direct', 'direct']);
+      expect(near.peers().find(({ peer }) => peer === far.self)?.path).to.equal('direct');
     });
 
     it('gives each body memory that belongs to nothing else', async () => {
@@ -178,6 +180,25 @@ export function networkContract(name: string, make: () => Promise<readonly [Netw
       ended.abort();
       await searching;
       expect(all).to.deep.equal([]);
+    });
+
+    it('tells of a relay that it was asked to reserve at and can not, until nobody asks for it any more', async () => {
+      const relay = { peer: nodes[2].self, addresses: nodes[2].addresses() };
+      await nodes[2].stop();
+      const before = near.addresses();
+      const [release, again] = [near.reserve(relay), near.reserve(relay)];
+      await near.settled(new AbortController().signal);
+      const [reservation, ...more] = near.reservations();
+      expect(more).to.deep.equal([]);
+      expect(reservation).to.deep.include({ peer: relay.peer, state: 'trying' });
+      expect(reservation?.why).to.be.a('string');
+      expect(near.status().reservations).to.deep.equal([reservation]);
+      expect(near.addresses()).to.deep.equal(before);
+      release();
+      release();
+      expect(near.reservations().length).to.equal(1);
+      again();
+      expect(near.reservations()).to.deep.equal([]);
     });
 
     it('stops twice as well as once', async () => {

@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { getData, getListing } from '../../src/carry.ts';
 import { systemClock } from '../../src/clock.ts';
 import { verifier } from '../../src/crypto/verify.ts';
-import { Download, onlyPeer } from '../../src/download.ts';
+import { Download } from '../../src/download.ts';
 import { isShoalError } from '../../src/errors.ts';
 import { openDatabase } from '../../src/files/sqlite.ts';
 import { decode } from '../../src/format/canonical.ts';
@@ -29,6 +29,7 @@ import { CHUNKS_PROTOCOL, encodeMessage } from '../../src/protocol/messages.ts';
 import { encodeNoticeMessage, NOTICE_PROTOCOL } from '../../src/protocol/notice-messages.ts';
 import { proofOf } from '../../src/protocol/proof.ts';
 import { Server } from '../../src/serve.ts';
+import { onlyPeer } from '../../src/only-peer.ts';
 import { memoryStore } from '../../src/store/memory.ts';
 import { renew, upload } from '../../src/upload.ts';
 import { blockOf, expectSame, makeShare, withdrawalOf, type TestShare } from '../contract/chunk-source.ts';
@@ -224,7 +225,7 @@ class Trial {
       const isOver = ({ promised }: Left): boolean => promised > 0 && promised <= nowSeconds() + LONG_SECONDS / 2;
       const remain = [...this.#left.values()].filter(left => !isOver(left));
       const begun = remain.filter(({ promised, withdrawal }) => promised === 0 || withdrawal === 'asked');
-      await eventually('what is over is gone', async () => {
+      await eventually(command, 'what is over is gone', async () => {
         const folders = new Set(await readdir(this.#chunks));
         for (const { share } of begun) folders.delete(share.id);
         const kept = remain.filter(left => !begun.includes(left)).map(({ share }) => share.id);
@@ -361,17 +362,17 @@ class Trial {
     for (const [id] of this.#withdrawn) {
       expect([leases.has(id), withdrawn.has(id)], 'withdrawn').to.deep.equal([false, true]);
     }
-    await this.#lookAtFolders();
+    await this.#lookAtFolders(relay);
     for (const left of [...this.#left.values()]) await this.#lookAt(relay, left, leases, withdrawn);
     for (const { share } of [...this.#withdrawn.values()].slice(-2)) await this.#expectWithdrawn(relay, share);
   }
 
   /** Folders are there for leases, and for nothing else. */
-  async #lookAtFolders(): Promise<void> {
+  async #lookAtFolders({ command }: Running): Promise<void> {
     const gone = (await readdir(this.#chunks)).filter(id => this.#withdrawn.has(id as BlockId));
     expect(gone, 'bytes of what was withdrawn').to.deep.equal([]);
     // Of what is over just now, the folder goes after the row.
-    await eventually('each folder is of a lease, and each lease has one', async () => {
+    await eventually(command, 'each folder is of a lease, and each lease has one', async () => {
       const folders = await readdir(this.#chunks);
       const { leases } = recordsIn(this.#home);
       expect(folders.filter(id => !leases.has(id as BlockId))).to.deep.equal([]);
@@ -659,13 +660,19 @@ async function lastLine(path: string): Promise<string> {
   return text.trimEnd().split('\n').at(-1) ?? '';
 }
 
-/** Waits until something holds that comes by itself, and fails as `look` does where it does not. */
-async function eventually(what: string, look: () => Promise<void>): Promise<void> {
+/**
+ * Waits until something holds that a relay brings about by itself. Fails as `look` does where it does not, and otherwise where
+ * the relay has been killed meanwhile.
+ */
+async function eventually(command: Command, what: string, look: () => Promise<void>): Promise<void> {
+  const end = { hasCome: false };
+  void command.ended.then(() => (end.hasCome = true));
   for (const deadline = performance.now() + NOTICED_MS; ;) {
     try {
       await look();
       return;
     } catch (error) {
+      if (end.hasCome) throw new Error(`killed before it held that ${what}`, { cause: error });
       if (performance.now() > deadline) throw new AssertionError(`${what}: ${(error as Error).message}`);
     }
     await sleep(10);

@@ -101,7 +101,7 @@ describe('the package', function () {
 
   const text = ({ stdout }: Ended): string => stdout.toString('utf8');
 
-  it('holds the program, its manual, service and licences, and nothing else', async () => {
+  it('holds the programs, their manuals and services, the licences, and nothing else', async () => {
     const root = join(prefix, 'lib/node_modules/shoal');
     const all = (await filesBelow(root)).filter(path => !path.startsWith('node_modules/'));
     const [program, files] = [true, false].map(is => all.filter(path => path.startsWith('dist/program/') === is));
@@ -109,20 +109,24 @@ describe('the package', function () {
     const built = sources.flatMap(path => [`dist/${path}.d.ts`, `dist/${path}.js`]);
     const others = ['CHANGELOG.md', 'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'SECURITY.md', 'package.json'];
     const started = ['bin/launch.js', 'bin/shoal.js', 'bin/shoal-relay.js'];
-    expect(files).to.have.members([...built, ...others, ...started, 'contrib/shoal.service', 'man/shoal.1']);
+    const services = ['contrib/shoal.service', 'contrib/shoal-relay.service'];
+    const manuals = ['man/shoal.1', 'man/shoal-relay.1'];
+    expect(files).to.have.members([...built, ...others, ...started, ...services, ...manuals]);
     const [notices, code] = [false, true].map(is => program?.filter(path => path.endsWith('.js') === is));
     expect(notices).to.deep.equal(['dist/program/THIRD-PARTY-NOTICES.txt']);
     expect(code).to.include.members(['dist/program/main.js', 'dist/program/relay.js', 'dist/program/pool-worker.js']);
     const notice = await readFile(join(root, 'dist/program/THIRD-PARTY-NOTICES.txt'), 'utf8');
     for (const name of ['libp2p', 'commander', 'zod']) expect(notice).to.match(new RegExp(`^${name} [0-9.]+, `, 'm'));
-    for (const path of [...others, 'man/shoal.1', 'contrib/shoal.service']) {
+    for (const path of [...others, ...services, ...manuals]) {
       expect(await readFile(join(root, path), 'utf8'), path).to.equal(await readFile(join(PROJECT, path), 'utf8'));
     }
   });
 
-  it('puts its man page where man looks', async () => {
-    const page = await readFile(join(prefix, 'share/man/man1/shoal.1'), 'utf8');
-    expect(page).to.equal(await readFile(join(PROJECT, 'man/shoal.1'), 'utf8'));
+  it('puts its man pages where man looks', async () => {
+    for (const name of ['shoal.1', 'shoal-relay.1']) {
+      const page = await readFile(join(prefix, 'share/man/man1', name), 'utf8');
+      expect(page, name).to.equal(await readFile(join(PROJECT, 'man', name), 'utf8'));
+    }
   });
 
   it('brings one package with a script for installing, which looks whether a compiled part fits', async () => {

@@ -8,7 +8,7 @@ import { createLibp2p } from 'libp2p';
 import { reader, writer } from 'protons-runtime';
 import { readMessage } from '../../src/net/hop-messages.ts';
 import { createNetwork } from '../../src/net/node.ts';
-import type { Admission } from '../../src/ports.ts';
+import type { Admission } from '../../src/protocol/admission.ts';
 import { loopbackNode } from './harness.ts';
 
 const admission: Admission = {

@@ -90,6 +90,7 @@ describe('Discovery', () => {
       ...{ dht, gater, clock },
       lan: undefined,
       log: () => undefined,
+      relays: () => [],
       addresses: () => addresses,
     });
   });
@@ -180,6 +181,14 @@ describe('Discovery', () => {
       await asleep(1);
       addresses = ['/ip4/1.2.3.5/tcp/1'];
       clock.advance(NETWORK_CHECK_MS);
+      await dht.until(dht.provided, 4);
+    });
+
+    it('announces again at once where it is told that they have changed', async () => {
+      discovery.announce(ID);
+      await asleep(1);
+      addresses = ['/ip4/1.2.3.6/tcp/1'];
+      discovery.addressesChanged();
       await dht.until(dht.provided, 4);
     });
 

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { multiaddr } from '@multiformats/multiaddr';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
 import { Gater, connectionGater, placeOf, type Place } from '../../src/net/gater.ts';
 
 const PEER = '12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo';
@@ -70,6 +71,9 @@ const PLACES: Record<Place, string[]> = {
     '/dns4/example.org/tcp/0',
     '/unix/%2Ftmp%2Fsocket',
     `/p2p/${PEER}`,
+    `/ip4/1.2.3.4/tcp/1/p2p-circuit/p2p/${PEER}`,
+    `/ip4/1.2.3.4/tcp/1/p2p/${PEER}/p2p-circuit/ip4/10.0.0.1/tcp/1/p2p/${PEER}`,
+    `/ip4/1.2.3.4/tcp/1/p2p/${PEER}/p2p-circuit/p2p/${PEER}/p2p-circuit/p2p/${PEER}`,
   ],
 };
 
@@ -130,6 +134,29 @@ describe('Gater', () => {
       gater.allowNeighbour(address);
       expect(gater.allows(address), address.toString()).to.equal(false);
     }
+  });
+
+  it('judges an address through a relay by where the relay is, and dials the relay where it dials that', () => {
+    const gater = new Gater();
+    const through = (relay: string): Multiaddr => multiaddr(`${relay}/p2p/${PEER}/p2p-circuit/p2p/${PEER}`);
+    expect(gater.allows(through('/ip4/1.2.3.4/tcp/1'))).to.equal(true);
+    expect(gater.allows(through('/ip4/10.0.0.1/tcp/1'))).to.equal(false);
+    expect(gater.allows(through('/dns4/example.org/tcp/1'))).to.equal(false);
+    gater.allow(through('/ip4/10.0.0.1/tcp/1'));
+    expect(gater.allows(through('/ip4/10.0.0.1/tcp/1'))).to.equal(true);
+    expect(gater.allows(multiaddr(`/ip4/10.0.0.1/tcp/1/p2p/${PEER}`))).to.equal(true);
+    expect(gater.allows(multiaddr('/ip4/10.0.0.1/tcp/2'))).to.equal(false);
+  });
+
+  it('takes connections through the relays where this node has reserved, and no others', async () => {
+    const gater = new Gater();
+    const adapter = connectionGater(gater);
+    const relay = peerIdFromString(PEER);
+    expect(await adapter.denyInboundRelayedConnection?.(relay, relay)).to.equal(true);
+    gater.takeThrough([PEER]);
+    expect(await adapter.denyInboundRelayedConnection?.(relay, relay)).to.equal(false);
+    gater.takeThrough([]);
+    expect(await adapter.denyInboundRelayedConnection?.(relay, relay)).to.equal(true);
   });
 
   it('forgets the oldest neighbours but never what the user gave', () => {

@@ -27,7 +27,8 @@ import {
 import { Hop } from '../../src/net/hop.ts';
 import { HOP_PROTOCOL, STATUS, STOP_PROTOCOL } from '../../src/net/hop-messages.ts';
 import { createNetwork, type NetworkOptions } from '../../src/net/node.ts';
-import type { Admission, Asker, Denied, Loan, Network, Permit, Quotas } from '../../src/ports.ts';
+import type { Network } from '../../src/ports.ts';
+import type { Admission, Asker, Denied, Loan, Permit, Quotas } from '../../src/protocol/admission.ts';
 import { loopbackNode, ManualClock, systemClock } from './harness.ts';
 
 const MiB = 2 ** 20;

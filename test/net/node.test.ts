@@ -44,6 +44,7 @@ describe('createNetwork', () => {
       startingPoints: 0,
       lanPeers: undefined,
       portMapping: 'off',
+      reservations: [],
       maxConnections: MAX_CONNECTIONS,
     });
   });

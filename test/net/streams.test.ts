@@ -18,7 +18,7 @@ import type { Channel, Clock, Frame } from '../../src/ports.ts';
 import { Rate, type Rates } from '../../src/rate.ts';
 import { ManualClock, systemClock, Wire } from './harness.ts';
 
-const REMOTE = { peer: 'the-peer', address: '/ip4/127.0.0.1/tcp/1' };
+const REMOTE = { peer: 'the-peer', address: '/ip4/127.0.0.1/tcp/1', path: 'direct' } as const;
 
 describe('A channel over a libp2p stream', () => {
   let wire: Wire;

@@ -4,7 +4,7 @@ import { RelayAdmission, type AdmissionConfig } from '../../relay/admission.ts';
 import { readRelayConfig } from '../../relay/config.ts';
 import { prefixesOf } from '../../relay/prefixes.ts';
 import { TOKENS_PER_MINUTE_PER_PREFIX } from '../../src/limits.ts';
-import type { Asker, Denied, Loan, Permit } from '../../src/ports.ts';
+import type { Asker, Denied, Loan, Permit } from '../../src/protocol/admission.ts';
 import { simClock, type SimClock } from '../sim/clock.ts';
 
 const PEER = '12D3KooWEk6UN2f8gWbJy9dEqzhDFoAZV4W2gAVmdMdyyLwQqY6w';

@@ -18,6 +18,8 @@ import type {
   FoundVia,
   Network,
   NetworkStatus,
+  RelayPlace,
+  Reservation,
   Survey,
 } from '../../src/ports.ts';
 
@@ -108,6 +110,8 @@ class Node implements SimNode {
   readonly #world: World;
   readonly #address: string;
   readonly #handlers = new Map<string, (channel: Channel) => Promise<void>>();
+  /** How often each relay was asked for, by its peer id. */
+  readonly #relays = new Map<string, number>();
   #stopped = false;
 
   constructor(world: World, name: string, seed: Uint8Array, number: number) {
@@ -119,7 +123,33 @@ class Node implements SimNode {
   }
 
   addresses(): string[] {
-    return [this.#address];
+    const reserved = [...this.#relays.keys()].flatMap(peer => this.#relayAt(peer) ?? []);
+    return [this.#address, ...reserved.map(relay => `${relay.#address}/p2p-circuit/p2p/${this.self}`)];
+  }
+
+  reserve({ peer }: RelayPlace): () => void {
+    this.#relays.set(peer, (this.#relays.get(peer) ?? 0) + 1);
+    let isReleased = false;
+    return () => {
+      const left = (this.#relays.get(peer) ?? 1) - 1;
+      if (isReleased) return;
+      isReleased = true;
+      if (left === 0) this.#relays.delete(peer);
+      else this.#relays.set(peer, left);
+    };
+  }
+
+  reservations(): Reservation[] {
+    return Array.from(this.#relays.keys(), peer =>
+      this.#relayAt(peer) === undefined
+        ? { peer, state: 'trying', why: 'the simulation says no' }
+        : { peer, state: 'reserved' },
+    );
+  }
+
+  #relayAt(peer: string): Node | undefined {
+    const relay = this.#world.nodes.get(peer);
+    return relay === undefined || relay.#stopped ? undefined : relay;
   }
 
   status(): NetworkStatus {
@@ -131,12 +161,13 @@ class Node implements SimNode {
       startingPoints: 0,
       lanPeers,
       portMapping: 'off',
+      reservations: this.reservations(),
       maxConnections: Infinity,
     };
   }
 
   peers(): ConnectedPeer[] {
-    return [...this.open].map(({ peer, address }) => ({ peer, address, direction: 'out', since: 0 }));
+    return [...this.open].map(({ peer, address, path }) => ({ peer, address, path, direction: 'out', since: 0 }));
   }
 
   async survey(): Promise<Survey> {
@@ -249,6 +280,7 @@ class Search {
 class SimChannel implements Channel {
   readonly peer: string;
   readonly address: string;
+  readonly path = 'direct';
   receivedBytes = 0;
   readonly #node: Node;
   readonly #world: World;

@@ -88,6 +88,7 @@ describe('A fetch that is explained', () => {
       dhtPeers: undefined,
       startingPoints: 0,
       portMapping: 'off',
+      reservations: [],
       maxConnections: 300,
     } as const;
     const { stage } = await explain({ local: await storeOf(share) }, off);
@@ -106,6 +107,7 @@ describe('A fetch that is explained', () => {
       dhtPeers: undefined,
       startingPoints: 0,
       portMapping: 'off',
+      reservations: [],
       maxConnections: 300,
     } as const;
     const { explained } = await explain({ timeoutMs: 1000 }, off);

@@ -1,0 +1,207 @@
+/** Actions of a home that are about its relays, and about who else has its shares. */
+import type { CopyEvent } from '../copies.ts';
+import { ShoalError } from '../errors.ts';
+import { parseHint } from '../format/hint.ts';
+import type { BlockId } from '../format/ids.ts';
+import type { Link } from '../format/link.ts';
+import { systemClock } from '../clock.ts';
+import type { ShoalNode } from '../node.ts';
+import type { CopyRecord, RelayRecord } from '../ports.ts';
+import type { RelayInfo } from '../protocol/relay-info.ts';
+import type { Relays } from '../relays.ts';
+import { candidateOf, nameOf } from '../relay-name.ts';
+import { verify, type Holder } from '../verify.ts';
+import type { ActionEvent, Results } from './actions.ts';
+
+type Emit = (event: ActionEvent) => void;
+
+/** What is shown of the relays of a home. */
+export function relayViews(node: ShoalNode): Results['relays'] {
+  if (node.home === undefined) return { relays: [] };
+  const { catalog } = node.home;
+  const copies = Map.groupBy(catalog.copies.list(), ({ relay }) => relay);
+  const places = node.network?.reservations() ?? [];
+  return {
+    relays: relaysOf(node)
+      .list()
+      .map(({ peer, ...relay }) => {
+        const place = places.find(one => one.peer === peer);
+        return {
+          peer,
+          ...relay,
+          token: catalog.relays.tokenOf(peer) !== undefined,
+          copies: (copies.get(peer) ?? []).filter(({ state }) => state === 'stored').length,
+          ...(place === undefined ? {} : { reservation: place }),
+        };
+      }),
+  };
+}
+
+export async function showRelay(node: ShoalNode, text: string, signal: AbortSignal): Promise<Results['relay']> {
+  const relays = relaysOf(node);
+  const relay = relays.find(text);
+  return { ...viewOf(node, relay), ...infoView(await relays.infoOf(relay, signal)) };
+}
+
+/** Adds a relay; where its origin was given, with what it tells of itself. */
+export async function addRelay(
+  node: ShoalNode,
+  { relay: text, token, always }: { relay: string; token?: string | undefined; always: boolean },
+  signal: AbortSignal,
+): Promise<Results['addRelay']> {
+  const relays = relaysOf(node);
+  const relay = await relays.add(text, token, always, signal);
+  return { ...viewOf(node, relay), ...infoView(await relays.infoOf(relay, signal)) };
+}
+
+export function removeRelay(node: ShoalNode, text: string): Results['removeRelay'] {
+  const view = viewOf(node, relaysOf(node).find(text));
+  relaysOf(node).remove(text);
+  return view;
+}
+
+/** Tells of the copies of a share until the returned function is called. */
+export function tellCopies(node: ShoalNode, id: BlockId, emit: Emit): () => void {
+  const tell = (event: CopyEvent): void => {
+    if (event.id === id) emit(event);
+  };
+  return node.relays?.copies?.onEvent(tell) ?? (() => undefined);
+}
+
+/** Resolves when so many relays keep a share and have shown it. @throws the signal's reason */
+export async function copiesThere(node: ShoalNode, id: BlockId, count: number, signal: AbortSignal): Promise<void> {
+  const { catalog } = homeOf(node);
+  const enough = (): boolean => catalog.copies.list(id).filter(isThere).length >= count;
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  const off = node.relays?.copies?.onEvent(event => {
+    if (event.id === id && enough()) resolve(undefined);
+  });
+  const onAbort = (): void => reject(signal.reason as Error);
+  signal.addEventListener('abort', onAbort);
+  if (signal.aborted) onAbort();
+  if (enough()) resolve(undefined);
+  try {
+    await promise;
+  } finally {
+    off?.();
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** Asks everybody who is found, and the relays that keep it, what they have of a share; relays that lack it get it again. */
+export async function verifyShare(
+  node: ShoalNode,
+  { id, hints }: Pick<Link, 'id' | 'hints'>,
+  repair: boolean,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<Results['verify']> {
+  const { network } = node;
+  const relays = relaysOf(node);
+  const { catalog } = homeOf(node);
+  if (network === undefined) throw new Error('who has a share is asked over the network');
+  const names = new Map(relays.list().map(relay => [relay.peer, nameOf(relay)]));
+  const view = (holder: Holder) => {
+    const name = names.get(holder.peer);
+    return { ...holder, ...(name === undefined ? {} : { name }) };
+  };
+  const known = catalog.copies.list(id).flatMap(({ relay }) => {
+    const found = relays.list().find(({ peer }) => peer === relay);
+    return found === undefined ? [] : [{ ...candidateOf(found), via: 'relay' as const }];
+  });
+  const record = catalog.get(id);
+  const holders = await verify(
+    { network, clock: systemClock, sample: (share, from, stop) => relays.sample(share, from, stop) },
+    { id, hints: [...hints, ...(record?.hints ?? []).map(parseHint)], known },
+    holder => emit({ event: 'holder', ...view(holder) }),
+    signal,
+  );
+  const repaired = repair ? await repairCopies(node, id, holders, emit, signal) : 0;
+  return {
+    id,
+    holders: holders.map(view),
+    copies: holders.filter(({ problem }) => problem === undefined).length,
+    repaired,
+  };
+}
+
+/** Has relays get a share again that have promised to keep it and lack some of it. @returns how many have it then */
+async function repairCopies(
+  node: ShoalNode,
+  id: BlockId,
+  holders: readonly Holder[],
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<number> {
+  const { catalog } = homeOf(node);
+  const copies = node.relays?.copies;
+  if (copies === undefined)
+    throw new ShoalError('usage', 'cannot repair: only who holds the home can give its shares to relays');
+  const broken = catalog.copies
+    .list(id)
+    .flatMap(copy =>
+      holders
+        .filter(({ peer, problem }) => peer === copy.relay && problem !== undefined)
+        .map(({ problem = '' }) => ({ copy, problem })),
+    );
+  const off = tellCopies(node, id, emit);
+  try {
+    const results = broken.map(({ copy, problem }) => {
+      const result = settled(copies, copy, signal);
+      copies.again(copy, problem);
+      return result;
+    });
+    return (await Promise.all(results)).filter(isStored => isStored).length;
+  } finally {
+    off();
+  }
+}
+
+/** Whether the next attempt at a copy has come to a good end. */
+function settled(
+  copies: NonNullable<Relays['copies']>,
+  { share, relay }: CopyRecord,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const off = copies.onEvent(event => {
+      if (event.id !== share || event.relay !== relay) return;
+      if (event.state !== 'stored' && event.state !== 'failed') return;
+      off();
+      resolve(event.state === 'stored');
+    });
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+}
+
+function isThere({ state, checkedAt }: CopyRecord): boolean {
+  return state === 'stored' && checkedAt !== undefined;
+}
+
+function viewOf(node: ShoalNode, { peer }: RelayRecord): Results['relays']['relays'][number] {
+  const view = relayViews(node).relays.find(relay => relay.peer === peer);
+  if (view === undefined) throw new Error('a relay of this home is among its relays');
+  return view;
+}
+
+function infoView(info: RelayInfo | undefined): Pick<Results['relay'], 'info'> {
+  if (info === undefined) return {};
+  const { name, operator, contact, terms, version, roles, limits, retention, lists } = info;
+  const who = {
+    ...(operator === undefined ? {} : { operator }),
+    ...(contact === undefined ? {} : { contact }),
+    ...(terms === undefined ? {} : { terms }),
+  };
+  return { info: { name, ...who, version, roles, limits, retention, lists } };
+}
+
+function relaysOf(node: ShoalNode): Relays {
+  if (node.relays === undefined)
+    throw new ShoalError('usage', 'this home has no relays yet; "shoal relays add" adds one');
+  return node.relays;
+}
+
+function homeOf(node: ShoalNode): NonNullable<ShoalNode['home']> {
+  if (node.home === undefined) throw new Error('only a home has relays');
+  return node.home;
+}

@@ -1,0 +1,11 @@
+/** What a relay of a home is called, and where it is. */
+import type { Candidate, RelayRecord } from './ports.ts';
+
+/** What a relay is called among people. */
+export function nameOf({ origin, name, peer }: RelayRecord): string {
+  return origin ?? name ?? peer;
+}
+
+export function candidateOf({ peer, addresses }: RelayRecord): Candidate {
+  return { peer, addresses, via: 'hint' };
+}

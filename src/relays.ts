@@ -1,0 +1,232 @@
+/** The relays of a home: which there are, a place at each, and the copies of its shares that they keep. */
+import { randomBytes } from 'node:crypto';
+import { systemClock } from './clock.ts';
+import { Copies } from './copies.ts';
+import { isShoalError, ShoalError } from './errors.ts';
+import { parseHint, type Hint } from './format/hint.ts';
+import { quoted } from './format/quoted.ts';
+import type { BlockId } from './format/ids.ts';
+import type { Home } from './home.ts';
+import { MAX_LINK_HINTS, MAX_RELAY_HINTS } from './limits.ts';
+import type { Candidate, Log, Network, RelayRecord } from './ports.ts';
+import { present } from './present.ts';
+import type { RelayInfo } from './protocol/relay-info.ts';
+import { candidateOf } from './relay-name.ts';
+import { sample, type Sample } from './sample.ts';
+import { memoryStore } from './store/memory.ts';
+import type { Service } from './service.ts';
+
+/** What the relays of a home are made of. */
+export interface RelaysDeps {
+  readonly home: Home;
+  /** Absent where the home is only looked at. */
+  readonly network: Network | undefined;
+  readonly service: Service;
+  /** Whether this process holds the home: it has places at relays then, and looks after the copies. */
+  readonly holds: boolean;
+  /** A network that knows nobody yet. */
+  readonly fresh: () => Promise<Network>;
+  readonly verify: Parameters<typeof sample>[0]['crypto'];
+  readonly log: Log;
+}
+
+export class Relays {
+  readonly #deps: RelaysDeps;
+  /** Ends the reservations, by peer id. */
+  readonly #places = new Map<string, () => void>();
+  readonly copies: Copies | undefined;
+  readonly #stopping = new AbortController();
+
+  constructor(deps: RelaysDeps) {
+    this.#deps = deps;
+    const { home, network, service, holds } = deps;
+    if (!holds || network === undefined) return;
+    for (const relay of this.list()) this.#reserve(network, relay);
+    this.copies = new Copies({
+      network,
+      catalog: home.catalog,
+      source: home.source,
+      clock: systemClock,
+      serve: id => service.serve(id),
+      present: (relay, token, signal) => present(network, relay, token, systemClock, signal),
+      sample: (id, relay, signal) => this.sample(id, relay, signal),
+    });
+  }
+
+  list(): RelayRecord[] {
+    return this.#deps.home.catalog.relays.list();
+  }
+
+  /**
+   * The relay of this home that a text names: its origin, host, name, one of its addresses, or the beginning of its peer id.
+   * @throws ShoalError `usage` where there is none, or more than one
+   */
+  find(text: string): RelayRecord {
+    const found = this.#known(text);
+    const [relay] = found;
+    if (relay === undefined)
+      throw new ShoalError('usage', `this home has no relay ${quoted(text)}; "shoal relays" lists those it has`);
+    if (found.length > 1)
+      throw new ShoalError('usage', `cannot tell which relay is meant: ${found.length} are called ${quoted(text)}`);
+    return relay;
+  }
+
+  /**
+   * Adds a relay by its origin or a multiaddr, or takes what is given as new of one that is there.
+   * @param always whether it is used for all shares
+   * @throws ShoalError `usage` where the text is neither; as `fetchRelayInfo` where it is an origin
+   */
+  async add(text: string, token: string | undefined, always: boolean, signal: AbortSignal): Promise<RelayRecord> {
+    const { home, network } = this.#deps;
+    const { peer, addresses, origin, name } = await placeOf(text, signal);
+    const before = this.list().find(relay => relay.peer === peer);
+    const relay: RelayRecord = {
+      peer,
+      addresses: [...new Set([...addresses, ...(origin === undefined ? (before?.addresses ?? []) : [])])],
+      ...((origin ?? before?.origin) === undefined ? {} : { origin: origin ?? before?.origin }),
+      ...((name ?? before?.name) === undefined ? {} : { name: name ?? before?.name }),
+      always: always || before?.always === true,
+      addedAt: before?.addedAt ?? Math.floor(systemClock.now() / 1000),
+    };
+    home.catalog.relays.put(relay, token);
+    if (this.copies !== undefined && network !== undefined) this.#reserve(network, relay);
+    return relay;
+  }
+
+  /** Forgets a relay; what it keeps, it keeps until its leases end. */
+  remove(text: string): RelayRecord {
+    const relay = this.find(text);
+    this.#deps.home.catalog.relays.remove(relay.peer);
+    this.#places.get(relay.peer)?.();
+    this.#places.delete(relay.peer);
+    return relay;
+  }
+
+  /** What a relay tells of itself; undefined where it is known by its address only. @throws ShoalError as `fetchRelayInfo` */
+  async infoOf({ origin }: RelayRecord, signal: AbortSignal): Promise<RelayInfo | undefined> {
+    return origin === undefined ? undefined : await infoAt(origin, signal);
+  }
+
+  /** The relays that a share goes to: those named, which are remembered, or those that are used for all. */
+  async chosen(names: readonly string[] | undefined, signal: AbortSignal): Promise<RelayRecord[]> {
+    if (names === undefined) return this.list().filter(({ always }) => always);
+    const relays: RelayRecord[] = [];
+    for (const name of names) {
+      const [known] = this.#known(name);
+      relays.push(known ?? (await this.add(name, undefined, false, signal)));
+    }
+    return relays;
+  }
+
+  /** What a link says of where its share is kept. */
+  hintsOf(relays: readonly RelayRecord[]): Hint[] {
+    return relays.flatMap(hintsOf).slice(0, MAX_LINK_HINTS);
+  }
+
+  /** Fetches chunks of a share from one peer over a connection of its own, as a stranger would. */
+  async sample(id: BlockId, from: Candidate, signal: AbortSignal): Promise<Sample> {
+    const network = await this.#deps.fresh();
+    try {
+      const deps = {
+        network,
+        crypto: this.#deps.verify,
+        clock: systemClock,
+        random: randomBytes,
+        store: memoryStore(),
+      };
+      return await sample(deps, { id, from }, signal);
+    } finally {
+      await network.stop();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new ShoalError('interrupted', 'the node stops'));
+    await this.copies?.stop();
+    for (const release of this.#places.values()) release();
+  }
+
+  #known(text: string): RelayRecord[] {
+    const shown = text.trim();
+    return this.list().filter(
+      ({ peer, origin, name, addresses }) =>
+        peer === shown ||
+        (shown.length >= MIN_PEER_CHARS && peer.startsWith(shown)) ||
+        (origin !== undefined && originOf(shown) === origin) ||
+        name === shown ||
+        addresses.includes(shown),
+    );
+  }
+
+  #reserve(network: Network, relay: RelayRecord): void {
+    const { peer, addresses } = relay;
+    const greet = async (signal: AbortSignal): Promise<unknown> => {
+      const token = this.#deps.home.catalog.relays.tokenOf(peer);
+      return token === undefined ? undefined : await present(network, candidateOf(relay), token, systemClock, signal);
+    };
+    this.#places.get(peer)?.();
+    try {
+      this.#places.set(peer, network.reserve({ peer, addresses, greet }));
+    } catch (error) {
+      if (!isShoalError(error)) throw error;
+      this.#deps.log('warn', 'there will be no place at a relay', { reason: error.message });
+    }
+  }
+}
+
+/** Peer ids begin alike: from here on they differ. */
+const MIN_PEER_CHARS = 12;
+
+interface Place {
+  readonly peer: string;
+  readonly addresses: readonly string[];
+  readonly origin?: string;
+  readonly name?: string;
+}
+
+async function placeOf(text: string, signal: AbortSignal): Promise<Place> {
+  const trimmed = text.trim();
+  if (trimmed.startsWith('/')) {
+    const hint = parseHint(trimmed);
+    if (hint.kind === 'multiaddr') return { peer: hint.peer, addresses: [trimmed] };
+  }
+  const origin = originOf(trimmed);
+  if (origin === undefined)
+    throw new ShoalError(
+      'usage',
+      `cannot use ${quoted(trimmed)} as a relay: it is neither an origin like https://relay.example nor a multiaddr that ends in /p2p/ and a peer id`,
+    );
+  const { peer, addresses, name } = await infoAt(origin, signal);
+  return { peer, addresses, origin, name };
+}
+
+async function infoAt(origin: string, signal: AbortSignal): Promise<RelayInfo> {
+  const { fetchRelayInfo } = await import('./net/relay-info.ts');
+  return await fetchRelayInfo(origin, { stranger: false, signal });
+}
+
+/** An origin as it is kept, of `host`, `host:port` or a URL of the relay's; undefined where it is none of these. */
+function originOf(text: string): string | undefined {
+  const isUrl = /^https?:\/\//i.test(text);
+  if (!isUrl && !/^[A-Za-z0-9.[\]:_-]+$/.test(text)) return undefined;
+  try {
+    const url = new URL(isUrl ? text : `${isLoopback(text) ? 'http' : 'https'}://${text}`);
+    return url.username === '' && url.password === '' ? url.origin : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isLoopback(hostPort: string): boolean {
+  return /^(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?$/i.test(hostPort);
+}
+
+/**
+ * The host where others may ask it, else addresses of the relay. Who follows a link does not ask hosts of its own network for
+ * strangers (relay-info.ts).
+ */
+function hintsOf({ origin, addresses, peer }: RelayRecord): Hint[] {
+  if (origin?.startsWith('https://') === true) return [parseHint(origin.slice('https://'.length))];
+  const full = addresses.map(address => (address.endsWith(`/p2p/${peer}`) ? address : `${address}/p2p/${peer}`));
+  return full.slice(0, MAX_RELAY_HINTS).map(parseHint);
+}
