@@ -65,6 +65,16 @@ function textThat(holds: (text: string) => boolean) {
   });
 }
 
+/** A duration, in seconds, that is not shorter than so many ms. */
+function secondsFrom(leastMs: number) {
+  return z.string().transform((text, context) => {
+    const ms = durationOf(text);
+    if (ms >= leastMs && ms < Infinity) return ms / 1000;
+    context.addIssue({ code: 'invalid_format', format: 'duration' });
+    return z.NEVER;
+  });
+}
+
 const LIVE: Said = { live: true };
 const line = z
   .string()
@@ -75,12 +85,8 @@ const path = z.string().min(1);
 const multiaddrs = z.array(textThat(isMultiaddr));
 const httpsUrl = textThat(text => isUrl(text, ['https:']));
 const bytes = textAs(parseBytes);
-const seconds = z.string().transform((text, context) => {
-  const ms = durationOf(text);
-  if (ms >= 1000 && ms < Infinity) return Math.floor(ms / 1000);
-  context.addIssue({ code: 'invalid_format', format: 'duration' });
-  return z.NEVER;
-});
+const seconds = secondsFrom(1000).transform(Math.floor);
+const anySeconds = secondsFrom(1);
 const number = z.number().int().min(0).max(MAX_RELAY_COUNT);
 
 const SIZE = 'a size like "500 MB" or "100 GB"';
@@ -142,36 +148,45 @@ function quotaKeys(presets: QuotaPresets, whose: string) {
 
 export const RELAY_SCHEMA = z
   .strictObject({
-    relay: section('What this relay is, and who runs it. All of this but data and lan is shown to everyone.', {
-      name: preset(line, 'a line of text', 'What it is called.', 'a shoal relay', LIVE),
-      operator: optional(line, 'a line of text', 'Who runs it.', 'Example Society', LIVE),
-      contact: optional(
-        textThat(isContact),
-        'an e-mail address or a URL',
-        'Where its operator can be reached: an e-mail address or a URL.',
-        'abuse@relay.example',
-        LIVE,
-      ),
-      terms: optional(
-        httpsUrl,
-        'a URL with https',
-        'Where its terms can be read.',
-        'https://relay.example/terms',
-        LIVE,
-      ),
-      data: optional(
-        path,
-        'a path',
-        'The folder with its key, tokens and what is stored; beside this file where it is not absolute. By default /var/lib/shoal-relay for root, else a folder of the user.',
-        '/var/lib/shoal-relay',
-      ),
-      lan: preset(
-        z.boolean(),
-        SWITCH,
-        'Whether private addresses that strangers tell may be dialled: for relays of a local network.',
-        false,
-      ),
-    }),
+    relay: section(
+      'What this relay is, and who runs it. All of this but data, lan and steady_clock is shown to everyone.',
+      {
+        name: preset(line, 'a line of text', 'What it is called.', 'a shoal relay', LIVE),
+        operator: optional(line, 'a line of text', 'Who runs it.', 'Example Society', LIVE),
+        contact: optional(
+          textThat(isContact),
+          'an e-mail address or a URL',
+          'Where its operator can be reached: an e-mail address or a URL.',
+          'abuse@relay.example',
+          LIVE,
+        ),
+        terms: optional(
+          httpsUrl,
+          'a URL with https',
+          'Where its terms can be read.',
+          'https://relay.example/terms',
+          LIVE,
+        ),
+        data: optional(
+          path,
+          'a path',
+          'The folder with its key, tokens and what is stored; beside this file where it is not absolute. By default /var/lib/shoal-relay for root, else a folder of the user.',
+          '/var/lib/shoal-relay',
+        ),
+        lan: preset(
+          z.boolean(),
+          SWITCH,
+          'Whether private addresses that strangers tell may be dialled: for relays of a local network.',
+          false,
+        ),
+        steady_clock: preset(
+          anySeconds,
+          TIME,
+          'How long the clock has to have run evenly, since the start too, before what has run out is removed.',
+          '1 hour',
+        ),
+      },
+    ),
     network: section('Where peers find it.', {
       listen: preset(multiaddrs, ADDRESSES, 'Multiaddrs to listen on.', [
         '/ip4/0.0.0.0/tcp/4001',

@@ -178,7 +178,7 @@ export class Keeper {
 
   /** Preflight, upload, promise, receipt. */
   async #ask(channel: Channel, frames: AsyncIterator<unknown>, until: number, bytes: Uint8Array): Promise<void> {
-    const { leases, admission } = this.#deps;
+    const { admission } = this.#deps;
     // Also what turns out to need no upload costs reading and checking.
     const permit = admission.admit('upload', channel);
     if ('denied' in permit) throw new Refused('over-limit', permit.denied, permit.retryAfterSeconds);
@@ -189,7 +189,7 @@ export class Keeper {
       this.#refuseDecided(id);
       if (await this.#isComplete(id)) this.#deps.onEvent?.({ event: 'upload', result: 'there' });
       else await this.#take(channel, frames, id, { block, bytes }, end);
-      await this.#say(channel, this.#receipt(leases.get(id)!));
+      await this.#say(channel, this.#receipt(id));
     } finally {
       permit.release();
     }
@@ -306,11 +306,15 @@ export class Keeper {
     const { leases } = this.#deps;
     const before = leases.get(id);
     await leases.keep(id, before?.state === 'kept' ? Math.max(before.until, until) : until);
+    // It may have been withdrawn while it was made durable.
+    this.#refuseDecided(id);
     this.#serve(id);
     this.#deps.onEvent?.({ event: 'upload', result: 'kept' });
   }
 
-  #receipt({ id, sizeBytes, until }: Lease): SignedReceipt {
+  /** Of what is promised at this moment. @throws Refused where that is nothing any more */
+  #receipt(id: BlockId): SignedReceipt {
+    const { sizeBytes, until } = this.#lease(id);
     const relay = peerBytes(this.#deps.network.self);
     const receipt: Receipt = { type: 'receipt', id, size: sizeBytes, at: this.#nowSeconds(), until, relay };
     return { type: 'receipt', body: encodeStatement(signStatement(receipt, this.#deps.seed)) };
@@ -321,18 +325,24 @@ export class Keeper {
     const { leases, network, store } = this.#deps;
     const renewal = readBlock(bytes, given => decodeStatement(given, 'renewal'));
     const { id, relay } = renewal;
-    this.#refuseDecided(id);
-    const lease = leases.get(id);
-    if (lease?.state !== 'kept' || lease.until <= this.#nowSeconds())
-      throw new Refused('unknown', 'it is not kept here');
+    this.#lease(id);
     if (!sameBytes(relay, peerBytes(network.self))) throw new Refused('invalid', 'the renewal is for another relay');
     const block = await store.read(id, { kind: 'share' });
     if (!verifyOwnerStatement(renewal, block)) throw new Refused('invalid', "the renewal is not its owner's");
     const until = this.#endOf(channel, renewal.until, decodeShareBlock(block));
-    if (until <= lease.until) throw new Refused('over-limit', 'the lease lasts as long as it may already');
+    // It may have ended while its block was read.
+    if (until <= this.#lease(id).until) throw new Refused('over-limit', 'the lease lasts as long as it may already');
     leases.extend(id, until);
     this.#deps.onEvent?.({ event: 'renewal' });
-    return this.#receipt({ ...lease, until });
+    return this.#receipt(id);
+  }
+
+  /** @throws Refused where it is not kept, or not any more */
+  #lease(id: BlockId): Lease {
+    this.#refuseDecided(id);
+    const lease = this.#deps.leases.get(id);
+    if (lease?.state === 'kept' && lease.until > this.#nowSeconds()) return lease;
+    throw new Refused('unknown', 'it is not kept here');
   }
 
   /** @throws Refused unless it names a share that is kept */
@@ -370,7 +380,8 @@ export class Keeper {
     try {
       const withdrawal = decodeStatement(statement, 'withdrawal');
       ({ id } = withdrawal);
-      if (this.#withdrawn.has(id)) return true;
+      if (this.#withdrawn.has(id) && (await this.#isOnRecord(id))) return true;
+      // From here on until it is in force nothing else may come in between, such as the same once more.
       const isHeld = leases.get(id) !== undefined || leases.grantOf(id) !== undefined;
       if (!isHeld || !verifyOwnerStatement(withdrawal, block)) return false;
     } catch (error) {
@@ -385,6 +396,12 @@ export class Keeper {
     this.#server.refuse(id);
     this.#deps.onEvent?.({ event: 'withdrawal' });
     return true;
+  }
+
+  /** Whether a withdrawal that is in force is on record, and its share gone: who says it again waits until that is so. */
+  async #isOnRecord(id: BlockId): Promise<boolean> {
+    await this.#turns.run(id, this.#stopping.signal, () => Promise.resolve());
+    return this.#deps.leases.withdrawalOf(id) !== undefined;
   }
 
   #stopServing(id: BlockId): void {

@@ -122,6 +122,7 @@ async function started(
       seed: folder.seed,
       mostLeases: () => config.limits.leases,
       capacityBytes: () => config.limits.stored_bytes,
+      steadyClockMs: first.relay.steady_clock * 1000,
       onEvent: event => countEvent(metrics, event),
     });
     endings.push(() => keeper?.stop());

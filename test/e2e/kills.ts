@@ -152,7 +152,7 @@ async function killAtBytes(box: Sandbox, line: Line, link: string, output: strin
 }
 
 /** Numbers from 0 to below 1, always the same for a seed (mulberry32). */
-function randoms(seed: number): () => number {
+export function randoms(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

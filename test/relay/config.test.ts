@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { knownOf } from '../../src/config.ts';
 import { changesBetween, readRelayConfig, RELAY_SCHEMA, relayTemplate, type RelayConfig } from '../../relay/config.ts';
+import { STEADY_CLOCK_MS } from '../../src/limits.ts';
 
 /** The configuration of a text that is right. */
 function configOf(text: string): RelayConfig {
@@ -26,6 +27,8 @@ describe('The configuration of a relay', () => {
       stored_bytes: 1e9,
       lease_time: 7 * 86_400,
     });
+    expect(empty.relay.steady_clock * 1000).to.equal(STEADY_CLOCK_MS);
+    expect(configOf('[relay]\nsteady_clock = "50ms"\n').relay.steady_clock).to.equal(0.05);
     expect(empty.http.listen).to.deep.equal({ host: '127.0.0.1', port: 8080 });
     const one = configOf('[limits.prefix]\nreservations = 3\n');
     expect(one.limits.prefix).to.deep.equal({ ...empty.limits.prefix, reservations: 3 });

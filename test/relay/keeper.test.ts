@@ -7,6 +7,7 @@ import { Keeper, type KeeperDeps, type KeeperEvent } from '../../relay/keeper.ts
 import { Leases } from '../../relay/leases.ts';
 import { ShoalError } from '../../src/errors.ts';
 import { encodeGrant } from '../../src/format/grant.ts';
+import type { BlockId } from '../../src/format/ids.ts';
 import { parseHint } from '../../src/format/hint.ts';
 import { ciphertextBytes } from '../../src/format/share-block.ts';
 import { encodeStatement, signStatement } from '../../src/format/statement.ts';
@@ -303,6 +304,88 @@ describe('a relay that keeps shares', () => {
     expect(await store.have(share.id)).to.equal(undefined);
     expect(keeper.uploads).to.equal(0);
     await world.clock.run(uploading);
+  });
+
+  /** A store in which what was read is given out when it is let. */
+  function held(): { store: ChunkStore; reading: Promise<undefined>; go: () => void } {
+    const [reading, go] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    const read: ChunkStore['read'] = async (...args) => {
+      const bytes = await store.read(...args);
+      reading.resolve(undefined);
+      await go.promise;
+      return bytes;
+    };
+    return { store: { ...store, read }, reading: reading.promise, go: () => go.resolve(undefined) };
+  }
+
+  it('gives no receipt for a renewal while which the lease ends', async () => {
+    const { until } = await uploaded();
+    const slow = held();
+    await start({ store: slow.store });
+    const renewal = { ...request(share, until + DAY), ownerSeed: share.ownerSeed };
+    const renewing = world.clock.run(renew(deps(), renewal, never));
+    await slow.reading;
+    await leases.end(share.id);
+    slow.go();
+    expect(await renewing).to.equal(undefined);
+  });
+
+  it('gives no receipt for a renewal while which the share is withdrawn', async () => {
+    const { until } = await uploaded();
+    const slow = held();
+    await start({ store: slow.store });
+    const renewal = { ...request(share, until + DAY), ownerSeed: share.ownerSeed };
+    const renewing = failureOf(world.clock.run(renew(deps(), renewal, never)));
+    await slow.reading;
+    expect(await notice(withdrawalOf(share))).to.deep.equal({ type: 'obeyed' });
+    slow.go();
+    expect(await renewing).to.include({ code: 'refused' });
+  });
+
+  it('says that it obeys only once that is on record, also to who says it twice', async () => {
+    await uploaded();
+    const drop = Promise.withResolvers<undefined>();
+    const slow = {
+      ...store,
+      drop: async (id: BlockId) => {
+        await drop.promise;
+        await store.drop(id);
+      },
+    };
+    leases.close();
+    leases = await Leases.open(join(folder, 'records.sqlite'), slow, world.clock);
+    await start({ store: slow });
+    const told: unknown[] = [];
+    const both = [1, 2].map(() => notice(withdrawalOf(share)).then(answer => told.push(answer)));
+    await world.clock.advance(5000);
+    expect(told).to.deep.equal([]);
+    drop.resolve(undefined);
+    await Promise.all(both);
+    expect(told).to.deep.equal([{ type: 'obeyed' }, { type: 'obeyed' }]);
+    expect(await store.have(share.id)).to.equal(undefined);
+  });
+
+  it('gives no receipt for a share that is withdrawn while its blocks are made durable', async () => {
+    const [syncing, go] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    const slow = {
+      ...store,
+      sync: async (id: BlockId) => {
+        syncing.resolve(undefined);
+        await go.promise;
+        await store.sync(id);
+      },
+    };
+    leases.close();
+    leases = await Leases.open(join(folder, 'records.sqlite'), slow, world.clock);
+    await start({ store: slow });
+    const uploading = refused();
+    await syncing.promise;
+    const obeyed = notice(withdrawalOf(share));
+    await world.clock.advance(100);
+    go.resolve(undefined);
+    expect((await uploading).message).to.include('withdrawn');
+    expect(await obeyed).to.deep.equal({ type: 'obeyed' });
+    expect(await store.have(share.id)).to.equal(undefined);
   });
 
   describe('drops a withdrawal', () => {
