@@ -430,7 +430,7 @@ export class Keeper {
       if (over.leases.includes(id) || over.grants.includes(id)) continue;
       // The clock was wrong, or it was renewed.
       stopped.delete(id);
-      if (leases.get(id)?.state === 'kept') this.#serve(id);
+      if (leases.get(id)?.state === 'kept' || leases.grantOf(id) !== undefined) this.#serve(id);
     }
     for (const id of over.grants) {
       this.#server.remove(id);
