@@ -378,7 +378,7 @@ export interface TransferList {
   remove(id: string): void;
 }
 
-/** A relay that a home uses. What the relay says of itself is not kept but asked for. */
+/** A relay that a home uses; `addedAt` in Unix seconds. What the relay says of itself is not kept but asked for. */
 export interface RelayRecord {
   /** Peer id as text. */
   readonly peer: string;
@@ -389,7 +389,6 @@ export interface RelayRecord {
   readonly name?: string;
   /** Whether it is used for all shares; else only for those that were shared with it by name. */
   readonly always: boolean;
-  /** Unix seconds. */
   readonly addedAt: number;
 }
 
