@@ -185,11 +185,14 @@ export class Keeper {
     const permit = admission.admit('upload', channel);
     if ('denied' in permit) throw new Refused('over-limit', permit.denied, permit.retryAfterSeconds);
     const stop = new AbortController();
-    const upload: Upload = { stop, leftBytes: ciphertextBytes(block) };
+    // What is claimed takes no room from others before it is known that who asks may have it.
+    const upload: Upload = { stop, leftBytes: 0 };
     this.#uploads.set(id, upload);
     try {
       await this.#turns.run(id, stop.signal, async () => {
-        await this.#refuseUnlessRoom(channel, id, upload.leftBytes);
+        const sizeBytes = ciphertextBytes(block);
+        await this.#refuseUnlessRoom(channel, id, sizeBytes);
+        upload.leftBytes = sizeBytes;
         // It may have been decided about while others had their turn.
         this.#refuseDecided(id);
         this.#begin(channel, id, block);
@@ -231,18 +234,23 @@ export class Keeper {
 
   async #refuseUnlessRoom(channel: Channel, id: BlockId, sizeBytes: number): Promise<void> {
     const { leases, admission, mostLeases, capacityBytes, freeBytes } = this.#deps;
-    const pending = [...this.#uploads.values()].reduce((sum, { leftBytes }) => sum + leftBytes, 0);
     const free = await freeBytes();
-    if (free - pending < RELAY_SPARE_BYTES) throw new Refused('full', "the relay's disk is nearly full", 3600);
-    if (leases.get(id) !== undefined) return;
+    const lease = leases.get(id);
     const { account, leases: most, storedBytes } = admission.quotasOf(channel);
-    const own = leases.holding(account);
-    if (own.leases >= most) throw new Refused('over-limit', `${most} leases at once`);
-    if (own.bytes + sizeBytes > storedBytes)
-      throw new Refused('over-limit', `${storedBytes} bytes at once, of which ${own.bytes} are used`);
-    const all = leases.holding();
-    if (all.leases >= mostLeases() || all.bytes + sizeBytes > capacityBytes())
-      throw new Refused('full', 'the relay is full', 3600);
+    // What another has begun becomes the lease of who asks now, and counts for that one.
+    if (lease === undefined || (lease.state === 'begun' && lease.account !== account)) {
+      const own = leases.holding(account);
+      if (own.leases >= most) throw new Refused('over-limit', `${most} leases at once`);
+      if (own.bytes + sizeBytes > storedBytes)
+        throw new Refused('over-limit', `${storedBytes} bytes at once, of which ${own.bytes} are used`);
+    }
+    if (lease === undefined) {
+      const all = leases.holding();
+      if (all.leases >= mostLeases() || all.bytes + sizeBytes > capacityBytes())
+        throw new Refused('full', 'the relay is full', 3600);
+    }
+    const pending = [...this.#uploads.values()].reduce((sum, { leftBytes }) => sum + leftBytes, sizeBytes);
+    if (free - pending < RELAY_SPARE_BYTES) throw new Refused('full', "the relay's disk is nearly full", 3600);
   }
 
   #begin(channel: Channel, id: BlockId, block: ShareBlock): void {
