@@ -41,6 +41,8 @@ import {
   type StoreRefusal,
 } from '../src/protocol/store-messages.ts';
 import { Server, type Served } from '../src/serve.ts';
+import type { Ending } from '../src/protocol/swarm.ts';
+import type { Step } from '../src/search.ts';
 import { within } from '../src/within.ts';
 import type { Lease, Leases } from './leases.ts';
 
@@ -205,7 +207,8 @@ export class Keeper {
       await this.#say(channel, this.#receipt(leases.get(id)!));
     } catch (error) {
       if (error instanceof Refused || !isShoalError(error)) throw error;
-      throw new Refused('incomplete', error.message, 5);
+      const why = stop.signal.aborted ? (stop.signal.reason as Error) : error;
+      throw new Refused('incomplete', why.message, 5);
     } finally {
       this.#uploads.delete(id);
       permit.release();
@@ -263,10 +266,17 @@ export class Keeper {
   /** Gets from who asked what is not there yet. @throws ShoalError as a download does */
   async #pull(channel: Channel, id: BlockId, bytes: Uint8Array, upload: Upload): Promise<void> {
     const { clock, crypto, store } = this.#deps;
-    const { signal } = upload.stop;
+    const { stop } = upload;
+    const { signal } = stop;
     const totalBytes = upload.leftBytes;
+    const network = onlyPeer(this.#deps.network, { peer: channel.peer, addresses: [], via: 'hint' });
+    // Who is not asked again is nobody to wait for: nobody else is asked.
+    const onStep = (step: Step): void => {
+      if (step.step === 'ended' && FINAL.includes(step.ending.why))
+        stop.abort(new ShoalError('unavailable', `the upload has ended: ${step.detail}`));
+    };
     const download = new Download(
-      { network: onlyPeer(this.#deps.network, { peer: channel.peer, addresses: [], via: 'hint' }), crypto, clock },
+      { network, crypto, clock, onStep },
       { id, hints: [], timeoutMs: UPLOAD_STALL_MS, signal, onEvent: () => undefined },
     );
     let toldMs = clock.monotonic();
@@ -413,6 +423,9 @@ export class Keeper {
     return Math.floor(this.#deps.clock.now() / 1000);
   }
 }
+
+/** Endings after which a peer is not asked again. */
+const FINAL: readonly Ending['why'][] = ['lied', 'broke-protocol'];
 
 /** The answer is no. */
 class Refused extends Error {
