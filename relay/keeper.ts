@@ -43,8 +43,8 @@ import {
 import { Server, type Served } from '../src/serve.ts';
 import type { Ending } from '../src/protocol/swarm.ts';
 import type { Step } from '../src/search.ts';
-import { within } from '../src/within.ts';
 import type { Lease, Leases } from './leases.ts';
+import { Waiting } from './waiting.ts';
 
 export interface KeeperDeps {
   readonly network: Network;
@@ -90,6 +90,7 @@ interface Upload {
 export class Keeper {
   readonly #deps: KeeperDeps;
   readonly #server: Server;
+  readonly #waiting: Waiting;
   readonly #uploads = new Map<BlockId, Upload>();
   /** Of each share, one at a time is uploaded or removed. */
   readonly #turns = new Turns<BlockId>();
@@ -101,6 +102,7 @@ export class Keeper {
     this.#deps = deps;
     this.#server = server;
     this.#withdrawn = withdrawn;
+    this.#waiting = new Waiting(deps.clock);
     for (const id of deps.leases.kept()) server.add(id);
     for (const id of withdrawn) server.refuse(id);
     this.#ended = this.#expire().catch((error: unknown) => {
@@ -149,14 +151,12 @@ export class Keeper {
   }
 
   async #answer(channel: Channel): Promise<void> {
-    const frames = channel.frames()[Symbol.asyncIterator]();
-    const first = await within(this.#deps.clock, STORE_HELLO_MS, frames.next());
-    if (first === undefined) throw new ShoalError('protocol', 'cannot keep: nothing was asked for');
-    if (first.done === true) return;
-    const { header, body } = first.value;
+    const asked = await this.#waiting.first(channel, STORE_HELLO_MS);
+    if (asked === undefined) return;
+    const { header, body } = asked.first;
     const request = decodeStoreRequest(header, body.length);
     try {
-      if (request.type === 'ask') await this.#ask(channel, frames, request.until, body);
+      if (request.type === 'ask') await this.#ask(channel, asked.rest, request.until, body);
       else if (request.type === 'renew') await this.#say(channel, await this.#renew(channel, body));
       else await this.#say(channel, this.#grant(body));
     } catch (error) {
@@ -353,10 +353,9 @@ export class Keeper {
 
   /** A withdrawal: of what is held here and by its owner it is obeyed, anything else is dropped. */
   async #hear(channel: Channel): Promise<void> {
-    const frames = channel.frames()[Symbol.asyncIterator]();
-    const first = await within(this.#deps.clock, STORE_HELLO_MS, frames.next());
-    if (first === undefined || first.done === true) throw new ShoalError('protocol', 'cannot hear: no notice came');
-    const { header, body } = first.value;
+    const noticed = await this.#waiting.first(channel, STORE_HELLO_MS);
+    if (noticed === undefined) throw new ShoalError('protocol', 'cannot hear: no notice came');
+    const { header, body } = noticed.first;
     const { statement } = decodeNotice(header, body.length);
     const isObeyed = await this.#withdraw(statement, body);
     await channel.send(encodeNoticeMessage({ type: isObeyed ? 'obeyed' : 'dropped' }));

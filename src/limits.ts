@@ -464,3 +464,8 @@ export const DRAIN_MS = 30_000;
 export const DRAIN_POLL_MS = 100;
 /** When who was told so may ask again. */
 export const RELAY_RESTART_SECONDS = 10;
+
+// A relay among crowds.
+
+/** Channels on which a relay waits for a request to keep or to withdraw something: a quarter of all that a node has (2 × MAX_CHANNELS). */
+export const MAX_WAITING_CHANNELS = 128;
