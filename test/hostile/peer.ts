@@ -144,8 +144,8 @@ export class Wire {
 
 export interface PeerOptions {
   readonly from?: string;
-  /** A multiaddr. */
-  readonly listen?: string;
+  /** A multiaddr; null for none. */
+  readonly listen?: string | null;
 }
 
 /** A node of its own, on loopback. */
@@ -159,7 +159,7 @@ export class Peer {
   /** @param from the address that it dials from, where that matters */
   static async start({ from, listen = '/ip4/127.0.0.1/tcp/0' }: PeerOptions = {}): Promise<Peer> {
     const node = await createLibp2p({
-      addresses: { listen: [listen] },
+      addresses: { listen: listen === null ? [] : [listen] },
       transports: [tcp(from === undefined ? {} : { dialOpts: { localAddress: from } as object })],
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
