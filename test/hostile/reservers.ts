@@ -52,7 +52,13 @@ export async function crowd(relay: string, identities: number, options: PeerOpti
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, comeIn));
-  return { answers, placed, leave: async () => void (await Promise.all(placed.map(peer => peer.stop()))) };
+  return {
+    answers,
+    placed,
+    leave: async () => {
+      await Promise.all(placed.map(peer => peer.stop()));
+    },
+  };
 }
 
 /** Bytes of one message with its length in front, which has one or two bytes. */

@@ -94,7 +94,7 @@ const wire = await attacker.dialProtocol(multiaddr(relay.hint), STORE);
 wire.send(frame({ type: 'ask', until: inAnHour() }, ownShare(5000).root));
 await sleep(50);
 connection.abort(new Error('gone'));
-await sleep(3000);
+await sleep(1500);
 await relay.stands(({ uploads }) => uploads === 0);
 
 const isRunning = relay.isRunning;
@@ -127,7 +127,7 @@ async function say(protocol: string, message: Uint8Array): Promise<void> {
   const stream = await connection.newStream(protocol);
   const answered = new Promise(resolve => stream.addEventListener('message', resolve, { once: true }));
   stream.send(delimited(message));
-  await Promise.race([answered, sleep(1500)]);
+  await Promise.race([answered, sleep(700)]);
   tried[protocol] = (tried[protocol] ?? 0) + 1;
   stream.abort(new Error('enough'));
 }
