@@ -14,7 +14,8 @@ import { frame, Peer, type Wire } from './peer.ts';
 import { Relay } from './relays.ts';
 import { crowd, OK, REFUSED, reserve } from './reservers.ts';
 
-const SOON_MS = 8_000;
+/** Sooner than what says nothing is cut off. */
+const SOON_MS = 12_000;
 const RETRY_MS = 200;
 const OPENING_MS = 3_000;
 const IDENTITIES = 440;

@@ -199,7 +199,7 @@ describe('A relay, among hostile owners,', () => {
     for (const wire of held) wire.stream.abort(new Error('gone'));
     await relay.stands(({ uploads }) => uploads === 0);
     expect(typeOf(await owner.keep(relay.hint, shares[0]![0]!))).to.equal('receipt');
-  }).timeout(120_000);
+  }).timeout(180_000);
 
   it('refuses what claims more bytes than there are, and what one may have stored, before a block moves', async () => {
     const owner = await newOwner();

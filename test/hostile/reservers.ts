@@ -13,8 +13,8 @@ const AT_ONCE = 16;
 export const OK = 100;
 export const REFUSED = 200;
 
-/** Asks for a reservation: the status of the answer; undefined where there is none. */
-export async function reserve(peer: Peer, relay: string): Promise<number | undefined> {
+/** Asks for a reservation: the status of the answer, or why there is none. */
+export async function reserve(peer: Peer, relay: string): Promise<number | string> {
   try {
     const connection = await peer.connect(relay);
     const stream = await connection.newStream(HOP);
@@ -23,15 +23,15 @@ export async function reserve(peer: Peer, relay: string): Promise<number | undef
     const status = statusIn(await answer);
     await stream.close();
     return status;
-  } catch {
-    return undefined;
+  } catch (error) {
+    return (error as Error).message;
   }
 }
 
 /** How a crowd fared. */
 export interface Crowd {
   /** How many got which answer. */
-  readonly answers: Map<number | undefined, number>;
+  readonly answers: Map<number | string, number>;
   /** Those with a reservation, still connected. */
   readonly placed: readonly Peer[];
   leave(): Promise<void>;
@@ -39,7 +39,7 @@ export interface Crowd {
 
 /** Has so many identities ask, one after the other; who gets nothing leaves again. */
 export async function crowd(relay: string, identities: number, options: PeerOptions): Promise<Crowd> {
-  const answers = new Map<number | undefined, number>();
+  const answers = new Map<number | string, number>();
   const placed: Peer[] = [];
   let left = identities;
   const comeIn = async (): Promise<void> => {
@@ -75,14 +75,14 @@ function allOf(stream: Stream): Promise<Buffer> {
   });
 }
 
-function statusIn(message: Buffer): number | undefined {
+function statusIn(message: Buffer): number | string {
   for (let at = 0; at < message.length;) {
     const [key, next] = varint(message, at);
     const [value, end] = varint(message, next);
     if (key === ((STATUS_FIELD << 3) | VARINT)) return value;
     at = (key & 7) === BYTES ? end + value : end;
   }
-  return undefined;
+  return 'an answer without a status';
 }
 
 /** A number and where it ends. */
