@@ -11,6 +11,10 @@ const IDENTITIES = 10_000;
 const WARM_UP = 1_000;
 /** What a prefix may have by default. */
 const RESERVATIONS = 64;
+/** Objects need 40 MiB of it, however many come; where each of the ten thousand left 5 KiB the relay would end. */
+const HEAP_MIB = 80;
+/** What is freed is not given back to the system at once. */
+const MAX_MORE_MIB = 150;
 const QUICK = `
 [limits]
 connections_per_second = 10000
@@ -23,7 +27,7 @@ reservations_per_minute = 100000
 describe('A relay, among ten thousand identities,', () => {
   it('gives them what one prefix may have, needs no more memory for more of them, and has places for others', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'shoal-heavy-'));
-    const relay = await Relay.start({ home: join(folder, 'relay'), more: QUICK });
+    const relay = await Relay.start({ home: join(folder, 'relay'), heapMiB: HEAP_MIB, more: QUICK });
     const from = '127.2.0.1';
     const first = await crowd(relay.hint, WARM_UP, { from });
     const other = await Peer.start({ from: '127.2.1.1' });
@@ -33,11 +37,11 @@ describe('A relay, among ten thousand identities,', () => {
       expect(first.answers.get(OK)).to.equal(RESERVATIONS);
       const refused = answers.get(REFUSED) ?? 0;
       expect(answers.has(OK)).to.equal(false);
-      // On a busy machine a few handshakes do not end in time.
+      // Of more than a hundred a second from one host it takes no connection (src/limits.ts).
       expect(refused, JSON.stringify([...answers])).to.be.greaterThan(0.99 * (IDENTITIES - WARM_UP));
       const more = (await relay.memoryMiB()) - memory;
       console.log(`      ${more.toFixed(1)} MiB more; answers: ${JSON.stringify([...answers])}`);
-      expect(more, 'MiB more').to.be.lessThan(40);
+      expect(more, 'MiB more').to.be.lessThan(MAX_MORE_MIB);
       await relay.stands(({ connections }) => connections === RESERVATIONS);
       expect(await relay.descriptors()).to.be.at.most(descriptors + 10);
       expect(await reserve(other, relay.hint)).to.equal(OK);

@@ -27,6 +27,8 @@ export interface RelayOptions {
   readonly isLan?: boolean;
   readonly listen?: readonly string[];
   readonly bootstrap?: readonly string[];
+  /** How large the heap of its objects may become, where that is not for Node to choose: it ends where they need more. */
+  readonly heapMiB?: number;
   /** TOML behind the sections that are always there. */
   readonly more?: string;
 }
@@ -49,7 +51,7 @@ export class Relay {
   }
 
   /** Resolves when it runs. */
-  static async start({ home, isLan = true, listen, bootstrap = [], more = '' }: RelayOptions): Promise<Relay> {
+  static async start({ home, isLan = true, listen, bootstrap = [], heapMiB, more = '' }: RelayOptions): Promise<Relay> {
     const env = { ...process.env, SHOAL_RELAY_HOME: home, NODE_OPTIONS: '' };
     await mkdir(home, { recursive: true, mode: 0o700 });
     const made = spawn(process.execPath, [PROGRAM, 'init', '--force'], { env, stdio: 'ignore' });
@@ -64,7 +66,8 @@ bootstrap = ${JSON.stringify(bootstrap)}
 listen = "127.0.0.1:0"
 ${more}`;
     await writeFile(join(home, 'config.toml'), config, { mode: 0o600 });
-    const child = spawn(process.execPath, [PROGRAM, 'run'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const heap = heapMiB === undefined ? [] : [`--max-old-space-size=${heapMiB}`];
+    const child = spawn(process.execPath, [...heap, PROGRAM, 'run'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
     const relay = new Relay(child, home);
     await relay.#until('the relay runs');
     const { addresses, http } = await relay.status();
