@@ -43,8 +43,10 @@ import {
   type StoreRefusal,
 } from '../src/protocol/store-messages.ts';
 import { Server, type Served } from '../src/serve.ts';
-import { within } from '../src/within.ts';
+import type { Ending } from '../src/protocol/swarm.ts';
+import type { Step } from '../src/search.ts';
 import type { Lease, Leases } from './leases.ts';
+import { Waiting } from './waiting.ts';
 
 export interface KeeperDeps {
   readonly network: Network;
@@ -90,6 +92,7 @@ interface Upload {
 export class Keeper {
   readonly #deps: KeeperDeps;
   readonly #server: Server;
+  readonly #waiting: Waiting;
   readonly #uploads = new Map<BlockId, Upload>();
   /** Of each share, one at a time is uploaded or removed. */
   readonly #turns = new Turns<BlockId>();
@@ -101,6 +104,7 @@ export class Keeper {
     this.#deps = deps;
     this.#server = server;
     this.#withdrawn = withdrawn;
+    this.#waiting = new Waiting(deps.clock);
     for (const id of deps.leases.kept()) server.add(id);
     for (const id of withdrawn) server.refuse(id);
     this.#ended = this.#expire().catch((error: unknown) => {
@@ -154,14 +158,12 @@ export class Keeper {
   }
 
   async #answer(channel: Channel): Promise<void> {
-    const frames = channel.frames()[Symbol.asyncIterator]();
-    const first = await within(this.#deps.clock, STORE_HELLO_MS, frames.next());
-    if (first === undefined) throw new ShoalError('protocol', 'cannot keep: nothing was asked for');
-    if (first.done === true) return;
-    const { header, body } = first.value;
+    const asked = await this.#waiting.first(channel, STORE_HELLO_MS);
+    if (asked === undefined) return;
+    const { header, body } = asked.first;
     const request = decodeStoreRequest(header, body.length);
     try {
-      if (request.type === 'ask') await this.#ask(channel, frames, request.until, body);
+      if (request.type === 'ask') await this.#ask(channel, asked.rest, request.until, body);
       else if (request.type === 'renew') await this.#say(channel, await this.#renew(channel, body));
       else await this.#say(channel, this.#grant(body));
     } catch (error) {
@@ -205,11 +207,14 @@ export class Keeper {
   ): Promise<void> {
     if (this.#uploads.has(id)) throw new Refused('busy', 'the same share is being uploaded already', 5);
     const stop = new AbortController();
-    const upload: Upload = { stop, leftBytes: ciphertextBytes(block) };
+    // What is claimed takes no room from others before it is known that who asks may have it.
+    const upload: Upload = { stop, leftBytes: 0 };
     this.#uploads.set(id, upload);
     try {
       await this.#turns.run(id, stop.signal, async () => {
-        await this.#refuseUnlessRoom(channel, id, upload.leftBytes);
+        const sizeBytes = ciphertextBytes(block);
+        await this.#refuseUnlessRoom(channel, id, sizeBytes);
+        upload.leftBytes = sizeBytes;
         // It may have been decided about while others had their turn.
         this.#refuseDecided(id);
         this.#begin(channel, id, block);
@@ -221,7 +226,8 @@ export class Keeper {
       });
     } catch (error) {
       if (error instanceof Refused || !isShoalError(error)) throw error;
-      throw new Refused('incomplete', error.message, 5);
+      const why = stop.signal.aborted ? (stop.signal.reason as Error) : error;
+      throw new Refused('incomplete', why.message, 5);
     } finally {
       this.#uploads.delete(id);
     }
@@ -249,19 +255,23 @@ export class Keeper {
 
   async #refuseUnlessRoom(channel: Channel, id: BlockId, sizeBytes: number): Promise<void> {
     const { leases, admission, mostLeases, capacityBytes, freeBytes } = this.#deps;
-    const pending = [...this.#uploads.values()].reduce((sum, { leftBytes }) => sum + leftBytes, 0);
     const free = await freeBytes();
-    if (free - pending < RELAY_SPARE_BYTES) throw new Refused('full', "the relay's disk is nearly full", 3600);
-    const { account, leases: most, storedBytes } = admission.quotasOf(channel);
     const lease = leases.get(id);
-    if (lease?.state === 'kept' || lease?.account === account) return;
-    const own = leases.holding(account);
-    if (own.leases >= most) throw new Refused('over-limit', `${most} leases at once`);
-    if (own.bytes + sizeBytes > storedBytes)
-      throw new Refused('over-limit', `${storedBytes} bytes at once, of which ${own.bytes} are used`);
-    const all = leases.holding();
-    if (all.leases >= mostLeases() || all.bytes + sizeBytes > capacityBytes())
-      throw new Refused('full', 'the relay is full', 3600);
+    const { account, leases: most, storedBytes } = admission.quotasOf(channel);
+    // What another has begun becomes the lease of who asks now, and counts for that one.
+    if (lease === undefined || (lease.state === 'begun' && lease.account !== account)) {
+      const own = leases.holding(account);
+      if (own.leases >= most) throw new Refused('over-limit', `${most} leases at once`);
+      if (own.bytes + sizeBytes > storedBytes)
+        throw new Refused('over-limit', `${storedBytes} bytes at once, of which ${own.bytes} are used`);
+    }
+    if (lease === undefined) {
+      const all = leases.holding();
+      if (all.leases >= mostLeases() || all.bytes + sizeBytes > capacityBytes())
+        throw new Refused('full', 'the relay is full', 3600);
+    }
+    const pending = [...this.#uploads.values()].reduce((sum, { leftBytes }) => sum + leftBytes, sizeBytes);
+    if (free - pending < RELAY_SPARE_BYTES) throw new Refused('full', "the relay's disk is nearly full", 3600);
   }
 
   #begin(channel: Channel, id: BlockId, block: ShareBlock): void {
@@ -274,10 +284,17 @@ export class Keeper {
   /** Gets from who asked what is not there yet. @throws ShoalError as a download does */
   async #pull(channel: Channel, id: BlockId, bytes: Uint8Array, upload: Upload): Promise<void> {
     const { clock, crypto, store } = this.#deps;
-    const { signal } = upload.stop;
+    const { stop } = upload;
+    const { signal } = stop;
     const totalBytes = upload.leftBytes;
+    const network = onlyPeer(this.#deps.network, { peer: channel.peer, addresses: [], via: 'hint' });
+    // Who is not asked again is nobody to wait for: nobody else is asked.
+    const onStep = (step: Step): void => {
+      if (step.step === 'ended' && FINAL.includes(step.ending.why))
+        stop.abort(new ShoalError('unavailable', `the upload has ended: ${step.detail}`));
+    };
     const download = new Download(
-      { network: onlyPeer(this.#deps.network, { peer: channel.peer, addresses: [], via: 'hint' }), crypto, clock },
+      { network, crypto, clock, onStep },
       { id, hints: [], timeoutMs: UPLOAD_STALL_MS, signal, onEvent: () => undefined },
     );
     let toldMs = clock.monotonic();
@@ -364,10 +381,9 @@ export class Keeper {
 
   /** A withdrawal: of what is held here and by its owner it is obeyed, anything else is dropped. */
   async #hear(channel: Channel): Promise<void> {
-    const frames = channel.frames()[Symbol.asyncIterator]();
-    const first = await within(this.#deps.clock, STORE_HELLO_MS, frames.next());
-    if (first === undefined || first.done === true) throw new ShoalError('protocol', 'cannot hear: no notice came');
-    const { header, body } = first.value;
+    const noticed = await this.#waiting.first(channel, STORE_HELLO_MS);
+    if (noticed === undefined) throw new ShoalError('protocol', 'cannot hear: no notice came');
+    const { header, body } = noticed.first;
     const { statement } = decodeNotice(header, body.length);
     const isObeyed = await this.#withdraw(statement, body);
     await channel.send(encodeNoticeMessage({ type: isObeyed ? 'obeyed' : 'dropped' }));
@@ -460,6 +476,9 @@ export class Keeper {
     return Math.floor(this.#deps.clock.now() / 1000);
   }
 }
+
+/** Endings after which a peer is not asked again. */
+const FINAL: readonly Ending['why'][] = ['lied', 'broke-protocol'];
 
 /** The answer is no. */
 class Refused extends Error {

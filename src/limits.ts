@@ -485,3 +485,8 @@ export const MAX_RELAY_HINTS = 2;
 export const MOST_RELAY_CONNECTIONS = 50_000;
 /** A relay has the system ask a connection that is silent for so long whether it lives: who has lost power keeps a place for minutes. */
 export const RELAY_KEEP_ALIVE_MS = 60_000;
+
+// A relay among crowds.
+
+/** Channels on which a relay waits for a request to keep or to withdraw something: a quarter of all that a node has (2 × MAX_CHANNELS). */
+export const MAX_WAITING_CHANNELS = 128;

@@ -142,7 +142,9 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
         // The crowd keeps to the limit; libp2p would refuse who comes last.
         maxConnections: 2 * (options.maxConnections ?? MAX_CONNECTIONS),
         inboundConnectionThreshold: MAX_INBOUND_PER_SECOND,
-        maxIncomingPendingConnections: MAX_PENDING_INBOUND,
+        // Admission counts a connection before its handshake, by who it is from; libp2p would refuse who comes last.
+        maxIncomingPendingConnections:
+          options.forOthers === undefined ? MAX_PENDING_INBOUND : (options.maxConnections ?? MAX_CONNECTIONS),
         inboundUpgradeTimeout: INBOUND_HANDSHAKE_MS,
         dialTimeout: DIAL_TIMEOUT_MS,
       },

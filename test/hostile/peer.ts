@@ -142,6 +142,12 @@ export class Wire {
   }
 }
 
+export interface PeerOptions {
+  readonly from?: string;
+  /** A multiaddr; null for none. */
+  readonly listen?: string | null;
+}
+
 /** A node of its own, on loopback. */
 export class Peer {
   readonly node: Libp2p;
@@ -150,10 +156,11 @@ export class Peer {
     this.node = node;
   }
 
-  static async start(): Promise<Peer> {
+  /** @param from the address that it dials from, where that matters */
+  static async start({ from, listen = '/ip4/127.0.0.1/tcp/0' }: PeerOptions = {}): Promise<Peer> {
     const node = await createLibp2p({
-      addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
-      transports: [tcp()],
+      addresses: { listen: listen === null ? [] : [listen] },
+      transports: [tcp(from === undefined ? {} : { dialOpts: { localAddress: from } as object })],
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
       connectionGater: { denyDialMultiaddr: () => false },
@@ -171,9 +178,9 @@ export class Peer {
     return this.node.dial(multiaddr(hint));
   }
 
-  async open(hint: string): Promise<Wire> {
+  async open(hint: string, protocol = PROTOCOL): Promise<Wire> {
     const connection = await this.connect(hint);
-    const stream = await connection.newStream(PROTOCOL, { maxOutboundStreams: MANY });
+    const stream = await connection.newStream(protocol, { maxOutboundStreams: MANY });
     return new Wire(stream, connection.remotePeer);
   }
 
@@ -181,6 +188,16 @@ export class Peer {
     const handle = (stream: Stream, connection: Connection): Promise<void> =>
       answer(new Wire(stream, connection.remotePeer));
     await this.node.handle(PROTOCOL, handle, { maxInboundStreams: MANY, maxOutboundStreams: MANY });
+  }
+
+  /** Breaks all connections with a peer, without a word. */
+  hangUp(remote: PeerId): void {
+    for (const connection of this.node.getConnections(remote)) connection.abort(new Error('gone'));
+  }
+
+  /** Breaks all connections that there are. */
+  hangUpAll(): void {
+    for (const remote of this.node.getPeers()) this.hangUp(remote);
   }
 
   async stop(): Promise<void> {
