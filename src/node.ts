@@ -542,15 +542,22 @@ async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promi
 
 /** What is no hint is not shown: it could be a link. */
 function givenHint(text: string, n: number): Hint {
+  const hint = readHint(text);
+  // A single word is rather a mistyped "self" than a host that others know.
+  if (hint?.kind === 'multiaddr' || hint?.host.includes('.') === true) return hint;
+  const form = '/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…';
+  throw new ShoalError(
+    'usage',
+    `cannot put hint ${n + 1} into the link: it is neither "self", a multiaddr like ${form}, nor the host of a relay`,
+  );
+}
+
+function readHint(text: string): Hint | undefined {
   try {
     return parseHint(text);
   } catch (error) {
     if (text.startsWith('/')) throw error;
-    const form = '/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…';
-    throw new ShoalError(
-      'usage',
-      `cannot put hint ${n + 1} into the link: it is neither "self", a multiaddr like ${form}, nor the host of a relay`,
-    );
+    return undefined;
   }
 }
 

@@ -151,6 +151,7 @@ describe('Admission', () => {
     for (let n = 0; n < 2; n++) permit(admission.admit('reservation', who)).release();
     expect(refusal(admission.admit('reservation', who))).to.deep.equal({
       denied: '2 reservations a minute per address prefix',
+      of: 'prefix',
       retryAfterSeconds: 45,
     });
     await clock.advance(44_999);

@@ -50,9 +50,10 @@ describe('a node', () => {
   it('puts no hint into a link by which nobody could be found', () => {
     const peer = '/ip4/192.0.2.1/tcp/1/p2p/12D3KooWEk6UN2f8gWbJy9dEqzhDFoAZV4W2gAVmdMdyyLwQqY6w';
     expect(node.hintsOf([peer, peer]).map(({ text }) => text)).to.deep.equal([peer]);
-    for (const bad of ['foo', 'relay.example:443'])
+    expect(node.hintsOf(['relay.example:443']).map(({ kind }) => kind)).to.deep.equal(['relay']);
+    for (const bad of ['foo', 'slef:443', 'relay.example:99999', 'https://relay.example'])
       expect(() => node.hintsOf([peer, bad]))
-        .to.throw(ShoalError, /^cannot put hint 2 into the link: it is neither "self" nor a multiaddr like/)
+        .to.throw(ShoalError, /^cannot put hint 2 into the link: it is neither "self", a multiaddr like/)
         .and.include({ code: 'usage' });
     expect(() => node.hintsOf(['/ip4/192.0.2.1/tcp/1'])).to.throw(ShoalError, /does not end in \/p2p\/ and a peer id/);
   });
