@@ -117,7 +117,7 @@ function limitKeys(presets: LimitPresets) {
     connections: count('connections', 'Connections at once.'),
     connections_per_second: count('connections_per_second', 'New connections in a second.'),
     reservations: count('reservations', 'Reservations at once: who has one can be reached through this relay.'),
-    reservations_per_minute: count('reservations_per_minute', 'Reservations made or renewed in a minute.'),
+    reservations_per_minute: count('reservations_per_minute', 'Reservations made in a minute.'),
     circuits: count('circuits', 'Circuits at once: connections through this relay.'),
     circuits_per_minute: count('circuits_per_minute', 'New circuits in a minute.'),
     circuit_bytes_per_day: size('circuit_bytes_per_day', 'Bytes through circuits in a day, both ways together.'),
