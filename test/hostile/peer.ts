@@ -4,6 +4,7 @@
  */
 import { noise } from '@chainsafe/libp2p-noise';
 import { decode, encode } from '@ipld/dag-cbor';
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import type { Connection, Libp2p, PeerId, Stream, StreamMessageEvent } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
@@ -150,8 +151,10 @@ export class Peer {
     this.node = node;
   }
 
-  static async start(): Promise<Peer> {
+  /** @param seed of its Ed25519 key, where somebody has to sign with that */
+  static async start(seed?: Uint8Array): Promise<Peer> {
     const node = await createLibp2p({
+      ...(seed === undefined ? {} : { privateKey: await generateKeyPairFromSeed('Ed25519', seed) }),
       addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
       transports: [tcp()],
       connectionEncrypters: [noise()],
@@ -177,10 +180,13 @@ export class Peer {
     return new Wire(stream, connection.remotePeer);
   }
 
-  async serve(answer: (wire: Wire) => Promise<void>): Promise<void> {
+  async serve(
+    answer: (wire: Wire, connection: Connection) => Promise<void>,
+    protocol: string = PROTOCOL,
+  ): Promise<void> {
     const handle = (stream: Stream, connection: Connection): Promise<void> =>
-      answer(new Wire(stream, connection.remotePeer));
-    await this.node.handle(PROTOCOL, handle, { maxInboundStreams: MANY, maxOutboundStreams: MANY });
+      answer(new Wire(stream, connection.remotePeer), connection);
+    await this.node.handle(protocol, handle, { maxInboundStreams: MANY, maxOutboundStreams: MANY });
   }
 
   async stop(): Promise<void> {
