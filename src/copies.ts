@@ -204,8 +204,10 @@ export class Copies {
     const { chunks, has, sampled } = await this.#deps.sample(copy.share, candidateOf(relay), this.#stopping.signal);
     if (has < chunks)
       throw new ShoalError('unavailable', `it has ${has} of ${chunks} chunks, though it has signed for all of them`);
-    const { detail: _why, ...whole } = copy;
-    this.#deps.catalog.copies.put({ ...whole, checkedAt: Math.floor(this.#deps.clock.now() / 1000) });
+    const { share, relay: peer, until, receipt } = copy;
+    const checkedAt = Math.floor(this.#deps.clock.now() / 1000);
+    const lease = { ...(until === undefined ? {} : { until }), ...(receipt === undefined ? {} : { receipt }) };
+    this.#deps.catalog.copies.put({ share, relay: peer, state: 'stored', ...lease, checkedAt });
     return sampled;
   }
 
