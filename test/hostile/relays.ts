@@ -6,12 +6,17 @@ import { CID } from 'multiformats/cid';
 import * as Digest from 'multiformats/hashes/digest';
 import { randomBytes } from 'node:crypto';
 import { helloTo, Peer, PROTOCOL, rawFrame, sha256, Wire, type Fields, type Share, type StreamName } from './peer.ts';
-import { answer, greet, type Behaviour, type Log, type Wanted } from './servers.ts';
+import { answer, greet, refusing, type Behaviour, type Talk, type Wanted } from './servers.ts';
 
 const STORE_PROTOCOL = '/shoal/store/1.0.0';
 
 /** What is left with a relay: the share block, and what it has got of the chunks. */
 type Left = Omit<Share, 'key'>;
+const NOTHING: Left = {
+  id: CID.createV1(0x71, Digest.create(0x12, new Uint8Array(32))),
+  root: new Uint8Array(),
+  chunks: { manifest: [], data: [] },
+};
 
 /** A request to keep a share, and how to answer it. */
 export interface Asked {
@@ -34,34 +39,31 @@ export interface LyingRelay {
   /** As it stands behind --relay. */
   readonly address: string;
   readonly id: string;
-  /** Requests to keep something, and hellos of who wants something. */
-  readonly log: Log & { asks: number };
   stop(): Promise<void>;
 }
 
 export async function lyingRelay(lie: Lie): Promise<LyingRelay> {
   const seed = randomBytes(32);
   const peer = await Peer.start(seed);
-  const log = { asks: 0, hellos: 0, asked: [] };
   let left: Left | undefined;
+  const talkOn = (wire: Wire, { id, root, chunks }: Left = NOTHING): Talk => ({
+    ...{ wire, peer, share: { id, root, chunks, key: new Uint8Array() } },
+    ...{ log: { hellos: 0, asked: [] }, hadTurn: () => undefined },
+  });
   await peer.serve(async (wire, connection) => {
     const request = await wire.next();
-    if (request?.header['type'] !== 'ask') return await wire.close();
-    log.asks++;
-    const asked = askedBy(wire, connection, peer, request.body, Number(request.header['until']), seed);
-    left = asked.left;
-    await lie.store(asked);
+    if (request?.header['type'] === 'ask') {
+      const asked = askedBy(wire, connection, peer, request.body, Number(request.header['until']), seed);
+      left = asked.left;
+      await lie.store(asked);
+    }
     await wire.close();
   }, STORE_PROTOCOL);
   await peer.serve(async wire => {
-    log.hellos++;
-    if (left !== undefined && lie.serve !== undefined)
-      return await lie.serve({ wire, share: { ...left, key: new Uint8Array() }, peer, log, hadTurn: () => undefined });
-    await wire.next();
-    await wire.say({ type: 'refuse', reason: 'unknown' });
-    await wire.close();
+    if (left === undefined || lie.serve === undefined) await refusing({ reason: 'unknown' })(talkOn(wire));
+    else await lie.serve(talkOn(wire, left));
   });
-  return { address: peer.hint, id: peer.node.peerId.toString(), log, stop: () => peer.stop() };
+  return { address: peer.hint, id: peer.node.peerId.toString(), stop: () => peer.stop() };
 }
 
 function askedBy(
@@ -114,7 +116,9 @@ async function keep({ wire, pull, receipt }: Asked): Promise<void> {
 }
 
 function signing(changes: Fields, seed?: Uint8Array): Lie['store'] {
-  return async ({ wire, receipt }) => void (await wire.say({ type: 'receipt' }, receipt(changes, seed)));
+  return async ({ wire, receipt }) => {
+    await wire.say({ type: 'receipt' }, receipt(changes, seed));
+  };
 }
 
 /** Is honest about the manifest; of the data it says what `give` says. */
@@ -167,7 +171,8 @@ export const LIES: Readonly<Record<string, Lie & { readonly why: RegExp }>> = {
       await answer(talk, async (wanted, chunk) => {
         if (wanted.stream === 'manifest') return await talk.wire.say({ type: 'block', ...wanted }, chunk);
         await talk.wire.send(rawFrame(encode({ type: 'block', ...wanted }), randomBytes(100), [4, 2 ** 20]));
-        return talk.wire.stream.abort(new Error('gone'));
+        talk.wire.stream.abort(new Error('gone'));
+        return undefined;
       });
     },
     why: /can not be fetched from it/,
