@@ -209,6 +209,31 @@ describe('relays', function () {
     });
   });
 
+  it('are waited for on when who does the work is killed, and not when the share is forgotten', async () => {
+    const box = sandbox();
+    const relay = await Relay.start(box, 'one', { config: 'limits.leases = 0' });
+    const path = await makeFile(box.path('it'), { bytes: noise('wait', 10_000) });
+    const daemon = await box.daemon('ann');
+    const args = ['share', path, '--relay', relay.origin, '--wait-copies', '1', '--json'];
+    const command = box.start('ann', args);
+    await command.event('copy', ({ state }) => state === 'failed');
+    const before = command.told.length;
+    await daemon.destroy();
+    await command.event('copy', told => told.state === 'failed' && command.told.indexOf(told) >= before);
+    await relay.kill();
+    await relay.configure('limits.leases = 1');
+    await relay.again();
+    const ended = await command.ended;
+    expect(ended.code, ended.stderr).to.equal(0);
+    expect(ended.last('copy')).to.include({ state: 'stored', sampled: 1 });
+
+    const other = await makeFile(box.path('other'), { bytes: noise('other', 10_000) });
+    const waiting = box.start('ann', ['share', other, ...args.slice(2)]);
+    const { id = '' } = await waiting.event('copy', ({ state }) => state === 'failed');
+    expectDone(await box.run('ann', ['forget', id, '--json']));
+    expectFailed(await waiting.ended, 3, 'unavailable');
+  });
+
   it('that have no room are told of, and the share is served nevertheless', async () => {
     const box = sandbox();
     const relay = await Relay.start(box, 'one', { config: 'tiers.anonymous.stored_bytes = "1 MB"' });
