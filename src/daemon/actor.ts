@@ -16,7 +16,16 @@ import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 import { nodeChecks } from './doctor.ts';
 import { onlyOf } from './only.ts';
-import { addRelay, copiesThere, relayViews, removeRelay, showRelay, tellCopies, tellStored, verifyShare } from './relaying.ts';
+import {
+  addRelay,
+  copiesThere,
+  relayViews,
+  removeRelay,
+  showRelay,
+  tellCopies,
+  tellStored,
+  verifyShare,
+} from './relaying.ts';
 import { copiesOf, viewOfRecord, viewsOf } from './shares.ts';
 import { isTransferId, Transfers } from './transfers.ts';
 
