@@ -59,8 +59,8 @@ export class Copies {
   readonly #gate = new Gate(COPIES_AT_ONCE);
   /** Copies that are being worked on. */
   readonly #busy = new Map<string, Promise<void>>();
-  /** When one that failed is tried again, by the monotonic clock, and the pause after that. */
-  readonly #retries = new Map<string, { readonly dueMs: number; readonly pauseMs: number }>();
+  /** Until when a copy is left alone, by the monotonic clock, and the pause after a failure then. */
+  readonly #rests = new Map<string, { readonly dueMs: number; readonly pauseMs: number }>();
   readonly #listeners = new Set<(event: CopyEvent) => void>();
   #nap = new AbortController();
   readonly #running: Promise<void>;
@@ -78,16 +78,24 @@ export class Copies {
     for (const { peer } of relays) {
       if (!there.some(({ relay }) => relay === peer))
         this.#deps.catalog.copies.put({ share: id, relay: peer, state: 'wanted' });
-      this.#retries.delete(keyOf({ share: id, relay: peer }));
+      this.#rests.delete(keyOf({ share: id, relay: peer }));
     }
     this.#nap.abort();
   }
 
-  /** Uploads again what a relay turned out not to have. */
-  again({ share, relay }: CopyRecord, why: string): void {
+  /** Uploads again what a relay turned out not to have, once nothing is under way for it: that would note what was before. */
+  async again({ share, relay }: CopyRecord, why: string): Promise<CopyEvent> {
+    const key = keyOf({ share, relay });
+    await this.#busy.get(key);
+    const { promise, resolve } = Promise.withResolvers<CopyEvent>();
+    const off = this.onEvent(event => {
+      if (event.id === share && event.relay === relay && (event.state === 'stored' || event.state === 'failed'))
+        resolve(event);
+    });
     this.#deps.catalog.copies.put({ share, relay, state: 'wanted', detail: why });
-    this.#retries.delete(keyOf({ share, relay }));
+    this.#rests.delete(key);
     this.#nap.abort();
+    return await promise.finally(off);
   }
 
   onEvent(listener: (event: CopyEvent) => void): () => void {
@@ -105,26 +113,26 @@ export class Copies {
     for (;;) {
       this.#nap = new AbortController();
       const nap = AbortSignal.any([this.#nap.signal, this.#stopping.signal]);
-      this.#begin();
-      await clock.sleep(Math.max(1, Math.min(RENEWAL_CHECK_MS, this.#nextMs())), nap).catch(() => undefined);
+      const nextMs = this.#begin();
+      await clock.sleep(Math.max(1, nextMs), nap).catch(() => undefined);
       this.#stopping.signal.throwIfAborted();
     }
   }
 
-  /** Until the next copy that failed is tried again. */
-  #nextMs(): number {
-    const due = [...this.#retries].filter(([key]) => !this.#busy.has(key)).map(([, { dueMs }]) => dueMs);
-    return Math.min(...due, Infinity) - this.#deps.clock.monotonic();
-  }
-
-  #begin(): void {
+  /** Begins what is due. @returns milliseconds until it may be time for something else */
+  #begin(): number {
     const { catalog, clock } = this.#deps;
     const relays = new Map(catalog.relays.list().map(relay => [relay.peer, relay]));
+    let nextMs = RENEWAL_CHECK_MS;
     for (const copy of catalog.copies.list()) {
       const [key, relay] = [keyOf(copy), relays.get(copy.relay)];
-      if (relay === undefined || this.#busy.has(key) || !(copy.checkedAt === undefined || needsLease(copy, clock)))
+      if (relay === undefined || this.#busy.has(key)) continue;
+      const restMs = (this.#rests.get(key)?.dueMs ?? 0) - clock.monotonic();
+      const dueMs = Math.max(restMs, copy.checkedAt === undefined ? 0 : renewalMs(copy, clock));
+      if (dueMs > 0) {
+        nextMs = Math.min(nextMs, dueMs);
         continue;
-      if ((this.#retries.get(key)?.dueMs ?? 0) > clock.monotonic()) continue;
+      }
       const work = this.#gate
         .run(() => this.#make(copy, relay))
         .finally(() => {
@@ -133,26 +141,29 @@ export class Copies {
         });
       this.#busy.set(key, work);
     }
+    return nextMs;
   }
 
   /** Renews or uploads, and checks. What fails is tried again later. */
   async #make(copy: CopyRecord, relay: RelayRecord): Promise<void> {
-    const { catalog } = this.#deps;
+    const { catalog, clock } = this.#deps;
     const tell = (progress: Progress): void => this.#tell(copy, relay, progress);
     const key = keyOf(copy);
     try {
       this.#stopping.signal.throwIfAborted();
-      const stored = needsLease(copy, this.#deps.clock) ? await this.#lease(copy, relay, tell) : copy;
+      const stored = renewalMs(copy, clock) <= 0 ? await this.#lease(copy, relay, tell) : copy;
       catalog.copies.put(stored);
       const sampled = stored.checkedAt === undefined ? await this.#check(stored, relay, tell) : undefined;
-      this.#retries.delete(key);
+      // Where the relay's clock is behind, its lease looks as if it were to be renewed at once.
+      const restMs = Math.max(MIN_COPY_RETRY_MS, Math.min(RENEWAL_CHECK_MS, renewalMs(stored, clock)));
+      this.#rests.set(key, { dueMs: clock.monotonic() + restMs, pauseMs: MIN_COPY_RETRY_MS });
       tell({ state: 'stored', until: stored.until ?? 0, ...(sampled === undefined ? {} : { sampled }) });
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
       if (!isShoalError(error)) throw error;
-      const pauseMs = this.#retries.get(key)?.pauseMs ?? MIN_COPY_RETRY_MS;
-      const dueMs = this.#deps.clock.monotonic() + pauseMs;
-      this.#retries.set(key, { dueMs, pauseMs: Math.min(2 * pauseMs, MAX_COPY_RETRY_MS) });
+      const pauseMs = this.#rests.get(key)?.pauseMs ?? MIN_COPY_RETRY_MS;
+      const dueMs = clock.monotonic() + pauseMs;
+      this.#rests.set(key, { dueMs, pauseMs: Math.min(2 * pauseMs, MAX_COPY_RETRY_MS) });
       const now = catalog.copies.list(copy.share).find(other => other.relay === copy.relay);
       if (now !== undefined) catalog.copies.put({ ...now, detail: error.message });
       tell({ state: 'failed', why: error.message });
@@ -193,7 +204,10 @@ export class Copies {
     const { chunks, has, sampled } = await this.#deps.sample(copy.share, candidateOf(relay), this.#stopping.signal);
     if (has < chunks)
       throw new ShoalError('unavailable', `it has ${has} of ${chunks} chunks, though it has signed for all of them`);
-    this.#deps.catalog.copies.put({ ...copy, checkedAt: Math.floor(this.#deps.clock.now() / 1000) });
+    const { share, relay: peer, until, receipt } = copy;
+    const checkedAt = Math.floor(this.#deps.clock.now() / 1000);
+    const lease = { ...(until === undefined ? {} : { until }), ...(receipt === undefined ? {} : { receipt }) };
+    this.#deps.catalog.copies.put({ share, relay: peer, state: 'stored', ...lease, checkedAt });
     return sampled;
   }
 
@@ -203,10 +217,10 @@ export class Copies {
   }
 }
 
-/** Whether it is not there, or less than half of its lease is left. */
-function needsLease({ state, until = 0, receipt }: CopyRecord, clock: Clock): boolean {
-  if (state === 'wanted' || receipt === undefined) return true;
-  return until - clock.now() / 1000 < (until - decodeStatement(receipt, 'receipt').at) / 2;
+/** Milliseconds until less than half of its lease is left; nothing where it is not there. */
+function renewalMs({ state, until = 0, receipt }: CopyRecord, clock: Clock): number {
+  if (state === 'wanted' || receipt === undefined) return 0;
+  return ((until + decodeStatement(receipt, 'receipt').at) * 1000) / 2 - clock.now();
 }
 
 function keyOf({ share, relay }: Pick<CopyRecord, 'share' | 'relay'>): string {

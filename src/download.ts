@@ -401,6 +401,7 @@ export class Download {
         if (phase?.wanted.kind !== message.kind || phase.wanted.stream !== message.stream) return;
         for (const index of indicesOf(checkRanges(message.ranges, this.#countOf(message.kind, message.stream))))
           phase.schedule.lacked(source.peer, index);
+        this.#deps.onStep?.({ step: 'lacks', peer: source.peer });
         this.#askAll();
         return;
       case 'have': {

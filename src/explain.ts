@@ -106,6 +106,8 @@ export class Explanation {
         this.#end('proof');
         this.#begin('share block');
         break;
+      case 'lacks':
+        break;
       case 'ended':
         peer.ending = step.ending;
         peer.detail = step.detail;

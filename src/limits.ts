@@ -423,6 +423,8 @@ export const MAX_COPY_RETRY_MS = 10 * 60_000;
 export const COPIES_AT_ONCE = 2;
 /** Who verifies looks for holders so long: what answers the local network, a hint, and the DHT as a rule. */
 export const VERIFY_LOOK_MS = 8_000;
+/** … and so long where neither network nor DHT nor a relay is asked for them: what is given is known at once. */
+export const VERIFY_GIVEN_MS = 250;
 /** Holders that are asked: more copies than anybody counts. */
 export const MAX_VERIFIED = 64;
 

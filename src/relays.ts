@@ -186,18 +186,27 @@ interface Place {
 
 async function placeOf(text: string, signal: AbortSignal): Promise<Place> {
   const trimmed = text.trim();
-  if (trimmed.startsWith('/')) {
-    const hint = parseHint(trimmed);
-    if (hint.kind === 'multiaddr') return { peer: hint.peer, addresses: [trimmed] };
-  }
+  const peer = peerIn(trimmed);
+  if (peer !== undefined) return { peer, addresses: [trimmed] };
   const origin = originOf(trimmed);
   if (origin === undefined)
     throw new ShoalError(
       'usage',
       `cannot use ${quoted(trimmed)} as a relay: it is neither an origin like https://relay.example nor a multiaddr that ends in /p2p/ and a peer id`,
     );
-  const { peer, addresses, name } = await infoAt(origin, signal);
-  return { peer, addresses, origin, name };
+  const { peer: self, addresses, name } = await infoAt(origin, signal);
+  return { peer: self, addresses, origin, name };
+}
+
+/** Of a multiaddr that can be dialled as it is; undefined for anything else. */
+function peerIn(text: string): string | undefined {
+  try {
+    const hint = parseHint(text);
+    return hint.kind === 'multiaddr' ? hint.peer : undefined;
+  } catch (error) {
+    if (!isShoalError(error)) throw error;
+    return undefined;
+  }
 }
 
 async function infoAt(origin: string, signal: AbortSignal): Promise<RelayInfo> {

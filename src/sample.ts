@@ -6,6 +6,8 @@ import type { BlockId } from './format/ids.ts';
 import type { Listing } from './format/listing.ts';
 import { SAMPLE_CHUNKS, SAMPLE_PATIENCE_MS } from './limits.ts';
 import { onlyPeer } from './only-peer.ts';
+import type { Ending } from './protocol/swarm.ts';
+import type { Step } from './search.ts';
 import type { Candidate, ChunkStore, Clock, Crypto, Network, RandomBytes } from './ports.ts';
 
 export interface SampleDeps {
@@ -28,8 +30,7 @@ export interface Sample {
 /**
  * Fetches share block, index blocks and manifest of a share, and some random chunks of its data, all of them where there are
  * few. Chunks that the peer does not say it has are not asked for.
- * @throws ShoalError `unavailable` when something does not come or is wrong, saying what; `not-found`, `refused`,
- *   `interrupted`
+ * @throws ShoalError `unavailable` when something does not come or is wrong, saying what; `interrupted`
  */
 export async function sample(
   deps: SampleDeps,
@@ -37,14 +38,21 @@ export async function sample(
   signal: AbortSignal,
 ): Promise<Sample> {
   const { network, crypto, clock, random, store } = deps;
-  let lost: string | undefined;
+  const over = new AbortController();
+  let problem: string | undefined;
+  let attempts = 0;
+  const onStep = (step: Step): void => {
+    if (step.step === 'lacks') problem = 'it lacks chunks that it said it has';
+    else if (step.step === 'ended') problem = problemOf(step.ending, step.detail);
+    else return;
+    // There is nobody else who could have it.
+    if (step.step === 'lacks' || isOver(step.ending, ++attempts)) over.abort();
+  };
   const download = new Download(
-    { network: onlyPeer(network, from), crypto, clock },
+    { network: onlyPeer(network, from), crypto, clock, onStep },
     {
-      ...{ id, hints: [], timeoutMs: SAMPLE_PATIENCE_MS, signal },
-      onEvent: event => {
-        if (event.event === 'lost') lost = event.why;
-      },
+      ...{ id, hints: [], timeoutMs: SAMPLE_PATIENCE_MS, onEvent: () => undefined },
+      signal: AbortSignal.any([signal, over.signal]),
     },
   );
   try {
@@ -58,15 +66,24 @@ export async function sample(
     );
     return { chunks, has, sampled: indices.length };
   } catch (error) {
-    if (!isShoalError(error) || isShoalError(error, 'interrupted')) throw error;
-    // What is said of a search does not fit: nobody was looked for.
-    if (lost === undefined && isShoalError(error, 'not-found'))
-      throw new ShoalError('not-found', 'it can not be reached, or does not know the share', { cause: error });
-    if (lost === undefined) throw error;
-    throw new ShoalError('unavailable', `what it has can not be fetched from it: it ${lost}`, { cause: error });
+    if (problem === undefined || signal.aborted || !isShoalError(error)) throw error;
+    throw new ShoalError('unavailable', problem, { cause: error });
   } finally {
     await download.close(false);
   }
+}
+
+/** Whether another attempt would be of no use: who is busy may have time soon, and a direct connection may take over once. */
+function isOver(ending: Ending, attempts: number): boolean {
+  if (ending.why === 'refused') return ending.refusal.reason !== 'busy';
+  return ending.why !== 'vanished' || attempts > 1;
+}
+
+function problemOf(ending: Ending, detail: string): string {
+  if (ending.why === 'unreachable') return detail;
+  if (ending.why !== 'refused') return `what it has can not be fetched from it: it ${ending.detail}`;
+  const { reason } = ending.refusal;
+  return reason === 'unknown' ? 'it does not have the share' : `it does not give the share: ${reason}`;
 }
 
 async function checkChunk(

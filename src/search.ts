@@ -13,6 +13,8 @@ export type Step =
   | { readonly step: 'reached'; readonly peer: string; readonly path: Path }
   /** It has answered the proof, with the share block. */
   | { readonly step: 'proved'; readonly peer: string }
+  /** It has not got blocks that it was asked for. */
+  | { readonly step: 'lacks'; readonly peer: string }
   | { readonly step: 'ended'; readonly peer: string; readonly ending: Ending; readonly detail: string };
 
 /** How a conversation with a peer ended that failed with `error`, or never began because it could not be `connected`. */

@@ -2,13 +2,13 @@
 import { isShoalError } from './errors.ts';
 import type { Hint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';
-import { MAX_PARALLEL_DIALS, MAX_VERIFIED, VERIFY_LOOK_MS } from './limits.ts';
+import { MAX_PARALLEL_DIALS, MAX_VERIFIED, VERIFY_GIVEN_MS, VERIFY_LOOK_MS } from './limits.ts';
 import { Gate } from './parallel.ts';
 import type { Candidate, Clock, FoundVia, Network } from './ports.ts';
 import type { Sample } from './sample.ts';
 
 export interface VerifyDeps {
-  readonly network: Pick<Network, 'find' | 'self'>;
+  readonly network: Pick<Network, 'find' | 'self' | 'status'>;
   readonly clock: Clock;
   readonly sample: (id: BlockId, from: Candidate, signal: AbortSignal) => Promise<Sample>;
 }
@@ -33,7 +33,7 @@ export interface Holder {
 }
 
 /**
- * Looks for peers for some seconds, and asks each what it has. Who says that it has all gives random chunks.
+ * Looks for peers for some seconds, where there is somebody to be asked, and asks each what it has. Who says that it has all gives random chunks.
  * @returns in the order in which they were found
  * @throws ShoalError `interrupted`
  */
@@ -70,7 +70,10 @@ export async function verify(
     }
   };
   const late = new AbortController();
-  const timer = clock.sleep(VERIFY_LOOK_MS, AbortSignal.any([signal, late.signal])).catch(() => undefined);
+  const { lanPeers, dhtPeers } = network.status();
+  const looksAround = lanPeers !== undefined || dhtPeers !== undefined || hints.some(({ kind }) => kind === 'relay');
+  const lookMs = looksAround ? VERIFY_LOOK_MS : VERIFY_GIVEN_MS;
+  const timer = clock.sleep(lookMs, AbortSignal.any([signal, late.signal])).catch(() => undefined);
   void timer.then(() => late.abort());
   known.forEach(candidate => asked.set(candidate.peer, ask(candidate)));
   for await (const candidate of network.find(id, hints, AbortSignal.any([signal, late.signal]))) {

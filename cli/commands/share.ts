@@ -219,6 +219,8 @@ class ShareView {
   }
 
   summary(how: 'stopped' | 'done'): string {
+    if (how === 'done' && this.#waitCopies !== undefined)
+      return `done; ${count(this.#waitCopies, 'relay')} ${this.#waitCopies === 1 ? 'has' : 'have'} it`;
     return this.#isShared ? this.#serving.summary(how) : 'stopped; nothing is shared';
   }
 }

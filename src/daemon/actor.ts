@@ -16,7 +16,16 @@ import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 import { nodeChecks } from './doctor.ts';
 import { onlyOf } from './only.ts';
-import { addRelay, copiesThere, relayViews, removeRelay, showRelay, tellCopies, verifyShare } from './relaying.ts';
+import {
+  addRelay,
+  copiesThere,
+  relayViews,
+  removeRelay,
+  showRelay,
+  tellCopies,
+  tellStored,
+  verifyShare,
+} from './relaying.ts';
 import { copiesOf, viewOfRecord, viewsOf } from './shares.ts';
 import { isTransferId, Transfers } from './transfers.ts';
 
@@ -105,25 +114,24 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         again: shared.again,
         addresses: node.network?.addresses() ?? [],
       });
+      tellStored(node, shared.id, emit);
       node.relays?.copies?.want(shared.id, keepers);
-      if (waitCopies !== undefined) {
-        await copiesThere(node, shared.id, waitCopies, signal);
-        return await viewOf(node, shared.id);
-      }
-      if (always) return share;
-      return await serving(node, share, emit, signal);
+      if (always && waitCopies === undefined) return share;
+      return await serving(node, share, waitCopies, emit, signal);
     } finally {
       off();
       stop();
     }
   },
 
-  async serve({ node }, { id: text }, emit, signal) {
+  async serve({ node }, { id: text, waitCopies }, emit, signal) {
     const { id } = findShare(node, text);
     const stop = node.service.serve(id);
+    const off = tellCopies(node, id, emit);
     try {
-      return await serving(node, await viewOf(node, id), emit, signal);
+      return await serving(node, await viewOf(node, id), waitCopies, emit, signal);
     } finally {
+      off();
       stop();
     }
   },
@@ -138,7 +146,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       if (daemon !== undefined) node.service.serveAs(link.id, { serveAlways: true });
       const share = await viewOf(node, link.id);
       emit({ event: 'keeping', fetched, share });
-      if (daemon === undefined) await serving(node, share, emit, signal);
+      if (daemon === undefined) await serving(node, share, undefined, emit, signal);
       return fetched;
     } finally {
       stop();
@@ -176,7 +184,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       if (daemon !== undefined) node.service.serveAs(link.id, { serveAlways: true });
       const share = await viewOf(node, link.id);
       emit({ event: 'seeding', share, sources });
-      return daemon === undefined ? await serving(node, share, emit, signal) : share;
+      return daemon === undefined ? await serving(node, share, undefined, emit, signal) : share;
     } finally {
       off();
       stop?.();
@@ -369,11 +377,18 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Tells of a share's peers until the signal, or until the share is not served any more. Peers that are there when its files
- * turn out to have changed are told so first: this may be the end of the process.
+ * Tells of a share's peers until the signal, until the share is not served any more, or until `waitCopies` relays have it,
+ * where that is given. Peers that are there when its files turn out to have changed are told so first: this may be the end of
+ * the process.
  */
-async function serving(node: ShoalNode, share: ShareView, emit: Emit, signal: AbortSignal): Promise<ShareView> {
-  const { id } = share;
+async function serving(
+  node: ShoalNode,
+  share: ShareView,
+  waitCopies: number | undefined,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<ShareView> {
+  const id = share.id as BlockId;
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   let present = 0;
   let failure: ShoalError | undefined;
@@ -402,12 +417,25 @@ async function serving(node: ShoalNode, share: ShareView, emit: Emit, signal: Ab
   const onAbort = (): void => reject(new ShoalError('interrupted', 'stopped on request'));
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
+  const over = new AbortController();
+  let isStored = false;
+  const onStored = (): void => {
+    isStored = true;
+    resolve(undefined);
+  };
+  if (waitCopies !== undefined) copiesThere(node, id, waitCopies, over.signal).then(onStored, () => undefined);
   try {
     await promise;
-    const record = node.home?.catalog.get(share.id as BlockId);
+    if (waitCopies !== undefined && !isStored)
+      throw new ShoalError(
+        'unavailable',
+        'cannot wait for copies of the share any longer: it was forgotten before there were so many; share it again',
+      );
+    const record = node.home?.catalog.get(id);
     // A forgotten one is as it was before.
     return record === undefined ? { ...share, state: 'idle' } : await viewIn(node, record);
   } finally {
+    over.abort();
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
     for (const off of offs) off();

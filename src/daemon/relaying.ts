@@ -68,23 +68,27 @@ export function tellCopies(node: ShoalNode, id: BlockId, emit: Emit): () => void
   return node.relays?.copies?.onEvent(tell) ?? (() => undefined);
 }
 
+/** Tells of the copies of a share that there are already. */
+export function tellStored(node: ShoalNode, id: BlockId, emit: Emit): void {
+  const { catalog } = homeOf(node);
+  const names = new Map(catalog.relays.list().map(relay => [relay.peer, nameOf(relay)]));
+  for (const { relay, until = 0 } of catalog.copies.list(id).filter(isThere))
+    emit({ event: 'copy', id, relay, name: names.get(relay) ?? relay, state: 'stored', until });
+}
+
 /** Resolves when so many relays keep a share and have shown it. @throws the signal's reason */
 export async function copiesThere(node: ShoalNode, id: BlockId, count: number, signal: AbortSignal): Promise<void> {
   const { catalog } = homeOf(node);
   const enough = (): boolean => catalog.copies.list(id).filter(isThere).length >= count;
-  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  const { promise, resolve } = Promise.withResolvers<undefined>();
   const off = node.relays?.copies?.onEvent(event => {
     if (event.id === id && enough()) resolve(undefined);
   });
-  const onAbort = (): void => reject(signal.reason as Error);
-  signal.addEventListener('abort', onAbort);
-  if (signal.aborted) onAbort();
   if (enough()) resolve(undefined);
   try {
-    await promise;
+    await unlessAborted(promise, signal);
   } finally {
     off?.();
-    signal.removeEventListener('abort', onAbort);
   }
 }
 
@@ -146,36 +150,29 @@ async function repairCopies(
     );
   const off = tellCopies(node, id, emit);
   try {
-    const results = broken.map(({ copy, problem }) => {
-      const result = settled(copies, copy, signal);
-      copies.again(copy, problem);
-      return result;
-    });
-    return (await Promise.all(results)).filter(isStored => isStored).length;
+    const repaired = Promise.all(broken.map(({ copy, problem }) => copies.again(copy, problem)));
+    return (await unlessAborted(repaired, signal)).filter(({ state }) => state === 'stored').length;
   } finally {
     off();
   }
 }
 
-/** Whether the next attempt at a copy has come to a good end. */
-function settled(
-  copies: NonNullable<Relays['copies']>,
-  { share, relay }: CopyRecord,
-  signal: AbortSignal,
-): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const off = copies.onEvent(event => {
-      if (event.id !== share || event.relay !== relay) return;
-      if (event.state !== 'stored' && event.state !== 'failed') return;
-      off();
-      resolve(event.state === 'stored');
-    });
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-  });
+/** @throws the signal's reason */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason as Error);
+  signal.addEventListener('abort', onAbort);
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
-function isThere({ state, checkedAt }: CopyRecord): boolean {
-  return state === 'stored' && checkedAt !== undefined;
+/** Whether it was seen at the relay, and is kept there still. */
+function isThere({ state, checkedAt, until = 0 }: CopyRecord): boolean {
+  return state === 'stored' && checkedAt !== undefined && until * 1000 > systemClock.now();
 }
 
 function viewOf(node: ShoalNode, { peer }: RelayRecord): Results['relays']['relays'][number] {

@@ -73,7 +73,10 @@ export const PARAMETERS = {
       .describe('Serve it whenever there is a daemon, and answer at once; if absent, where there is one now.'),
     downloads: z.number().int().positive().optional().describe('Stop after so many complete deliveries.'),
   }),
-  serve: z.strictObject({ id: idOrLink }),
+  serve: z.strictObject({
+    id: idOrLink,
+    waitCopies: count.optional().describe('Answer once so many relays keep it and have shown it.'),
+  }),
   fetch: z.strictObject({
     link,
     output: path.describe('An absolute path: a folder to put the output into, or its final place.'),

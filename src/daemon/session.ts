@@ -108,7 +108,8 @@ function warnOfIgnored({ asked = {}, network, onNotice }: SessionOptions, holder
 async function runOn<A extends ActionName>(actor: Actor, work: Work<A>): Promise<Results[A]> {
   const { action, parameters, serves, onEvent, signal } = work;
   if (serves === undefined) return await actor.run(action, parameters, onEvent, signal);
-  return (await actor.run('serve', { id: serves }, onEvent, signal)) as Results[A];
+  const { waitCopies } = action === 'share' ? (parameters as Parameters<'share'>) : {};
+  return (await actor.run('serve', { id: serves, waitCopies }, onEvent, signal)) as Results[A];
 }
 
 /** In this process; undefined when another holds the home after all. */

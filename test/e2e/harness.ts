@@ -43,7 +43,12 @@ export interface Told {
   readonly message?: string;
   readonly exitCode?: number;
   readonly complete?: boolean;
-  readonly sources?: readonly { readonly via: string; readonly bytes: number }[];
+  readonly sources?: readonly {
+    readonly peer: string;
+    readonly via: string;
+    readonly path: string;
+    readonly bytes: number;
+  }[];
   readonly shares?: readonly Told[];
   readonly transfers?: readonly Told[];
   readonly attached?: boolean;
@@ -61,6 +66,21 @@ export interface Told {
   readonly stages?: readonly { readonly stage: string; readonly state: string; readonly outcome: string }[];
   readonly differences?: readonly { readonly path: string; readonly what: string }[];
   readonly entries?: readonly { readonly path: string; readonly size: number }[];
+  readonly relay?: string;
+  /** Unix seconds. */
+  readonly until?: number;
+  readonly sampled?: number;
+  readonly copies?: unknown;
+  readonly reservations?: readonly { readonly peer: string; readonly state: string; readonly why?: string }[];
+  readonly relays?: readonly Told[];
+  readonly holders?: readonly Told[];
+  readonly peer?: string;
+  readonly origin?: string;
+  readonly token?: boolean;
+  readonly has?: number;
+  readonly problem?: string;
+  readonly repaired?: number;
+  readonly bytesUp?: number;
 }
 
 export interface Ended {

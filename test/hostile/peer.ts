@@ -4,6 +4,7 @@
  */
 import { noise } from '@chainsafe/libp2p-noise';
 import { decode, encode } from '@ipld/dag-cbor';
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import type { Connection, Libp2p, PeerId, Stream, StreamMessageEvent } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
@@ -143,6 +144,8 @@ export class Wire {
 }
 
 export interface PeerOptions {
+  /** Of its Ed25519 key, where somebody has to sign with that. */
+  readonly seed?: Uint8Array;
   readonly from?: string;
   /** A multiaddr; null for none. */
   readonly listen?: string | null;
@@ -157,8 +160,9 @@ export class Peer {
   }
 
   /** @param from the address that it dials from, where that matters */
-  static async start({ from, listen = '/ip4/127.0.0.1/tcp/0' }: PeerOptions = {}): Promise<Peer> {
+  static async start({ from, listen = '/ip4/127.0.0.1/tcp/0', seed }: PeerOptions = {}): Promise<Peer> {
     const node = await createLibp2p({
+      ...(seed === undefined ? {} : { privateKey: await generateKeyPairFromSeed('Ed25519', seed) }),
       addresses: { listen: listen === null ? [] : [listen] },
       transports: [tcp(from === undefined ? {} : { dialOpts: { localAddress: from } as object })],
       connectionEncrypters: [noise()],
@@ -184,10 +188,13 @@ export class Peer {
     return new Wire(stream, connection.remotePeer);
   }
 
-  async serve(answer: (wire: Wire) => Promise<void>): Promise<void> {
+  async serve(
+    answer: (wire: Wire, connection: Connection) => Promise<void>,
+    protocol: string = PROTOCOL,
+  ): Promise<void> {
     const handle = (stream: Stream, connection: Connection): Promise<void> =>
-      answer(new Wire(stream, connection.remotePeer));
-    await this.node.handle(PROTOCOL, handle, { maxInboundStreams: MANY, maxOutboundStreams: MANY });
+      answer(new Wire(stream, connection.remotePeer), connection);
+    await this.node.handle(protocol, handle, { maxInboundStreams: MANY, maxOutboundStreams: MANY });
   }
 
   /** Breaks all connections with a peer, without a word. */
