@@ -5,7 +5,14 @@ import { count, formatDate } from './units.ts';
 type CopyEvent = Extract<ActionEvent, { event: 'copy' }>;
 
 /** A step worth a line; the rest is progress. */
-export function copyLine({ state, name, until, sampled, why }: CopyEvent): string | undefined {
+export function copyLine({
+  state,
+  name,
+  until,
+  sampled,
+  why = 'it did not say why',
+  forGood,
+}: CopyEvent): string | undefined {
   switch (state) {
     case 'stored': {
       const checked =
@@ -13,7 +20,9 @@ export function copyLine({ state, name, until, sampled, why }: CopyEvent): strin
       return `stored at ${name} until ${formatDate(until ?? 0)}${checked}`;
     }
     case 'failed':
-      return `not stored at ${name} yet: ${why ?? 'it did not say why'}; it is tried again`;
+      return forGood === true
+        ? `not stored at ${name}: ${why}`
+        : `not stored at ${name} yet: ${why}; it is tried again`;
     default:
       return undefined;
   }

@@ -44,7 +44,8 @@ export type CopyEvent = {
   | { readonly state: 'checking' }
   /** `until` in Unix seconds; `sampled` chunks were fetched from it and right. */
   | { readonly state: 'stored'; readonly until: number; readonly sampled?: number }
-  | { readonly state: 'failed'; readonly why: string }
+  /** `forGood`: the relay has refused it, and will not take it as it is. */
+  | { readonly state: 'failed'; readonly why: string; readonly forGood: boolean }
 );
 
 type Progress = CopyEvent extends infer E
@@ -161,12 +162,13 @@ export class Copies {
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
       if (!isShoalError(error)) throw error;
-      const pauseMs = this.#rests.get(key)?.pauseMs ?? MIN_COPY_RETRY_MS;
+      const forGood = isShoalError(error, 'refused');
+      const pauseMs = forGood ? MAX_COPY_RETRY_MS : (this.#rests.get(key)?.pauseMs ?? MIN_COPY_RETRY_MS);
       const dueMs = clock.monotonic() + pauseMs;
       this.#rests.set(key, { dueMs, pauseMs: Math.min(2 * pauseMs, MAX_COPY_RETRY_MS) });
       const now = catalog.copies.list(copy.share).find(other => other.relay === copy.relay);
       if (now !== undefined) catalog.copies.put({ ...now, detail: error.message });
-      tell({ state: 'failed', why: error.message });
+      tell({ state: 'failed', why: error.message, forGood });
     }
   }
 

@@ -76,13 +76,19 @@ export function tellStored(node: ShoalNode, id: BlockId, emit: Emit): void {
     emit({ event: 'copy', id, relay, name: names.get(relay) ?? relay, state: 'stored', until });
 }
 
-/** Resolves when so many relays keep a share and have shown it. @throws the signal's reason */
+/** Resolves when so many relays keep a share and have shown it. @throws ShoalError `refused` where too many will not; the signal's reason */
 export async function copiesThere(node: ShoalNode, id: BlockId, count: number, signal: AbortSignal): Promise<void> {
   const { catalog } = homeOf(node);
   const enough = (): boolean => catalog.copies.list(id).filter(isThere).length >= count;
-  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  const refusing = new Set<string>();
   const off = node.relays?.copies?.onEvent(event => {
-    if (event.id === id && enough()) resolve(undefined);
+    if (event.id !== id) return;
+    if (event.state === 'failed' && event.forGood) refusing.add(event.relay);
+    else refusing.delete(event.relay);
+    if (enough()) resolve(undefined);
+    else if (event.state === 'failed' && catalog.copies.list(id).length - refusing.size < count)
+      reject(new ShoalError('refused', `cannot wait for ${count} copies: ${event.name}: ${event.why}`));
   });
   if (enough()) resolve(undefined);
   try {

@@ -473,6 +473,7 @@ export const EVENT = z.discriminatedUnion('event', [
       until: seconds.optional(),
       sampled: count.optional().describe('Chunks that were fetched from it over a new connection, and right.'),
       why: z.string().optional(),
+      forGood: z.boolean().optional().describe('Whether the relay has refused it, and will not take it as it is.'),
     })
     .describe('How a copy at a relay comes along; what failed is tried again.'),
   holder.extend({ event: z.literal('holder') }).describe('Somebody who was asked what it has of a share.'),

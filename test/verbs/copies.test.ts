@@ -173,6 +173,19 @@ describe('copies of shares at relays', () => {
     expect(copy()).not.to.have.property('detail');
   });
 
+  it('are not asked for again and again where a relay refuses them for good', async () => {
+    await world.clock.run(keeper.stop());
+    leases.begin({ id: share.id, account: 'prefix:00', sizeBytes: 1 });
+    await leases.withdraw(share.id, { statement: new Uint8Array(1), block: new Uint8Array(1) });
+    keeper = await startKeeper();
+    wanted();
+    expect(await next('failed')).to.deep.include({ state: 'failed', forGood: true });
+    const failures = (): number => events.filter(({ state }) => state === 'failed').length;
+    const before = failures();
+    await world.clock.advance(9 * 60_000);
+    expect(failures()).to.equal(before);
+  });
+
   it('are gone on with by who holds the home the next time', async () => {
     denied = '0 uploads';
     wanted();
