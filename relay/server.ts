@@ -176,7 +176,8 @@ async function started(
 
   return {
     async reload(next) {
-      const { reloaded, needsRestart } = changesBetween(first, next);
+      const { reloaded } = changesBetween(config, next);
+      const { needsRestart } = changesBetween(first, next);
       config = next;
       admission.replace(next);
       setLevel(next.log.level);
