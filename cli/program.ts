@@ -511,8 +511,9 @@ function addCompletion(program: Command, print: (text: string) => void): void {
 }
 
 function repeatable(flags: string, description: string): Option {
-  return new Option(flags, `${description}; repeatable`).argParser((value: string, before: string[] | undefined) => [
-    ...(before ?? []),
+  return new Option(flags, `${description}; repeatable`).argParser((value: string, before: unknown) => [
+    // False where the option is one that can be taken back, and was.
+    ...(Array.isArray(before) ? (before as string[]) : []),
     value,
   ]);
 }

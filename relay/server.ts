@@ -115,6 +115,9 @@ async function started(
     endings.push(() => store.close());
     const leases = await Leases.open(join(folder.path, 'leases.sqlite'), store, systemClock);
     later.leases = leases;
+    const folders = new Set(await store.list());
+    const missing = leases.kept().filter(id => !folders.has(id) && leases.get(id) !== undefined).length;
+    if (missing > 0) log('warn', 'there are leases without a folder of blocks; was "chunks" moved?', { missing });
     endings.push(() => leases.close());
     keeper = await Keeper.start({
       ...{ network, leases, store, admission: counted, clock: systemClock, log, freeBytes },
@@ -165,14 +168,17 @@ async function started(
     checks: async () => ({
       running: isDraining ? 'it is stopping' : true,
       addresses: network.addresses().length > 0 || 'it has no address that others could reach',
-      disk: (await freeBytes()) > LOW_DISK_BYTES || 'the disk of its data folder is nearly full',
+      disk: await freeBytes().then(
+        free => free > LOW_DISK_BYTES || 'the disk of its data folder is nearly full',
+        (error: unknown) => `its folder for blocks can not be used: ${(error as Error).message}`,
+      ),
     }),
     metrics,
     status,
     log,
   });
   endings.push(() => adminHttp.close());
-  log('info', 'the relay runs', { version: VERSION, roles, leases: later.leases?.holding().leases ?? 0 });
+  log('info', 'the relay runs', { version: VERSION, peer: self, roles, leases: later.leases?.holding().leases ?? 0 });
 
   return {
     async reload(next) {
@@ -251,7 +257,8 @@ const STOPPING: Denied = { denied: 'this relay is stopping', of: 'relay', retryA
 function lending(admission: Admission, metrics: Metrics, isDraining: () => boolean): Admission {
   return {
     admit: (loan, who) => {
-      const answer = isDraining() ? STOPPING : admission.admit(loan, who);
+      // Who uploads or is served goes on, and may connect again.
+      const answer = isDraining() && loan !== 'connection' ? STOPPING : admission.admit(loan, who);
       if ('denied' in answer) metrics.denied(loan, answer.of);
       return answer;
     },

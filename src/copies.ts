@@ -73,14 +73,23 @@ export class Copies {
     });
   }
 
-  /** Has a share kept by relays of this home, from now on. */
-  want(id: BlockId, relays: readonly RelayRecord[]): void {
+  /** Has a share kept by relays of this home, from now on. @param again whether those that have shown it are to do so again */
+  want(id: BlockId, relays: readonly RelayRecord[], again = false): void {
     const there = this.#deps.catalog.copies.list(id);
     for (const { peer } of relays) {
-      if (!there.some(({ relay }) => relay === peer))
-        this.#deps.catalog.copies.put({ share: id, relay: peer, state: 'wanted' });
+      const copy = there.find(({ relay }) => relay === peer) ?? { share: id, relay: peer, state: 'wanted' };
+      if (again || copy.checkedAt === undefined) this.#deps.catalog.copies.put(unchecked(copy));
       this.#rests.delete(keyOf({ share: id, relay: peer }));
     }
+    this.#nap.abort();
+  }
+
+  /** A relay that was to have a share did not show it: the copy counts no more until it has. */
+  doubt(share: BlockId, relay: string, why: string): void {
+    const copy = this.#deps.catalog.copies.list(share).find(one => one.relay === relay);
+    if (copy === undefined) return;
+    this.#deps.catalog.copies.put({ ...unchecked(copy), detail: why });
+    this.#rests.delete(keyOf(copy));
     this.#nap.abort();
   }
 
@@ -179,7 +188,8 @@ export class Copies {
     const { share, checkedAt } = copy;
     const candidate = candidateOf(relay);
     const token = catalog.relays.tokenOf(relay.peer);
-    if (token !== undefined) await present(candidate, token, signal);
+    // One that holds no more still leaves what everybody may have.
+    if (token !== undefined) await present(candidate, token, signal).catch(unlessRefused);
     const block = await source.read(share, { kind: 'share' });
     const until = Math.floor(clock.now() / 1000) + ASKED_LEASE_SECONDS;
     const request = { relay: candidate, id: share, block, until };
@@ -203,14 +213,23 @@ export class Copies {
 
   async #check(copy: CopyRecord, relay: RelayRecord, tell: (progress: Progress) => void): Promise<number> {
     tell({ state: 'checking' });
-    const { chunks, has, sampled } = await this.#deps.sample(copy.share, candidateOf(relay), this.#stopping.signal);
-    if (has < chunks)
-      throw new ShoalError('unavailable', `it has ${has} of ${chunks} chunks, though it has signed for all of them`);
-    const { share, relay: peer, until, receipt } = copy;
+    const sampled = await this.#sampled(copy, relay);
     const checkedAt = Math.floor(this.#deps.clock.now() / 1000);
-    const lease = { ...(until === undefined ? {} : { until }), ...(receipt === undefined ? {} : { receipt }) };
-    this.#deps.catalog.copies.put({ share, relay: peer, state: 'stored', ...lease, checkedAt });
+    this.#deps.catalog.copies.put({ ...unchecked(copy), state: 'stored', checkedAt });
     return sampled;
+  }
+
+  /** @throws ShoalError `unavailable` where it has not got what it has signed for; it is uploaded again the next time */
+  async #sampled(copy: CopyRecord, relay: RelayRecord): Promise<number> {
+    try {
+      const { chunks, has, sampled } = await this.#deps.sample(copy.share, candidateOf(relay), this.#stopping.signal);
+      if (has === chunks) return sampled;
+      throw new ShoalError('unavailable', `it has ${has} of ${chunks} chunks, though it has signed for all of them`);
+    } catch (error) {
+      if (isShoalError(error, 'unavailable'))
+        this.#deps.catalog.copies.put({ share: copy.share, relay: copy.relay, state: 'wanted' });
+      throw error;
+    }
   }
 
   #tell({ share: id, relay: peer }: CopyRecord, relay: RelayRecord, progress: Progress): void {
@@ -223,6 +242,16 @@ export class Copies {
 function renewalMs({ state, until = 0, receipt }: CopyRecord, clock: Clock): number {
   if (state === 'wanted' || receipt === undefined) return 0;
   return ((until + decodeStatement(receipt, 'receipt').at) * 1000) / 2 - clock.now();
+}
+
+/** As it was before the relay had shown it. */
+function unchecked({ share, relay, state, until, receipt }: CopyRecord): CopyRecord {
+  const lease = { ...(until === undefined ? {} : { until }), ...(receipt === undefined ? {} : { receipt }) };
+  return { share, relay, state, ...lease };
+}
+
+function unlessRefused(error: unknown): void {
+  if (!isShoalError(error, 'refused')) throw error;
 }
 
 function keyOf({ share, relay }: Pick<CopyRecord, 'share' | 'relay'>): string {

@@ -39,7 +39,7 @@ export class Relays {
 
   constructor(deps: RelaysDeps) {
     this.#deps = deps;
-    const { home, network, service, holds } = deps;
+    const { home, network, service, holds, log } = deps;
     if (!holds || network === undefined) return;
     for (const relay of this.list()) this.#reserve(network, relay);
     this.copies = new Copies({
@@ -51,6 +51,9 @@ export class Relays {
       present: (relay, token, signal) => present(network, relay, token, systemClock, signal),
       sample: (id, relay, signal) => this.sample(id, relay, signal),
     });
+    this.copies.onEvent(event => {
+      if (event.state === 'failed') log('warn', 'a share is not stored at a relay; "shoal shares" says why', {});
+    });
   }
 
   list(): RelayRecord[] {
@@ -58,7 +61,7 @@ export class Relays {
   }
 
   /**
-   * The relay of this home that a text names: its origin, host, name, one of its addresses, or the beginning of its peer id.
+   * The relay of this home that a text names: its origin, host, name, one of its addresses, or the beginning or end of its peer id.
    * @throws ShoalError `usage` where there is none, or more than one
    */
   find(text: string): RelayRecord {
@@ -88,9 +91,20 @@ export class Relays {
       always: always || before?.always === true,
       addedAt: before?.addedAt ?? Math.floor(systemClock.now() / 1000),
     };
+    if (token !== undefined) await this.#try(candidateOf(relay), token, signal);
     home.catalog.relays.put(relay, token);
     if (this.copies !== undefined && network !== undefined) this.#reserve(network, relay);
     return relay;
+  }
+
+  /** Shows a token to the relay that it is for. @throws ShoalError `refused` where it takes no such token; as `present` */
+  async #try(relay: Candidate, token: string, signal: AbortSignal): Promise<void> {
+    const network = await this.#deps.fresh();
+    try {
+      await present(network, relay, token, systemClock, signal);
+    } finally {
+      await network.stop();
+    }
   }
 
   /** Forgets a relay; what it keeps, it keeps until its leases end. */
@@ -148,10 +162,12 @@ export class Relays {
 
   #known(text: string): RelayRecord[] {
     const shown = text.trim();
+    // Tables show the ends of peer ids.
+    const end = shown.replace(/^…/u, '');
     return this.list().filter(
       ({ peer, origin, name, addresses }) =>
         peer === shown ||
-        (shown.length >= MIN_PEER_CHARS && peer.startsWith(shown)) ||
+        (end.length >= MIN_PEER_CHARS && (peer.startsWith(end) || peer.endsWith(end))) ||
         (origin !== undefined && originOf(shown) === origin) ||
         name === shown ||
         addresses.includes(shown),
@@ -174,8 +190,8 @@ export class Relays {
   }
 }
 
-/** Peer ids begin alike: from here on they differ. */
-const MIN_PEER_CHARS = 12;
+/** As much of a peer id as tells a few of them apart; more than one that fits are told. */
+const MIN_PEER_CHARS = 8;
 
 interface Place {
   readonly peer: string;

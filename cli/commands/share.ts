@@ -122,6 +122,8 @@ class ShareView {
   /** Bytes at the relay that gets it just now. */
   #uploading: { readonly name: string; readonly doneBytes: number } | undefined;
   #storedAt = 0;
+  /** Whether relays were asked to keep it. */
+  #isLeaving = false;
 
   constructor(terminal: Terminal, name: string, drawCode: DrawCode | undefined, waitCopies: number | undefined) {
     this.#waitCopies = waitCopies;
@@ -177,6 +179,7 @@ class ShareView {
       case 'copy': {
         const { state, name, doneBytes = 0 } = event;
         this.#uploading = state === 'uploading' ? { name, doneBytes } : undefined;
+        this.#isLeaving = true;
         if (state === 'stored') this.#storedAt++;
         const line = copyLine(event);
         if (line !== undefined) this.#terminal.say(line);
@@ -221,6 +224,9 @@ class ShareView {
   summary(how: 'stopped' | 'done'): string {
     if (how === 'done' && this.#waitCopies !== undefined)
       return `done; ${count(this.#waitCopies, 'relay')} ${this.#waitCopies === 1 ? 'has' : 'have'} it`;
-    return this.#isShared ? this.#serving.summary(how) : 'stopped; nothing is shared';
+    if (!this.#isShared) return 'stopped; nothing is shared';
+    const left =
+      this.#isLeaving && this.#storedAt === 0 ? '; no relay has all of it yet, the home goes on the next time' : '';
+    return `${this.#serving.summary(how)}${left}`;
   }
 }

@@ -50,7 +50,7 @@ export async function verify(context: Context, id: string, options: { readonly r
   if (copies + repaired > 0) return;
   const next = options.repair
     ? 'share it again, or leave it at another relay'
-    : '"--repair" gives it to its relays again';
+    : 'the home that shares it gives it to its relays again with "--repair"';
   throw new ShoalError('unavailable', `nobody else was found who has all of the share; ${next}`);
 }
 

@@ -1,7 +1,7 @@
 /** Does the actions of a home on a node in this process. */
 import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
-import { parseHint } from '../format/hint.ts';
+import { parseHint, type Hint } from '../format/hint.ts';
 import { parseLink, type Link } from '../format/link.ts';
 import { quoted } from '../format/quoted.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
@@ -9,7 +9,7 @@ import { systemClock } from '../clock.ts';
 import { Explanation } from '../explain.ts';
 import type { Fetched, FetchEvent } from '../fetch.ts';
 import type { FolderFetch, NetworkSettings, ShoalNode } from '../node.ts';
-import type { NetworkStatus, ShareRecord } from '../ports.ts';
+import type { NetworkStatus, RelayRecord, ShareRecord } from '../ports.ts';
 import type { Step } from '../search.ts';
 import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
@@ -97,6 +97,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     if (hints?.includes('self') === true) await node.network?.settled(signal);
     const chosen = hints === undefined ? (node.relays?.hintsOf(keepers) ?? []) : node.hintsOf(hints);
     const shared = await node.share({ ...options, serveAlways: always, hints: chosen }, emit, signal);
+    noteHints(node, shared.id, chosen);
     const stop = node.service.serve(shared.id);
     const off = tellCopies(node, shared.id, emit);
     try {
@@ -115,9 +116,10 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         addresses: node.network?.addresses() ?? [],
       });
       tellStored(node, shared.id, emit);
-      node.relays?.copies?.want(shared.id, keepers);
+      node.relays?.copies?.want(shared.id, keepers, waitCopies !== undefined);
       if (always && waitCopies === undefined) return share;
-      return await serving(node, share, waitCopies, emit, signal);
+      const wait = waitCopies === undefined ? undefined : { copies: waitCopies, at: keepers };
+      return await serving(node, share, wait, emit, signal);
     } finally {
       off();
       stop();
@@ -129,7 +131,8 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     const stop = node.service.serve(id);
     const off = tellCopies(node, id, emit);
     try {
-      return await serving(node, await viewOf(node, id), waitCopies, emit, signal);
+      const wait = waitCopies === undefined ? undefined : { copies: waitCopies };
+      return await serving(node, await viewOf(node, id), wait, emit, signal);
     } finally {
       off();
       stop();
@@ -377,14 +380,14 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Tells of a share's peers until the signal, until the share is not served any more, or until `waitCopies` relays have it,
+ * Tells of a share's peers until the signal, until the share is not served any more, or until so many relays have it as are waited for,
  * where that is given. Peers that are there when its files turn out to have changed are told so first: this may be the end of
  * the process.
  */
 async function serving(
   node: ShoalNode,
   share: ShareView,
-  waitCopies: number | undefined,
+  wait: { readonly copies: number; readonly at?: readonly RelayRecord[] } | undefined,
   emit: Emit,
   signal: AbortSignal,
 ): Promise<ShareView> {
@@ -423,10 +426,13 @@ async function serving(
     isStored = true;
     resolve(undefined);
   };
-  if (waitCopies !== undefined) copiesThere(node, id, waitCopies, over.signal).then(onStored, () => undefined);
+  const onRefused = (error: unknown): void => {
+    if (isShoalError(error, 'refused')) reject(error);
+  };
+  if (wait !== undefined) copiesThere(node, id, wait.copies, wait.at, over.signal).then(onStored, onRefused);
   try {
     await promise;
-    if (waitCopies !== undefined && !isStored)
+    if (wait !== undefined && !isStored)
       throw new ShoalError(
         'unavailable',
         'cannot wait for copies of the share any longer: it was forgotten before there were so many; share it again',
@@ -490,6 +496,14 @@ function findShare(node: ShoalNode, text: string): ShareRecord {
       `cannot tell which share is meant: the ids of ${matches.length} begin with "${trimmed}"; give more of it`,
     );
   return record;
+}
+
+/** The link that is told last is the one that is shown. */
+function noteHints({ home }: ShoalNode, id: BlockId, hints: readonly Hint[]): void {
+  const record = home?.catalog.get(id);
+  const texts = hints.map(({ text }) => text);
+  if (record === undefined || record.hints.join() === texts.join()) return;
+  home?.catalog.add({ ...record, hints: texts }, {});
 }
 
 /** What is to be verified: also a share that this home has not got, by its id or a link. */

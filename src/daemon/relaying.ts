@@ -76,10 +76,18 @@ export function tellStored(node: ShoalNode, id: BlockId, emit: Emit): void {
     emit({ event: 'copy', id, relay, name: names.get(relay) ?? relay, state: 'stored', until });
 }
 
-/** Resolves when so many relays keep a share and have shown it. @throws ShoalError `refused` where too many will not; the signal's reason */
-export async function copiesThere(node: ShoalNode, id: BlockId, count: number, signal: AbortSignal): Promise<void> {
+/** Resolves when so many of some relays, or of all, keep a share and have shown it. @throws ShoalError `refused` where too many will not; the signal's reason */
+export async function copiesThere(
+  node: ShoalNode,
+  id: BlockId,
+  count: number,
+  relays: readonly Pick<RelayRecord, 'peer'>[] | undefined,
+  signal: AbortSignal,
+): Promise<void> {
   const { catalog } = homeOf(node);
-  const enough = (): boolean => catalog.copies.list(id).filter(isThere).length >= count;
+  const asked = (): CopyRecord[] =>
+    catalog.copies.list(id).filter(copy => relays?.some(({ peer }) => peer === copy.relay) !== false);
+  const enough = (): boolean => asked().filter(isThere).length >= count;
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   const refusing = new Set<string>();
   const off = node.relays?.copies?.onEvent(event => {
@@ -87,7 +95,7 @@ export async function copiesThere(node: ShoalNode, id: BlockId, count: number, s
     if (event.state === 'failed' && event.forGood) refusing.add(event.relay);
     else refusing.delete(event.relay);
     if (enough()) resolve(undefined);
-    else if (event.state === 'failed' && catalog.copies.list(id).length - refusing.size < count)
+    else if (event.state === 'failed' && asked().length - refusing.size < count)
       reject(new ShoalError('refused', `cannot wait for ${count} copies: ${event.name}: ${event.why}`));
   });
   if (enough()) resolve(undefined);
@@ -126,6 +134,7 @@ export async function verifyShare(
     holder => emit({ event: 'holder', ...view(holder) }),
     signal,
   );
+  for (const { peer, problem } of holders) if (problem !== undefined) node.relays?.copies?.doubt(id, peer, problem);
   const repaired = repair ? await repairCopies(node, id, holders, emit, signal) : 0;
   return {
     id,

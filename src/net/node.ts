@@ -26,6 +26,7 @@ import {
   MAX_RETRY_MS,
   MAX_STREAM_WINDOW_BYTES,
   MIN_RETRY_MS,
+  MOST_RELAY_CONNECTIONS,
   RELAY_KEEP_ALIVE_MS,
   SURVEY_MS,
 } from '../limits.ts';
@@ -141,7 +142,8 @@ export async function createNetwork(options: NetworkOptions): Promise<Network> {
       connectionManager: {
         // The crowd keeps to the limit; libp2p would refuse who comes last.
         maxConnections: 2 * (options.maxConnections ?? MAX_CONNECTIONS),
-        inboundConnectionThreshold: MAX_INBOUND_PER_SECOND,
+        // What a relay takes of one host, its admission says.
+        inboundConnectionThreshold: options.forOthers === undefined ? MAX_INBOUND_PER_SECOND : MOST_RELAY_CONNECTIONS,
         // Admission counts a connection before its handshake, by who it is from; libp2p would refuse who comes last.
         maxIncomingPendingConnections:
           options.forOthers === undefined ? MAX_PENDING_INBOUND : (options.maxConnections ?? MAX_CONNECTIONS),
