@@ -53,9 +53,10 @@ export async function getListing(
 }
 
 async function getShareBlock(download: Download, store: ChunkStore, id: BlockId): Promise<ShareBlock> {
-  if ((await store.have(id)) !== undefined) download.knowShareBlock(await store.read(id, { kind: 'share' }));
+  const there = await isThere(store, id, { kind: 'share' });
+  if (there) download.knowShareBlock(await store.read(id, { kind: 'share' }));
   const { bytes, block } = await download.shareBlock();
-  if ((await store.have(id)) === undefined) await store.write(id, { kind: 'share' }, bytes);
+  if (!there) await store.write(id, { kind: 'share' }, bytes);
   return block;
 }
 

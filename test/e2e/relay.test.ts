@@ -134,6 +134,40 @@ describe('relays', function () {
     expect((await copiesOf(box, 'ann'))[0]?.until).to.be.closeTo(Date.now() / 1000 + 90 * DAY, 120);
   });
 
+  it('count for who waits where they were asked for and show it now, and the link names them', async () => {
+    const box = sandbox();
+    const [one, other] = await Promise.all(['one', 'other'].map(name => Relay.start(box, name)));
+    const path = await makeFile(box.path('it'), { bytes: noise('counted', 300_000) });
+    const wait = async (...more: string[]) => {
+      const ended = await box.run('ann', ['share', path, '--wait-copies', '1', ...more]);
+      expect(ended.code, ended.stderr).to.equal(0);
+      return ended;
+    };
+    await wait('--relay', one!.origin);
+    const second = await wait('--relay', other!.origin);
+    expect(second.stderr)
+      .to.match(/^stored at .*\(1 chunk\)/m)
+      .and.to.include(other!.origin);
+    const link = second.stdout.toString();
+    expect(link).to.include(other!.address).and.not.to.include(one!.address);
+    const shown = await box.run('ann', ['show', '--link', link.trim().slice('shoal:'.length, 40)]);
+    expect(shown.stdout.toString()).to.equal(link);
+    // What a relay has lost since is found out, and it gets it again.
+    for (const file of await other!.blockFiles()) await rm(file);
+    await wait('--relay', other!.origin);
+    const fetched = await box.fetch(link.trim(), box.path('to'), ['--timeout', '30s']);
+    expect(fetched.code, fetched.stderr).to.equal(0);
+  });
+
+  it('are not added with a token that they do not take', async () => {
+    const box = sandbox();
+    const relay = await Relay.start(box, 'one');
+    const file = await makeFile(box.path('token'), { bytes: Buffer.from('shoaltoken.AAAA') });
+    expectFailed(await box.run('ann', ['relays', 'add', relay.origin, '--token-file', file, '--json']), 5, 'refused');
+    const { told } = await box.run('ann', ['relays', '--json']);
+    expect(told[0]?.relays).to.deep.equal([]);
+  });
+
   it('lead to a home again soon after they were started again', async () => {
     const box = sandbox();
     const relay = await Relay.start(box, 'one');
