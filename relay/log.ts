@@ -1,10 +1,7 @@
 /**
  * The log of a relay: a JSON object a line on stderr, and where that is a terminal, lines for people. What is logged has
- * neither keys, tokens nor links in it, and from `info` up neither ids nor addresses (src/ports.ts, Log); at `debug`,
- * prefixes of addresses are told apart by tags that mean nothing a day later.
+ * neither keys, tokens nor links in it, and from `info` up neither ids nor addresses of others (src/ports.ts, Log).
  */
-import { createHmac, randomBytes } from 'node:crypto';
-import { isIPv4, isIPv6 } from 'node:net';
 import { pino } from 'pino';
 import { escaped, escapedJson } from '../src/format/quoted.ts';
 import type { Log } from '../src/ports.ts';
@@ -63,42 +60,4 @@ function lineForPeople(json: string): string {
 
 function clockTime(time: Date): string {
   return [time.getHours(), time.getMinutes(), time.getSeconds()].map(n => String(n).padStart(2, '0')).join(':');
-}
-
-const DAY_SECONDS = 86_400;
-const TAG_CHARS = 12;
-
-/**
- * A function that gives the tag of the prefix that an address is of (/24 of IPv4, /48 of IPv6): the same for all of one
- * prefix on one day (UTC). Without the salt, which is in memory only and forgotten with the day, it can't be undone.
- * `address` is an IP address or a multiaddr that begins with one.
- */
-export function prefixTags(random = randomBytes): (address: string, nowSeconds: number) => string {
-  let today: { readonly day: number; readonly salt: Uint8Array } | undefined;
-  return (address, nowSeconds) => {
-    const day = Math.floor(nowSeconds / DAY_SECONDS);
-    if (today?.day !== day) today = { day, salt: random(32) };
-    return createHmac('sha256', today.salt).update(prefixOf(address)).digest('base64url').slice(0, TAG_CHARS);
-  };
-}
-
-/** The tags of this process. */
-export const prefixTag = prefixTags();
-
-/** All that is no address has one prefix. */
-function prefixOf(address: string): string {
-  const ip = /^(?:\/ip6zone\/[^/]+)?\/ip[46]\/([^/]+)/.exec(address)?.[1] ?? address;
-  const plain = ip.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/i, '');
-  if (isIPv4(plain)) return plain.split('.').slice(0, 3).join('.');
-  return isIPv6(plain) ? groupsOf(plain).slice(0, 3).join(':') : '';
-}
-
-/** The eight groups of an IPv6 address, without zeros in front. */
-function groupsOf(address: string): string[] {
-  // An IPv4 address at the end takes two groups; what it says does not matter for a prefix.
-  const [head = '', tail] = address.replace(/[^:]+\.[^:]+$/, '0:0').split('::');
-  const groups = (text: string): string[] =>
-    text === '' ? [] : text.split(':').map(group => parseInt(group, 16).toString(16));
-  const [first, last] = [groups(head), groups(tail ?? '')];
-  return [...first, ...Array<string>(8 - first.length - last.length).fill('0'), ...last];
 }

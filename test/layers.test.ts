@@ -165,7 +165,7 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^node:http$/, /^src\/(daemon\/|net\/(upnp|relay-info|websockets)\.ts$)|^relay\/(http\/|commands\/status\.ts$)/],
   [/^node:https$/, /^src\/(daemon\/|net\/relay-info\.ts$)|^relay\/http\//],
   [/^node:http2$/, /^src\/daemon\//],
-  [/^node:(net|tls)$/, /^(src\/(net|daemon)|relay\/http)\/|^relay\/(log|config)\.ts$/],
+  [/^node:(net|tls)$/, /^(src\/(net|daemon)|relay\/http)\/|^relay\/config\.ts$/],
   // What a relay announces by name it announces by address, too.
   [/^node:(dgram|dns)(\/promises)?$/, /^src\/(net|daemon)\/|^relay\/server\.ts$/],
 ];

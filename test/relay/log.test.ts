@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { prefixTags, relayLog } from '../../relay/log.ts';
+import { relayLog } from '../../relay/log.ts';
 
 /** A stream that keeps what is written. */
 function memory(isTTY = false): {
@@ -76,43 +76,5 @@ describe('the log of a relay', () => {
     circle['self'] = circle;
     relayLog('info', 'json', out).log('info', 'odd', { circle, big: 7n, nothing: undefined });
     expect(JSON.parse(out.lines()[0] ?? '')).to.include({ message: 'odd' });
-  });
-});
-
-describe('the tag of an address prefix', () => {
-  const DAY = 86_400;
-
-  it('is the same for all addresses of a prefix, however they are written, and no other', () => {
-    const tag = prefixTags();
-    const same = (...addresses: string[]): void => {
-      const tags = new Set(addresses.map(address => tag(address, DAY)));
-      expect([...tags], addresses.join()).to.have.lengthOf(1);
-    };
-    same('192.0.2.1', '192.0.2.254', '/ip4/192.0.2.7/tcp/4001', '::ffff:192.0.2.9');
-    same(
-      '2001:db8:1::1',
-      '2001:0db8:0001:ffff::2',
-      '/ip6/2001:db8:1::/tcp/1',
-      '2001:db8:1:2:3:4:5:6',
-      '2001:db8:1::192.0.2.1',
-    );
-    same('fe80::1%eth0', 'fe80::2', '/ip6zone/eth0/ip6/fe80::3/tcp/1');
-    same('::1', '::2', '0:0:0:1::');
-    const others = ['192.0.2.1', '192.0.3.1', '2001:db8:1::1', '2001:db8:2::1', '::1', 'name'];
-    expect(new Set(others.map(address => tag(address, DAY))).size).to.equal(others.length);
-  });
-
-  it('is another one the next day, and in another process', () => {
-    const tag = prefixTags();
-    const first = tag('192.0.2.1', DAY);
-    expect(tag('192.0.2.1', 2 * DAY - 1)).to.equal(first);
-    expect(tag('192.0.2.1', 2 * DAY)).not.to.equal(first);
-    // The salt of a day is forgotten with it.
-    expect(tag('192.0.2.1', DAY)).not.to.equal(first);
-    expect(prefixTags()('192.0.2.1', DAY)).not.to.equal(first);
-  });
-
-  it('does not show the address', () => {
-    expect(prefixTags()('192.0.2.1', DAY)).to.match(/^[\w-]{12}$/);
   });
 });
