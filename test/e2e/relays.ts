@@ -34,7 +34,7 @@ export class Relay {
     this.host = host;
     const [port = 0, httpPort = 0] = ports;
     this.port = port;
-    this.origin = `http://127.0.0.1:${httpPort}`;
+    this.origin = `http://${host}:${httpPort}`;
     this.#start = {
       program: [process.execPath, PROGRAM],
       env: { SHOAL_RELAY_HOME: this.folder },

@@ -1,5 +1,6 @@
 /** A certificate that vouches for itself (RFC 5280), made for a test, since none should lie about that others could use. */
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { isIPv4 } from 'node:net';
 
 export interface TestCertificate {
   /** PEM. */
@@ -7,13 +8,14 @@ export interface TestCertificate {
   readonly key: string;
 }
 
-/** For `localhost`, `names`, and 127.0.0.1. */
+/** For `localhost`, `names`, which may be IPv4 addresses, and 127.0.0.1. */
 export function testCertificate(...names: string[]): TestCertificate {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const name = tlv(0x30, tlv(0x31, tlv(0x30, oid('550403'), tlv(0x0c, Buffer.from('shoal test')))));
   const alternatives = [
-    ...['localhost', ...names].map(dns => tlv(0x82, Buffer.from(dns))),
-    tlv(0x87, Buffer.from([127, 0, 0, 1])),
+    ...['localhost', '127.0.0.1', ...names].map(name =>
+      isIPv4(name) ? tlv(0x87, Buffer.from(name.split('.').map(Number))) : tlv(0x82, Buffer.from(name)),
+    ),
   ];
   const extensions = [
     tlv(0x30, oid('551d11'), tlv(0x04, tlv(0x30, ...alternatives))),
