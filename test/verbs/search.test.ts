@@ -23,8 +23,15 @@ function swarmOf(...endings: Ending[]): Swarm {
 const alone = { hints: 0, status: undefined };
 const places = (hints: number, lanPeers?: number, dhtPeers?: number, startingPoints = 0): SearchPlaces => ({
   hints,
-  status: { connections: 0, lanPeers, dhtPeers, startingPoints, portMapping: 'off',
-  reservations: [], maxConnections: 300 },
+  status: {
+    connections: 0,
+    lanPeers,
+    dhtPeers,
+    startingPoints,
+    portMapping: 'off',
+    reservations: [],
+    maxConnections: 300,
+  },
 });
 
 describe('The words of a search', () => {
