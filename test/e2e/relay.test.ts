@@ -332,7 +332,7 @@ describe('relays', function () {
     expect(shown.code).to.equal(3);
     expect(shown.stdout.toString()).to.match(/ relay +4 of 6 +0 +incomplete/);
     expect(shown.stderr).to.include(
-      'nobody else was found who has all of the share; "--repair" gives it to its relays',
+      'nobody else was found who has all of the share; the home that shares it gives it to its relays again with "--repair"',
     );
     const repaired = await box.run('ann', ['verify', id, '--repair', '--json']);
     expectDone(repaired);
