@@ -111,7 +111,7 @@ async function started(
 
   let keeper: Keeper | undefined;
   if (roles.store) {
-    const store = diskStore({ folder: chunks, crypto: verifier(), random: randomBytes });
+    const store = diskStore({ folder: chunks, crypto: verifier(), random: randomBytes, takesChunks: true });
     endings.push(() => store.close());
     const leases = await Leases.open(join(folder.path, 'leases.sqlite'), store, systemClock);
     later.leases = leases;

@@ -22,6 +22,7 @@ import type {
   RandomBytes,
   StreamName,
 } from '../ports.ts';
+import { giveMemory } from '../memory.ts';
 import { IndexSet, rangesOf } from '../protocol/ranges.ts';
 import { chunkFolders, indexOf, nameOf, placeOf } from './block-name.ts';
 import { notThere } from './memory.ts';
@@ -31,6 +32,8 @@ export interface DiskStoreOptions {
   readonly folder: Directory;
   readonly crypto: Pick<Crypto, 'verify'>;
   readonly random: RandomBytes;
+  /** Whether chunks that are written are given away: nobody looks at them any more, and their memory is used again. */
+  readonly takesChunks?: boolean;
 }
 
 /** What a name begins with while its block is being written. */
@@ -47,6 +50,7 @@ class DiskStore implements ChunkStore {
   /** Tells this store's unfinished files from those that a crash left. */
   readonly #partPrefix: string;
   #parts = 0;
+  readonly #takesChunks: boolean;
   /** Folders of shares and chunks, by path and generation. */
   readonly #folders = new HandleCache<string, Directory>(MAX_OPEN_FOLDERS, key => this.#enter(key));
   /** Counts what was dropped: a handle from before may be of a folder that is gone. */
@@ -54,7 +58,8 @@ class DiskStore implements ChunkStore {
   /** Those used longest ago first. */
   readonly #listings = new Map<BlockId, Promise<Listing>>();
 
-  constructor({ folder, crypto, random }: DiskStoreOptions) {
+  constructor({ folder, crypto, random, takesChunks = false }: DiskStoreOptions) {
+    this.#takesChunks = takesChunks;
     this.#root = folder;
     this.#crypto = crypto;
     this.#partPrefix = `${PART}${Buffer.from(random(8)).toString('hex')}-`;
@@ -96,6 +101,7 @@ class DiskStore implements ChunkStore {
       await this.#makeFolders(share, folder);
       await put();
     }
+    if (this.#takesChunks && at.kind === 'chunk') giveMemory(bytes);
   }
 
   async sync(share: BlockId): Promise<void> {
