@@ -3,6 +3,7 @@
 import { format } from 'node:util';
 import { CommanderError } from 'commander';
 import { exitCodeOf, isShoalError, ShoalError } from '../src/errors.ts';
+import { HANG_UP_MS } from '../src/limits.ts';
 import { VERSION } from '../src/version.ts';
 import type { RunContext, StartRelay } from './commands/run.ts';
 import type { Typed } from './context.ts';
@@ -101,6 +102,8 @@ export async function main(): Promise<void> {
     onReload: onHangUp,
     start: async options => (await import('./server.ts')).startRelay(options),
   });
+  // All has ended by now. A listener of libp2p was once seen to stay open, with nobody left who could close it.
+  setTimeout(() => process.exit(), HANG_UP_MS).unref();
 }
 
 function onHangUp(listener: () => void, signal: AbortSignal): void {
