@@ -34,9 +34,12 @@ import { blockKey, byPeer, channelSource, localSource, type Source, type SourceS
 import { believed } from './protocol/withdrawn.ts';
 import { within } from './within.ts';
 
+/** What a download needs of a network. */
+export type DownloadNetwork = Pick<Network, 'self' | 'status' | 'find' | 'connect'>;
+
 export interface DownloadDeps {
   /** Absent when only this home is asked. */
-  readonly network?: Pick<Network, 'self' | 'status' | 'find' | 'connect'>;
+  readonly network?: DownloadNetwork;
   readonly crypto: Pick<Crypto, 'verify'>;
   readonly clock: Clock;
   /** This home's own chunks, asked like a peer. */
@@ -196,7 +199,7 @@ export class Download {
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
   }
 
-  async #discover(network: NonNullable<DownloadDeps['network']>): Promise<void> {
+  async #discover(network: DownloadNetwork): Promise<void> {
     const { id, hints } = this.#options;
     const onAsked = (nodes: number): void => this.#deps.onStep?.({ step: 'asked', nodes });
     for await (const candidate of network.find(id, hints, this.#stop.signal, onAsked)) {
@@ -207,11 +210,11 @@ export class Download {
     }
   }
 
-  #dialMore(network: NonNullable<DownloadDeps['network']>): void {
+  #dialMore(network: DownloadNetwork): void {
     for (const candidate of this.#swarm.toDial(this.#now())) this.#run(this.#join(network, candidate));
   }
 
-  async #join(network: NonNullable<DownloadDeps['network']>, candidate: Candidate): Promise<void> {
+  async #join(network: DownloadNetwork, candidate: Candidate): Promise<void> {
     const { peer } = candidate;
     let channel: Channel | undefined;
     let ending: Ending;
@@ -240,7 +243,7 @@ export class Download {
     if (!this.#stop.signal.aborted) this.#dialMore(network);
   }
 
-  async #dial(network: NonNullable<DownloadDeps['network']>, candidate: Candidate): Promise<Channel> {
+  async #dial(network: DownloadNetwork, candidate: Candidate): Promise<Channel> {
     const [late, timer] = [new AbortController(), new AbortController()];
     this.#deps.clock.sleep(DIAL_TIMEOUT_MS, timer.signal).then(
       () => late.abort(new ShoalError('not-found', 'did not answer')),
@@ -254,11 +257,7 @@ export class Download {
   }
 
   /** One conversation, until it ends. */
-  async #talk(
-    network: NonNullable<DownloadDeps['network']>,
-    { peer, via }: Candidate,
-    channel: Channel,
-  ): Promise<Ending> {
+  async #talk(network: DownloadNetwork, { peer, via }: Candidate, channel: Channel): Promise<Ending> {
     const { id } = this.#options;
     this.#stop.signal.throwIfAborted();
     const over = Promise.withResolvers<undefined>();
