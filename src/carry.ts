@@ -53,10 +53,10 @@ export async function getListing(
 }
 
 async function getShareBlock(download: Download, store: ChunkStore, id: BlockId): Promise<ShareBlock> {
-  const there = await isThere(store, id, { kind: 'share' });
-  if (there) download.knowShareBlock(await store.read(id, { kind: 'share' }));
+  const kept = await readIfThere(store, id, { kind: 'share' });
+  if (kept !== undefined) download.knowShareBlock(kept);
   const { bytes, block } = await download.shareBlock();
-  if (!there) await store.write(id, { kind: 'share' }, bytes);
+  if (kept === undefined) await store.write(id, { kind: 'share' }, bytes);
   return block;
 }
 
@@ -70,7 +70,7 @@ async function getIndex(
 ): Promise<void> {
   const missing: number[] = [];
   for (let index = 0; index < indexCount(listing.size(stream)); index++) {
-    if (!(await isThere(store, id, { kind: 'index', stream, index }))) missing.push(index);
+    if ((await readIfThere(store, id, { kind: 'index', stream, index })) === undefined) missing.push(index);
   }
   if (missing.length === 0) return;
   await download.blocks({ kind: 'index', stream, indices: missing }, async (index, bytes) => {
@@ -132,12 +132,8 @@ async function missingChunks(store: ChunkStore, id: BlockId, listing: Listing, s
   if (have === 'all') return new IndexSet(count);
   const missing = IndexSet.full(count);
   for (const index of new IndexSet(count, have?.data)) {
-    try {
-      await store.read(id, { kind: 'chunk', stream: 'data', index }, signal);
+    if ((await readIfThere(store, id, { kind: 'chunk', stream: 'data', index }, signal)) !== undefined)
       missing.delete(index);
-    } catch (error) {
-      if (!isShoalError(error, 'unavailable')) throw error;
-    }
   }
   return missing;
 }
@@ -160,12 +156,17 @@ async function keepChunk(
   await store.write(id, { kind: 'chunk', stream, index }, bytes);
 }
 
-async function isThere(store: ChunkStore, id: BlockId, at: BlockAddress): Promise<boolean> {
+/** A block of the store; undefined where it is not there, or damaged. */
+async function readIfThere(
+  store: ChunkStore,
+  id: BlockId,
+  at: BlockAddress,
+  signal?: AbortSignal,
+): Promise<Uint8Array | undefined> {
   try {
-    await store.read(id, at);
-    return true;
+    return await store.read(id, at, signal);
   } catch (error) {
-    if (error instanceof ShoalError && error.code === 'unavailable') return false;
+    if (isShoalError(error, 'unavailable')) return undefined;
     throw error;
   }
 }
