@@ -35,7 +35,6 @@ export class Relays {
   /** Ends the reservations, by peer id. */
   readonly #places = new Map<string, () => void>();
   readonly copies: Copies | undefined;
-  readonly #stopping = new AbortController();
 
   constructor(deps: RelaysDeps) {
     this.#deps = deps;
@@ -155,7 +154,6 @@ export class Relays {
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort(new ShoalError('interrupted', 'the node stops'));
     await this.copies?.stop();
     for (const release of this.#places.values()) release();
   }
