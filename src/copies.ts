@@ -75,36 +75,27 @@ export class Copies {
 
   /** Has a share kept by relays of this home, from now on. @param again whether those that have shown it are to do so again */
   want(id: BlockId, relays: readonly RelayRecord[], again = false): void {
-    const there = this.#deps.catalog.copies.list(id);
     for (const { peer } of relays) {
-      const copy = there.find(({ relay }) => relay === peer) ?? { share: id, relay: peer, state: 'wanted' };
-      if (again || copy.checkedAt === undefined) this.#deps.catalog.copies.put(unchecked(copy));
-      this.#rests.delete(keyOf({ share: id, relay: peer }));
+      const copy = this.#copyAt(id, peer) ?? { share: id, relay: peer, state: 'wanted' };
+      this.#hurry(again || copy.checkedAt === undefined ? unchecked(copy) : copy);
     }
-    this.#nap.abort();
   }
 
   /** A relay that was to have a share did not show it: the copy counts no more until it has. */
   doubt(share: BlockId, relay: string, why: string): void {
-    const copy = this.#deps.catalog.copies.list(share).find(one => one.relay === relay);
-    if (copy === undefined) return;
-    this.#deps.catalog.copies.put({ ...unchecked(copy), detail: why });
-    this.#rests.delete(keyOf(copy));
-    this.#nap.abort();
+    const copy = this.#copyAt(share, relay);
+    if (copy !== undefined) this.#hurry({ ...unchecked(copy), detail: why });
   }
 
   /** Uploads again what a relay turned out not to have, once nothing is under way for it: that would note what was before. */
   async again({ share, relay }: CopyRecord, why: string): Promise<CopyEvent> {
-    const key = keyOf({ share, relay });
-    await this.#busy.get(key);
+    await this.#busy.get(keyOf({ share, relay }));
     const { promise, resolve } = Promise.withResolvers<CopyEvent>();
     const off = this.onEvent(event => {
       if (event.id === share && event.relay === relay && (event.state === 'stored' || event.state === 'failed'))
         resolve(event);
     });
-    this.#deps.catalog.copies.put({ share, relay, state: 'wanted', detail: why });
-    this.#rests.delete(key);
-    this.#nap.abort();
+    this.#hurry({ share, relay, state: 'wanted', detail: why });
     return await promise.finally(off);
   }
 
@@ -116,6 +107,17 @@ export class Copies {
   async stop(): Promise<void> {
     this.#stopping.abort(new ShoalError('interrupted', 'the node stops'));
     await Promise.allSettled([this.#running, ...this.#busy.values()]);
+  }
+
+  /** Notes how a copy stands, and looks after it at once. */
+  #hurry(copy: CopyRecord): void {
+    this.#deps.catalog.copies.put(copy);
+    this.#rests.delete(keyOf(copy));
+    this.#nap.abort();
+  }
+
+  #copyAt(share: BlockId, relay: string): CopyRecord | undefined {
+    return this.#deps.catalog.copies.list(share).find(copy => copy.relay === relay);
   }
 
   async #watch(): Promise<void> {
@@ -175,7 +177,7 @@ export class Copies {
       const pauseMs = forGood ? MAX_COPY_RETRY_MS : (this.#rests.get(key)?.pauseMs ?? MIN_COPY_RETRY_MS);
       const dueMs = clock.monotonic() + pauseMs;
       this.#rests.set(key, { dueMs, pauseMs: Math.min(2 * pauseMs, MAX_COPY_RETRY_MS) });
-      const now = catalog.copies.list(copy.share).find(other => other.relay === copy.relay);
+      const now = this.#copyAt(copy.share, copy.relay);
       if (now !== undefined) catalog.copies.put({ ...now, detail: error.message });
       tell({ state: 'failed', why: error.message, forGood });
     }
