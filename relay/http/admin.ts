@@ -2,15 +2,18 @@
  * What a relay shows to its operator over HTTP: whether it lives, whether it is ready, its metrics and its state. It is at
  * a Unix socket that only its user can open, or at an address of this machine's own for who has the token.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, lstat, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import { bearerRefusal } from '../../src/bearer.ts';
 import { fileError, ShoalError } from '../../src/errors.ts';
 import { MAX_RELAY_ADMIN_CONNECTIONS, RELAY_CHECKS_MS } from '../../src/limits.ts';
 import type { Log } from '../../src/ports.ts';
 import { application, listen, problem, urlHost, type Served } from './server.ts';
+
+/** What is said to who may not ask. */
+const SAID = { pages: 'pages may not ask', which: 'the token of the relay' } as const;
 
 export interface AdminOptions {
   readonly at: { readonly socket: string } | TokenListener;
@@ -48,7 +51,9 @@ export async function serveAdmin(options: AdminOptions): Promise<Served> {
   checkListener(at);
   let allowed: readonly string[] = [];
   app.addHook('onRequest', async (request, reply) => {
-    const refused = reply.sent ? undefined : refusalOf(request, allowed, token);
+    const refused = reply.sent
+      ? undefined
+      : bearerRefusal(request.headers, { hosts: allowed, origins: [], token, ...SAID });
     if (refused === undefined) return;
     if (refused.status === 401) reply.header('www-authenticate', 'Bearer');
     await problem(reply, refused.status, refused.message);
@@ -160,24 +165,4 @@ function checkListener({ host, token }: TokenListener): void {
     );
   if (token === '')
     throw new ShoalError('usage', 'cannot show metrics and state over TCP: the token is empty; make one');
-}
-
-/** Why a request over TCP is not looked at: a page of another origin, or a name that leads here (DNS rebinding), or no token. */
-function refusalOf(
-  { headers }: FastifyRequest,
-  allowed: readonly string[],
-  token: string,
-): { readonly status: 401 | 403; readonly message: string } | undefined {
-  const { host = '', origin, authorization = '' } = headers;
-  if (!allowed.includes(host.toLowerCase())) return { status: 403, message: 'refused: the host is not this one' };
-  if (origin !== undefined) return { status: 403, message: 'refused: pages may not ask' };
-  const [scheme = '', given = ''] = authorization.split(' ');
-  if (scheme.toLowerCase() === 'bearer' && isSame(given, token)) return undefined;
-  return { status: 401, message: 'refused: give the token of the relay (Authorization: Bearer)' };
-}
-
-/** Compared in a time that does not tell how much of it is right. */
-function isSame(given: string, token: string): boolean {
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(given), digest(token));
 }

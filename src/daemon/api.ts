@@ -3,12 +3,12 @@
  * action's parameters go to `POST /v1/<action>`; what happens comes back as it happens, and in the end how it ended
  * (openapi.ts). When the asker goes away the action is stopped. Nothing of a request is logged: links hold keys.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { chmod, rm, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { finished } from 'node:stream/promises';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import { bearerRefusal } from '../bearer.ts';
 import { fileError, isShoalError, ShoalError, type ErrorCode } from '../errors.ts';
 import {
   API_ALIVE_MS,
@@ -25,6 +25,12 @@ import { pidPath } from './socket.ts';
 
 /** Actions that last moments, go on to their end in any case, and would fail if they were asked for a second time. */
 const FINISHED: readonly ActionName[] = ['forget', 'cancel', 'stop'];
+/** What is said to who may not ask. */
+const SAID = {
+  pages: 'pages of other origins may not ask',
+  which: 'the token in the file "api-token" of the home',
+} as const;
+
 /** Where the description of the API is. */
 const DOCUMENT_PATH = '/v1/openapi.json';
 
@@ -74,7 +80,7 @@ export async function serveTcp(
   const { app, close } = application(actor, log);
   let allowed: readonly string[] = [];
   app.addHook('onRequest', async (request, reply) => {
-    const refused = refusalOf(request, allowed, token);
+    const refused = bearerRefusal(request.headers, { hosts: allowed, origins: allowed, token, ...SAID });
     if (refused === undefined) return;
     if (refused.status === 401) reply.header('www-authenticate', 'Bearer');
     await reply.code(refused.status).send({ event: 'failed', code: 'denied', message: refused.message });
@@ -93,30 +99,6 @@ export async function serveTcp(
   const names = new Set([host.includes(':') ? `[${host}]` : host, 'localhost', '127.0.0.1', '[::1]']);
   allowed = [...names].map(name => `${name}:${actual}`);
   return { close, port: actual };
-}
-
-/** Why a request over TCP is not looked at. */
-function refusalOf(
-  { headers }: FastifyRequest,
-  allowed: readonly string[],
-  token: string,
-): { readonly status: 401 | 403; readonly message: string } | undefined {
-  const { host = '', origin, authorization = '' } = headers;
-  if (!allowed.includes(host.toLowerCase())) return { status: 403, message: 'refused: the host is not this one' };
-  if (origin !== undefined && !allowed.includes(origin.toLowerCase().replace(/^http:\/\//, '')))
-    return { status: 403, message: 'refused: pages of other origins may not ask' };
-  const [scheme = '', given = ''] = authorization.split(' ');
-  if (scheme.toLowerCase() === 'bearer' && isSame(given, token)) return undefined;
-  return {
-    status: 401,
-    message: 'refused: give the token in the file "api-token" of the home (Authorization: Bearer)',
-  };
-}
-
-/** Compared in a time that does not tell how much of it is right. */
-function isSame(given: string, token: string): boolean {
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(given), digest(token));
 }
 
 function application(actor: Actor, log: Log): { readonly app: FastifyInstance; readonly close: () => Promise<void> } {
