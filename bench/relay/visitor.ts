@@ -37,6 +37,7 @@ export async function visit(relay: string, localAddress: string): Promise<Visit>
   const timer = setTimeout(() => late.abort(new Error('the relay has not answered for long')), VISIT_MS);
   const privateKey = await generateKeyPair('Ed25519');
   const muxers = new Map([[yamuxFactory.protocol, yamuxFactory]]);
+  // Noise asks an upgrader for the names of muxers, and for nothing else of it.
   const upgrader = { getStreamMuxers: () => muxers } as unknown as Upgrader;
   const encrypter = noise()({ peerId: peerIdFromPrivateKey(privateKey), privateKey, logger: SILENT, upgrader });
 
@@ -76,6 +77,7 @@ const transport = tcp();
 
 /** A TCP connection as libp2p's parts want it, that nothing was agreed on yet. */
 async function dial(relay: string, localAddress: string, signal: AbortSignal): Promise<MessageStream> {
+  // The transport hands what it has dialled to an upgrader, and gives back what that makes of it: here the line itself.
   const asItIs = { upgradeOutbound: (line: unknown) => Promise.resolve(line as Connection) } as unknown as Upgrader;
   const options = { signal, upgrader: asItIs, localAddress };
   return (await transport({ logger: SILENT }).dial(multiaddr(relay), options)) as unknown as MessageStream;

@@ -43,6 +43,7 @@ interface WithWebSocket {
 }
 
 function endWith(connection: MultiaddrConnection): void {
+  // What is inside is not among libp2p's types.
   const { websocket } = connection as unknown as WithWebSocket;
   const end = (): void => (websocket.terminate === undefined ? websocket.close() : websocket.terminate());
   connection.addEventListener(
@@ -69,6 +70,7 @@ function impatient(listener: Listener): Listener {
     clearTimeout(waiting.get(socket));
     waiting.delete(socket);
   };
+  // Neither are the servers of a listener.
   const { server } = listener as unknown as WithServers;
   server.prependListener('connection', (socket: Socket) => {
     socket.on('error', () => socket.destroy());
@@ -87,6 +89,7 @@ function impatient(listener: Listener): Listener {
   return Object.assign(listener, {
     listen: (async address => {
       await listen(address);
+      // There once it listens.
       (listener as unknown as WithServers).http?.on('upgrade', (_request, socket) => done(socket));
     }) satisfies typeof listen,
     close: (async () => {

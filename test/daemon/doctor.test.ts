@@ -15,6 +15,7 @@ describe('The doctor, of relays', () => {
     const survey = await network.survey(new AbortController().signal);
     network.survey = () => Promise.resolve({ ...survey, reservations });
     if (addresses !== undefined) network.addresses = () => addresses;
+    // Without a home, its checks look at nothing else of a node.
     return await nodeChecks({ network } as unknown as ShoalNode, new AbortController().signal);
   };
   const ofRelays = (checks: readonly Check[]): Check[] => checks.filter(({ name }) => name.startsWith('relay'));

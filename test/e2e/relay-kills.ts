@@ -613,6 +613,7 @@ function recordsIn(folder: string): { leases: Map<BlockId, LeaseRow>; withdrawn:
     const leases = database.prepare('SELECT id, state, until FROM leases').all();
     const withdrawals = database.prepare('SELECT id FROM withdrawals').all();
     return {
+      // The table is strict, so that each column is of its type.
       leases: new Map(leases.map(({ id, state, until }) => [id, { state, until }] as unknown as [BlockId, LeaseRow])),
       withdrawn: new Set(withdrawals.map(({ id }) => id as BlockId)),
     };
