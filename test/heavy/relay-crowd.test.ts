@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Peer } from '../hostile/peer.ts';
 import { Relay } from '../hostile/relays.ts';
-import { crowd, OK, REFUSED, reserve } from '../hostile/reservers.ts';
+import { crowd, OK, REFUSED, reserve, QUICK } from '../hostile/reservers.ts';
 
 const IDENTITIES = 10_000;
 const WARM_UP = 1_000;
@@ -15,14 +15,6 @@ const RESERVATIONS = 64;
 const HEAP_MIB = 80;
 /** What is freed is not given back to the system at once. */
 const MAX_MORE_MIB = 150;
-const QUICK = `
-[limits]
-connections_per_second = 10000
-reservations_per_minute = 100000
-[limits.prefix]
-connections_per_second = 10000
-reservations_per_minute = 100000
-`;
 
 describe('A relay, among ten thousand identities,', () => {
   it('gives them what one prefix may have, needs no more memory for more of them, and has places for others', async () => {

@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { ADMISSION, inAnHour, NOTICE, Owner, ownShare, STORE } from './owners.ts';
 import { frame, Peer, type Wire } from './peer.ts';
 import { Relay } from './relays.ts';
-import { crowd, OK, REFUSED, reserve } from './reservers.ts';
+import { crowd, OK, REFUSED, reserve, QUICK } from './reservers.ts';
 
 /** Sooner than what says nothing is cut off. */
 const SOON_MS = 12_000;
@@ -29,15 +29,6 @@ const IDLE_PER_PREFIX = 125;
 /** Of one prefix, by default. */
 const CONNECTIONS_A_SECOND = 16;
 const HTTP_LORIS = 600;
-/** Places at once are limited as they are by default; so many connections come within a second here. */
-const QUICK = `
-[limits]
-connections_per_second = 10000
-reservations_per_minute = 100000
-[limits.prefix]
-connections_per_second = 10000
-reservations_per_minute = 100000
-`;
 
 describe('A relay, among hostile crowds,', () => {
   const peers: { stop(): Promise<unknown> }[] = [];

@@ -1,9 +1,10 @@
 import { expect } from 'chai';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { needNamespace } from '../net/namespace.ts';
 
 const run = promisify(execFile);
 const ADDRESSES = ['5.5.5.1/32', '5.5.5.2/32', '5.5.6.3/32', '10.7.7.7/32', '169.254.7.7/32'];
@@ -19,12 +20,7 @@ interface Told {
 describe('A relay, told of addresses inside its own network,', () => {
   let folder = '';
   before(async function () {
-    try {
-      execFileSync('unshare', ['-n', 'sh', '-c', NAMESPACE, 'true'], { stdio: 'pipe' });
-    } catch (error) {
-      console.log(`    skipped: no network namespace can be made here: ${(error as Error).message.trim()}`);
-      this.skip();
-    }
+    needNamespace(this, NAMESPACE);
     folder = await mkdtemp(join(tmpdir(), 'shoal-hostile-'));
   });
   after(async () => {

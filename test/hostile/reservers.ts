@@ -10,6 +10,16 @@ const VARINT = 0;
 const BYTES = 2;
 const AT_ONCE = 16;
 
+/** Places at once are limited as they are by default; so many connections come within a second in tests. */
+export const QUICK = `
+[limits]
+connections_per_second = 10000
+reservations_per_minute = 100000
+[limits.prefix]
+connections_per_second = 10000
+reservations_per_minute = 100000
+`;
+
 export const OK = 100;
 export const REFUSED = 200;
 

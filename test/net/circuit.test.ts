@@ -1,6 +1,6 @@
 import { multiaddr } from '@multiformats/multiaddr';
 import { expect } from 'chai';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { createNetwork, type NetworkOptions } from '../../src/net/node.ts';
 import type { Candidate, Channel, Clock, Frame, Network } from '../../src/ports.ts';
 import { CHUNKS_PROTOCOL } from '../../src/protocol/messages.ts';
 import { loopbackNode, systemClock } from './harness.ts';
+import { needNamespace } from './namespace.ts';
 import { HELD_PROTOCOL, Relay } from './relay.ts';
 
 const run = promisify(execFile);
@@ -303,11 +304,7 @@ describe('Connections through relays', function () {
   });
 
   it('turn direct where only who reads can be reached', async function () {
-    const problem = namespaceProblem();
-    if (problem !== undefined) {
-      console.log(`      skipped: no network namespace can be made here: ${problem}`);
-      return this.skip();
-    }
+    needNamespace(this, NAMESPACE);
     const child = [process.execPath, join(import.meta.dirname, 'upgrading.child.ts')];
     const { stdout } = await run('unshare', ['-n', 'sh', '-c', NAMESPACE, ...child], { timeout: 20_000 });
     expect(JSON.parse(stdout)).to.deep.equal({ first: 'relay', then: 'direct', dialledBy: 'in' });
@@ -355,15 +352,6 @@ function fasterClock(times: number): Clock {
 async function untilChanges(value: () => unknown): Promise<void> {
   const before = value();
   await until(() => value() !== before);
-}
-
-function namespaceProblem(): string | undefined {
-  try {
-    execFileSync('unshare', ['-n', 'sh', '-c', NAMESPACE, 'true'], { stdio: 'pipe' });
-    return undefined;
-  } catch (error) {
-    return (error as Error).message.trim();
-  }
 }
 
 function isReserved(node: Network, times: number): boolean {

@@ -1,12 +1,13 @@
 import { expect } from 'chai';
 import type { Connection } from '@libp2p/interface';
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { MAX_DIAL_BACKS_PER_HOST, MAX_DIAL_BACKS_PER_MINUTE } from '../../src/limits.ts';
 import { dialingBack } from '../../src/net/dial-backs.ts';
 import { ManualClock } from './harness.ts';
+import { needNamespace } from './namespace.ts';
 
 const run = promisify(execFile);
 
@@ -17,11 +18,7 @@ const NAMESPACE =
 describe('dialingBack', () => {
   it('dials who asks anew, at public addresses of the host that asks, and leaves the connection', async function () {
     this.timeout(30_000);
-    const problem = namespaceProblem();
-    if (problem !== undefined) {
-      console.log(`      skipped: no network namespace can be made here: ${problem}`);
-      return this.skip();
-    }
+    needNamespace(this, NAMESPACE);
     const child = [process.execPath, join(import.meta.dirname, 'dial-backs.child.ts')];
     const { stdout } = await run('unshare', ['-n', 'sh', '-c', NAMESPACE, ...child]);
     expect(JSON.parse(stdout)).to.deep.equal({
@@ -41,6 +38,7 @@ describe('dialingBack', () => {
     const clock = new ManualClock();
     const dialled: string[] = [];
     const connection = {} as Connection;
+    // Nothing else of a connection manager is asked here.
     const manager = dialingBack(
       {
         openConnection: async (target: Multiaddr | Multiaddr[]) => {
@@ -70,12 +68,3 @@ describe('dialingBack', () => {
 const OK = 0;
 const E_DIAL_ERROR = 100;
 const E_DIAL_REFUSED = 101;
-
-function namespaceProblem(): string | undefined {
-  try {
-    execFileSync('unshare', ['-n', 'sh', '-c', NAMESPACE, 'true'], { stdio: 'pipe' });
-    return undefined;
-  } catch (error) {
-    return (error as Error).message.trim();
-  }
-}

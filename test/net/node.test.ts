@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -14,6 +14,7 @@ import { createNetwork, type NetworkOptions } from '../../src/net/node.ts';
 import type { Channel, Network } from '../../src/ports.ts';
 import { Rate } from '../../src/rate.ts';
 import { loopbackNode, ManualClock } from './harness.ts';
+import { needNamespace } from './namespace.ts';
 
 const run = promisify(execFile);
 
@@ -173,11 +174,7 @@ describe('createNetwork', () => {
   });
 
   it('finds another process on the local network', async function () {
-    const problem = namespaceProblem();
-    if (problem !== undefined) {
-      console.log(`      skipped: no network namespace can be made here: ${problem}`);
-      return this.skip();
-    }
+    needNamespace(this, NAMESPACE);
     const child = [process.execPath, join(import.meta.dirname, 'neighbours.child.ts')];
     const { stdout } = await run('unshare', ['-n', 'sh', '-c', NAMESPACE, ...child]);
     expect(JSON.parse(stdout)).to.deep.equal({ via: 'mdns', connected: true });
@@ -187,15 +184,6 @@ describe('createNetwork', () => {
 /** A node says how many connections it has when asked, and has no event for it. */
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await sleep(10);
-}
-
-function namespaceProblem(): string | undefined {
-  try {
-    execFileSync('unshare', ['-n', 'sh', '-c', NAMESPACE, 'true'], { stdio: 'pipe' });
-    return undefined;
-  } catch (error) {
-    return (error as Error).message.trim();
-  }
 }
 
 async function expectFailure(work: Promise<unknown>, code: 'io' | 'usage', text: string): Promise<void> {
