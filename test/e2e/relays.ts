@@ -129,11 +129,26 @@ export class Relay {
   }
 }
 
-/** Ports of this machine that nobody uses just now. */
+/** Ports with nobody on them, below those that the system gives out to whoever asks: none of these is taken until a relay listens. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map(server => once(server, 'listening')));
-  const ports = servers.map(server => (server.address() as { port: number }).port);
-  await Promise.all(servers.map(server => once(server.close(), 'close')));
-  return ports;
+  const free: number[] = [];
+  while (free.length < count) {
+    const port = nextPort++;
+    if (await isFree(port)) free.push(port);
+  }
+  return free;
+}
+
+// Each process of a parallel run has a range of its own.
+let nextPort = 20_000 + 1_000 * Number(process.env['MOCHA_WORKER_ID'] ?? 0);
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch {
+    return false;
+  }
+  await once(server.close(), 'close');
+  return true;
 }
