@@ -14,7 +14,8 @@ import {
 } from './limits.ts';
 import { Gate } from './parallel.ts';
 import { candidateOf, nameOf } from './relay-name.ts';
-import type { Candidate, Catalog, ChunkSource, Clock, CopyRecord, Network, RelayRecord } from './ports.ts';
+import type { Catalog, CopyRecord, RelayRecord } from './catalog.ts';
+import type { Candidate, ChunkSource, Clock, Network } from './ports.ts';
 import type { Sample } from './sample.ts';
 import { renew, upload, type UploadEvent } from './upload.ts';
 

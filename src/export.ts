@@ -7,7 +7,8 @@ import { DAG_CBOR_CODEC, digestOf, idOf, RAW_CODEC, type BlockId, type Digest } 
 import { Listing } from './format/listing.ts';
 import { decodeShareBlock, indexCount } from './format/share-block.ts';
 import { beginKeeping, discard, type Shelf } from './kept.ts';
-import type { BlockAddress, ChunkSource, ChunkStore, Clock, NewShareRecord } from './ports.ts';
+import type { NewShareRecord } from './catalog.ts';
+import type { BlockAddress, ChunkSource, ChunkStore, Clock } from './ports.ts';
 
 /** What went out, or came in. */
 export interface CarSummary {

@@ -12,17 +12,8 @@ import { Listing } from './format/listing.ts';
 import { decodeShareBlock } from './format/share-block.ts';
 import { CACHED_ORIGINALS } from './limits.ts';
 import { readManifest } from './open.ts';
-import type {
-  Catalog,
-  ChunkSource,
-  ChunkStore,
-  Clock,
-  Crypto,
-  Directory,
-  RandomBytes,
-  Refusal,
-  ShareRecord,
-} from './ports.ts';
+import type { Catalog, ShareRecord } from './catalog.ts';
+import type { ChunkSource, ChunkStore, Clock, Crypto, Directory, RandomBytes, Refusal } from './ports.ts';
 import { openRecords } from './records.ts';
 import { diskStore } from './store/disk.ts';
 import { originalSource } from './store/original.ts';

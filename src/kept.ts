@@ -3,7 +3,8 @@ import { ShoalError } from './errors.ts';
 import type { BlockId } from './format/ids.ts';
 import { chunkCount } from './format/pieces.ts';
 import { decodeShareBlock, indexCount } from './format/share-block.ts';
-import type { BlockAddress, Catalog, ChunkSource, ChunkStore } from './ports.ts';
+import type { Catalog } from './catalog.ts';
+import type { BlockAddress, ChunkSource, ChunkStore } from './ports.ts';
 
 /** A home's stores; whoever writes blocks of a share into them is the only one that does. */
 export interface Shelf {

@@ -1,5 +1,6 @@
 /** What a relay of a home is called, and where it is. */
-import type { Candidate, RelayRecord } from './ports.ts';
+import type { RelayRecord } from './catalog.ts';
+import type { Candidate } from './ports.ts';
 
 /** What a relay is called among people. */
 export function nameOf({ origin, name, peer }: RelayRecord): string {

@@ -11,7 +11,7 @@ import type { Listing } from './format/listing.ts';
 import type { Manifest } from './format/manifest.ts';
 import { beginKeeping, discard, type Shelf } from './kept.ts';
 import { readManifest } from './open.ts';
-import type { NewShareRecord } from './ports.ts';
+import type { NewShareRecord } from './catalog.ts';
 
 /** What this home has already is in its store; as a source it is not asked. */
 export interface SeedDeps extends OpeningDeps, Shelf {}

@@ -3,7 +3,8 @@ import { isShoalError } from './errors.ts';
 import type { BlockId } from './format/ids.ts';
 import type { Home } from './home.ts';
 import { TRAFFIC_FLUSH_MS } from './limits.ts';
-import type { Log, Network, ShareRecord } from './ports.ts';
+import type { ShareRecord } from './catalog.ts';
+import type { Log, Network } from './ports.ts';
 import { Server, type Served } from './serve.ts';
 import { systemClock } from './clock.ts';
 

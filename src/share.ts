@@ -13,7 +13,8 @@ import { decodeShareBlock, listStream, ownerOf, type StreamList, type StreamName
 import { checkKept, discard } from './kept.ts';
 import { MAX_NOTE_BYTES, PIECE_BYTES, PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';
 import { inParallel } from './parallel.ts';
-import type { Catalog, ChunkSource, ChunkStore, Clock, Crypto, PieceToSeal, RandomBytes, Tree } from './ports.ts';
+import type { Catalog } from './catalog.ts';
+import type { ChunkSource, ChunkStore, Clock, Crypto, PieceToSeal, RandomBytes, Tree } from './ports.ts';
 
 export interface ShareDeps {
   readonly crypto: Crypto;

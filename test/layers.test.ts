@@ -44,7 +44,7 @@ const LAYERS: readonly Layer[] = [
     builtins: 'none',
     without: OUTSIDE,
   },
-  { name: 'ports', files: /^src\/ports\.ts$/, imports: ['format', 'protocol'], builtins: 'none' },
+  { name: 'ports', files: /^src\/(ports|catalog)\.ts$/, imports: ['format', 'protocol'], builtins: 'none' },
   // One limit for all that share it: the node makes it, and channels wait for it.
   { name: 'rate', files: /^src\/rate\.ts$/, imports: [...GROUND, 'ports'], builtins: 'none', without: OUTSIDE },
   // Adapters implement ports and know neither verbs nor each other.
@@ -231,7 +231,7 @@ function contentProblems(path: string, tree: ts.SourceFile): string[] {
   }
   const index = path === 'src/index.ts';
   const { statements } = tree;
-  if (path === 'src/ports.ts' && !statements.every(isTypeOnly)) problems.push(`${path} holds more than types`);
+  if (layerOf(path)?.name === 'ports' && !statements.every(isTypeOnly)) problems.push(`${path} holds more than types`);
   if (index && !statements.every(isReExport)) problems.push(`${path} holds more than exports`);
   if (!index && statements.length > 0 && statements.every(isReExport)) problems.push(`${path} only re-exports`);
   return problems;
@@ -278,7 +278,7 @@ function cycles(graph: ReadonlyMap<string, readonly string[]>): string[][] {
 function relayProblems(graph: ReadonlyMap<string, readonly string[]>): string[] {
   const reached = [...graph.keys()].filter(path => RELAY_PROGRAM.test(path));
   for (const path of reached) {
-    if (path === 'src/ports.ts') continue;
+    if (layerOf(path)?.name === 'ports') continue;
     for (const target of graph.get(path) ?? []) if (!reached.includes(target)) reached.push(target);
   }
   return reached.filter(path => NOT_FOR_RELAYS.test(path)).map(path => `the relay's server reaches ${path}`);

@@ -11,7 +11,8 @@ import { formatBytes } from '../format/sizes.ts';
 import { EARLIEST_NOW_MS, LOOKS_AT_ONCE, LOW_DISK_BYTES, MAX_CLOCK_AHEAD_MS, SHORT_ID_CHARS } from '../limits.ts';
 import type { ShoalNode } from '../node.ts';
 import { inParallel } from '../parallel.ts';
-import type { Reservation, ShareRecord } from '../ports.ts';
+import type { ShareRecord } from '../catalog.ts';
+import type { Reservation } from '../ports.ts';
 import { VERSION } from '../version.ts';
 import type { Results } from './actions.ts';
 

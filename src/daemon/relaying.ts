@@ -6,7 +6,7 @@ import type { BlockId } from '../format/ids.ts';
 import type { Link } from '../format/link.ts';
 import { systemClock } from '../clock.ts';
 import type { ShoalNode } from '../node.ts';
-import type { CopyRecord, RelayRecord } from '../ports.ts';
+import type { CopyRecord, RelayRecord } from '../catalog.ts';
 import type { RelayInfo } from '../protocol/relay-info.ts';
 import type { Relays } from '../relays.ts';
 import { candidateOf, nameOf } from '../relay-name.ts';

@@ -11,7 +11,7 @@ import { quoted } from '../format/quoted.ts';
 import { MAX_DONE_TRANSFERS, MAX_TRANSFERS, TRANSFER_EVENT_MS } from '../limits.ts';
 import type { ShoalNode } from '../node.ts';
 import { keyOf } from '../open.ts';
-import type { TransferRecord } from '../ports.ts';
+import type { TransferRecord } from '../catalog.ts';
 import type { Step } from '../search.ts';
 import { onlyOf } from './only.ts';
 import type { Parameters, Results } from './actions.ts';

@@ -3,16 +3,8 @@ import { ShoalError } from '../errors.ts';
 import { showName } from '../files/names.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Root } from '../format/layout.ts';
-import type {
-  Catalog,
-  Clock,
-  CopyList,
-  NewShareRecord,
-  RandomBytes,
-  RelayList,
-  ShareRecord,
-  TransferList,
-} from '../ports.ts';
+import type { Catalog, CopyList, NewShareRecord, RelayList, ShareRecord, TransferList } from '../catalog.ts';
+import type { Clock, RandomBytes } from '../ports.ts';
 import { openDurable, type DatabaseKind, type DurableDatabase } from './database.ts';
 import { arrayIn, countIn, idIn, oneOf, textsIn } from './rows.ts';
 import { ownerSeed, wrappingKey } from './secret.ts';

@@ -1,5 +1,5 @@
 /** The RelayList and CopyList ports on SQLite: the relays of a home, their tokens wrapped, and what is stored there. */
-import type { CopyList, CopyRecord, RelayList, RelayRecord } from '../ports.ts';
+import type { CopyList, CopyRecord, RelayList, RelayRecord } from '../catalog.ts';
 import { countIn, idIn, oneOf, textsIn, type Row } from './rows.ts';
 import type { Table } from './transfers.ts';
 

@@ -1,5 +1,5 @@
 /** The TransferList port on SQLite: fetches that a home goes on with by itself, their links wrapped. */
-import type { TransferList, TransferRecord } from '../ports.ts';
+import type { TransferList, TransferRecord } from '../catalog.ts';
 import { countIn, idIn, oneOf, textsIn, type Row, type Value } from './rows.ts';
 
 /** What the catalog does for the table. */

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import { idOf } from '../../src/format/ids.ts';
 import type { BlockId } from '../../src/format/ids.ts';
-import type { Catalog, RelayRecord, NewShareRecord, TransferRecord } from '../../src/ports.ts';
+import type { Catalog, RelayRecord, NewShareRecord, TransferRecord } from '../../src/catalog.ts';
 
 /** An id of nothing. */
 export function someId(): BlockId {

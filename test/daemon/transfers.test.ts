@@ -11,7 +11,7 @@ import type { Fetched, FetchEvent } from '../../src/fetch.ts';
 import { fileKey } from '../../src/format/keys.ts';
 import { formatLink } from '../../src/format/link.ts';
 import type { ShoalNode } from '../../src/node.ts';
-import type { Catalog } from '../../src/ports.ts';
+import type { Catalog } from '../../src/catalog.ts';
 import { openRecords } from '../../src/records.ts';
 import { someId } from '../contract/catalog.ts';
 

@@ -13,7 +13,8 @@ import { DAG_CBOR_CODEC, RAW_CODEC, type BlockId } from '../../src/format/ids.ts
 import { parseLink } from '../../src/format/link.ts';
 import { PIECE_BYTES } from '../../src/limits.ts';
 import { Turns } from '../../src/parallel.ts';
-import type { Catalog, ChunkStore } from '../../src/ports.ts';
+import type { Catalog } from '../../src/catalog.ts';
+import type { ChunkStore } from '../../src/ports.ts';
 import { openCatalog } from '../../src/store/catalog.ts';
 import { memoryStore } from '../../src/store/memory.ts';
 import { someRecord } from '../contract/catalog.ts';
