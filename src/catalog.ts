@@ -22,9 +22,17 @@ export interface ShareRecord {
   readonly hints: readonly string[];
   /** Unix seconds. */
   readonly createdAt: number;
-  readonly state: 'ready' | 'changed';
+  /** `withdrawn` by its owner, and `expired`, are for good: its ciphertext is not here any more. */
+  readonly state: 'ready' | 'changed' | 'withdrawn' | 'expired';
   /** How the files differ from what was shared. */
   readonly changedWhy?: string;
+  /** When nobody is to serve it any more, by its share block; Unix seconds, never when absent. */
+  readonly expires?: number;
+  /** It is served under a peer id of its own. */
+  readonly freshId?: true;
+  /** Complete copies elsewhere when that was looked at last, and when that was, in Unix seconds. */
+  readonly copiesElsewhere?: number;
+  readonly lookedAt?: number;
   readonly hasKey: boolean;
   readonly bytesUp: number;
   readonly peersServed: number;
@@ -37,7 +45,7 @@ export interface ShareRecord {
 /** What is told of a share when it is added; the rest comes by itself. */
 export type NewShareRecord = Omit<
   ShareRecord,
-  'state' | 'changedWhy' | 'hasKey' | 'bytesUp' | 'peersServed' | 'downloadsLeft'
+  'state' | 'changedWhy' | 'hasKey' | 'bytesUp' | 'peersServed' | 'downloadsLeft' | 'copiesElsewhere' | 'lookedAt'
 >;
 
 /** A fetch that a home carries out without a command that waits for it, in the end or on the way to it. */
@@ -129,6 +137,109 @@ export interface CopyList {
   remove(share: BlockId, relay: string): void;
 }
 
+/** A grant of a share of this home, made here or come with it. */
+export interface GrantRecord {
+  readonly id: BlockId;
+  readonly share: BlockId;
+  /** The grant block. */
+  readonly block: Uint8Array;
+  /** Whom it was made for, as the home's user called them: nothing of a grant that was not made here. */
+  readonly madeFor: readonly string[];
+  /** Unix seconds. */
+  readonly createdAt: number;
+  /** By the grant itself; Unix seconds, never when absent. */
+  readonly expires?: number;
+  /** Whether the home made it, and can withdraw it. */
+  readonly isOwn: boolean;
+}
+
+/** The grants of a home's shares; each goes with its share. */
+export interface GrantList {
+  /** Of one share, or of all, in the order in which they came. Leaves out what is damaged. */
+  list(share?: BlockId): GrantRecord[];
+  get(id: BlockId): GrantRecord | undefined;
+  /** Those whose id begins like this. */
+  findByPrefix(prefix: string): GrantRecord[];
+  /** Adds one; nothing where it is there already, or its share is not. @param ownerSalt of its owner key, where it was made here */
+  add(record: Omit<GrantRecord, 'isOwn'>, ownerSalt?: Uint8Array): void;
+  /** The seed of its owner key, where it was made here: 32 bytes. */
+  ownerSeedOf(id: BlockId): Uint8Array | undefined;
+  remove(id: BlockId): void;
+  /** Of a share, those that a relay has not got yet, as far as is known. */
+  missingAt(relay: string, share: BlockId): GrantRecord[];
+  /** Notes that a relay has it. */
+  isAt(relay: string, id: BlockId): void;
+  /** Forgets what a relay has of a share's grants. */
+  goneFrom(relay: string, share: BlockId): void;
+}
+
+/** A withdrawal that this home has signed, or obeys. It is kept for good, also where the share is forgotten. */
+export interface WithdrawalRecord {
+  /** Of the share or grant that was withdrawn. */
+  readonly id: BlockId;
+  /** The share itself, or the one that the grant names. */
+  readonly share: BlockId;
+  /** The signed statement, and the block that it names: checked. */
+  readonly statement: Uint8Array;
+  readonly block: Uint8Array;
+  /** When its owner says it was made; Unix seconds. */
+  readonly at: number;
+  /** Made here: this home tells others. */
+  readonly isOwn: boolean;
+}
+
+/** Somebody who is to be told of a withdrawal of this home. Times are Unix seconds. */
+export interface NoticeRecord {
+  /** Of the withdrawal. */
+  readonly id: BlockId;
+  /** Peer id as text. */
+  readonly peer: string;
+  /** Multiaddrs as text. */
+  readonly addresses: readonly string[];
+  readonly isRelay: boolean;
+  /** `obeyed` as it has confirmed; `dropped`: it does not hold it, or does not believe it. */
+  readonly state: 'pending' | 'obeyed' | 'dropped';
+  /** When it was tried last, or was confirmed. */
+  readonly at: number;
+  /** Why it has not been told yet. */
+  readonly detail?: string;
+}
+
+/** The withdrawals that a home knows, and who has been told of its own. */
+export interface WithdrawalList {
+  ids(): BlockId[];
+  get(id: BlockId): WithdrawalRecord | undefined;
+  /** Those of this home, oldest first. */
+  own(): WithdrawalRecord[];
+  /**
+   * Notes it for good, nothing where it is known already; a share of the home that it names is `withdrawn` from then on, with all its
+   * grants, and a grant that it names is removed.
+   */
+  add(record: WithdrawalRecord): void;
+  /** Who is to be told, or was. */
+  notices(id: BlockId): NoticeRecord[];
+  /** Takes the place of what was known of the same peer. */
+  putNotice(notice: NoticeRecord): void;
+}
+
+/** Somebody whom the user grants shares to. `addedAt` in Unix seconds. */
+export interface ContactRecord {
+  readonly name: string;
+  /** An age recipient. */
+  readonly recipient: string;
+  readonly addedAt: number;
+}
+
+/** The address book of a home. */
+export interface ContactList {
+  /** By name. */
+  list(): ContactRecord[];
+  get(name: string): ContactRecord | undefined;
+  /** Adds one, or takes the place of who had the name. */
+  put(record: ContactRecord): void;
+  remove(name: string): void;
+}
+
 /**
  * The shares of a home and their secrets, which are stored only wrapped by the home's own. What was written is durable when
  * the method returns; several processes may read and write at once.
@@ -138,6 +249,9 @@ export interface Catalog {
   readonly transfers: TransferList;
   readonly relays: RelayList;
   readonly copies: CopyList;
+  readonly grants: GrantList;
+  readonly withdrawals: WithdrawalList;
+  readonly contacts: ContactList;
   /**
    * Notes, before the first block of a share is written, that its blocks are debris until the share is added. Nothing for a
    * share that is there.
@@ -167,6 +281,12 @@ export interface Catalog {
   ownerSeed(salt: Uint8Array): Uint8Array;
   /** Marks a share whose files differ from what was shared. */
   markChanged(id: BlockId, why: string): void;
+  /** Marks a share that has expired, by a clock that can be believed. */
+  markExpired(id: BlockId): void;
+  /** Shares and grants that end, with when that is, soonest first; Unix seconds. `isOver`: it is marked so. */
+  expiries(): { readonly id: BlockId; readonly expires: number; readonly isOver: boolean }[];
+  /** Notes how many complete copies of a share there are elsewhere. */
+  noteCopies(id: BlockId, copiesElsewhere: number, lookedAt: number): void;
   addTraffic(id: BlockId, bytes: number, peers: number): void;
   /** Says how a share is served from now on. */
   serveAs(id: BlockId, how: Pick<ShareRecord, 'serveAlways' | 'downloadsLeft'>): void;

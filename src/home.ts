@@ -44,11 +44,11 @@ export interface Home {
    * chunks are kept. By size and time: nothing is read.
    */
   touched(record: ShareRecord): Promise<string | undefined>;
-  /** Why a share is not given to anybody. */
-  refusalOf(id: BlockId): Refusal | undefined;
+  /** Why a share is not given to anybody, or not to who comes through a grant: withdrawn, expired, changed. */
+  refusalOf(id: BlockId, nowSeconds: number): Refusal | undefined;
   /** Told when the files of a share turn out to have changed. */
   onChanged: ((id: BlockId, why: string) => void) | undefined;
-  /** Lets go of what is remembered of shares, after some were added or removed. */
+  /** Lets go of what is remembered of shares and grants, after some were added, removed or withdrawn. */
   forgetSources(): void;
   /**
    * Removes what crashes left: what came from stdin and is not shared, and blocks that the catalog knows to be debris. Blocks
@@ -109,7 +109,9 @@ class OpenHome implements Home {
   onChanged: ((id: BlockId, why: string) => void) | undefined;
   readonly #crypto: Crypto;
   readonly #root: Directory;
-  readonly #changed = new Set<BlockId>();
+  #changed = new Set<BlockId>();
+  #withdrawn = new Set<BlockId>();
+  #expiries = new Map<BlockId, ReturnType<Catalog['expiries']>[number]>();
   /** Those used longest ago first. */
   readonly #sources = new Map<BlockId, Promise<ChunkSource>>();
 
@@ -129,7 +131,7 @@ class OpenHome implements Home {
     this.peerSeed = seed;
     this.#crypto = crypto;
     this.#root = root;
-    this.#noteChanged();
+    this.#noteRefusals();
     this.source = {
       have: async share => (this.#changed.has(share) ? undefined : (await this.#sourceOf(share))?.have(share)),
       read: async (share, at, signal) => {
@@ -140,14 +142,19 @@ class OpenHome implements Home {
     };
   }
 
-  refusalOf(id: BlockId): Refusal | undefined {
+  refusalOf(id: BlockId, nowSeconds: number): Refusal | undefined {
+    if (this.#withdrawn.has(id)) {
+      const withdrawal = this.catalog.withdrawals.get(id);
+      return { reason: 'withdrawn', ...(withdrawal === undefined ? {} : { withdrawal }) };
+    }
+    const { expires = Infinity, isOver = false } = this.#expiries.get(id) ?? {};
+    if (isOver || expires <= nowSeconds) return { reason: 'expired', until: expires };
     return this.#changed.has(id) ? { reason: 'changed' } : undefined;
   }
 
   forgetSources(): void {
     this.#sources.clear();
-    this.#changed.clear();
-    this.#noteChanged();
+    this.#noteRefusals();
   }
 
   async sweep(): Promise<void> {
@@ -164,8 +171,10 @@ class OpenHome implements Home {
     this.catalog.close();
   }
 
-  #noteChanged(): void {
-    for (const id of this.catalog.changed()) this.#changed.add(id);
+  #noteRefusals(): void {
+    this.#changed = new Set(this.catalog.changed());
+    this.#withdrawn = new Set(this.catalog.withdrawals.ids());
+    this.#expiries = new Map(this.catalog.expiries().map(one => [one.id, one]));
   }
 
   async #sourceOf(id: BlockId): Promise<ChunkSource | undefined> {

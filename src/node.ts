@@ -2,7 +2,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
 import { compare, type Compared } from './compare.ts';
@@ -24,6 +23,7 @@ import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { openHome, type Home } from './home.ts';
+import { freshNetwork, startNetwork, type NetworkSettings } from './networks.ts';
 import { beginKeeping, checkKept, discard } from './kept.ts';
 import { MAX_LINK_HINTS, READ_BYTES, SHARE_PATIENCE_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
@@ -31,7 +31,6 @@ import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
 import type { ShareRecord } from './catalog.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile } from './ports.ts';
-import { Rate } from './rate.ts';
 import { Relays } from './relays.ts';
 import { stateOf, type Standing } from './records.ts';
 import type { Step } from './search.ts';
@@ -43,23 +42,6 @@ import { diskStore } from './store/disk.ts';
 import { memoryStore } from './store/memory.ts';
 import { originalSource } from './store/original.ts';
 
-export interface NetworkSettings {
-  /** Multiaddrs; where there are none, who serves listens on all interfaces. */
-  readonly listen: readonly string[];
-  /** Where `listen` has none: the TCP port of all interfaces, in place of a free one. */
-  readonly port?: number | undefined;
-  readonly bootstrap: readonly string[];
-  readonly mdns: boolean;
-  readonly dht: 'off' | 'client' | 'server' | 'auto';
-  /** Bytes per second of blocks, of all peers together; no limit when absent. */
-  readonly maxUp?: number | undefined;
-  readonly maxDown?: number | undefined;
-  /** Connections at once; MAX_CONNECTIONS when absent. */
-  readonly maxConnections?: number;
-  /** Whether who serves asks the router of a private network for a port; who only fetches never does. */
-  readonly portMapping: boolean;
-}
-
 export interface NodeOptions {
   /** The home's folder; without one, nothing is held and only fetching and listing is possible. */
   readonly home?: string;
@@ -68,11 +50,6 @@ export interface NodeOptions {
   /** Whether this process holds the home: it uses the home's peer key, serves, and may remove what a crash left. */
   readonly holds: boolean;
   readonly log: Log;
-}
-
-/** All interfaces; port 0 is a free one. */
-function everywhere(port = 0): string[] {
-  return [`/ip4/0.0.0.0/tcp/${port}`, `/ip6/::/tcp/${port}`];
 }
 
 /** A fetch to a folder or file. */
@@ -474,63 +451,6 @@ export class ShoalNode {
 /** A store that outlives the fetch; the folder that was meant for one is not needed. */
 function borrowed(store: ChunkStore, folder: Directory): ClosableStore {
   return { store, close: () => folder.close() };
-}
-
-async function startNetwork(options: NodeOptions, settings: NetworkSettings, home: Home | undefined): Promise<Network> {
-  // What works without a network does not wait for libp2p to load.
-  const { createNetwork } = await import('./net/node.ts');
-  const seed = options.holds && home !== undefined ? home.peerSeed : randomBytes(32);
-  const { maxUp, maxDown, maxConnections } = settings;
-  const rates = { up: new Rate(systemClock, maxUp), down: new Rate(systemClock, maxDown) };
-  const start = (listen: readonly string[]): Promise<Network> =>
-    createNetwork({
-      seed,
-      listen,
-      bootstrap: settings.bootstrap,
-      mdns: settings.mdns,
-      dht: settings.dht,
-      rates,
-      ...(maxConnections === undefined ? {} : { maxConnections }),
-      clock: systemClock,
-      log: options.log,
-      relays: () => home?.catalog.relays.list() ?? [],
-      ...(options.holds && home !== undefined
-        ? { datastorePath: join(home.folder, 'peers'), portMapping: settings.portMapping }
-        : {}),
-    });
-  // Who only fetches is not called by anybody.
-  if (!options.holds || home === undefined) return await start(settings.listen);
-  const listen = settings.listen.length === 0 ? everywhere(settings.port) : settings.listen;
-  const network = await startOnSamePort(start, listen, home.catalog.setting('port'));
-  home.catalog.setSetting('port', portOf(network.addresses()));
-  return network;
-}
-
-/** One that knows nobody, under a key of its own: what it gets, a stranger would. */
-async function freshNetwork(settings: NetworkSettings | undefined, log: Log): Promise<Network> {
-  const { createNetwork } = await import('./net/node.ts');
-  const { up, down } = { up: new Rate(systemClock, settings?.maxUp), down: new Rate(systemClock, settings?.maxDown) };
-  const alone = { seed: randomBytes(32), listen: [], bootstrap: [], mdns: false, dht: 'off' } as const;
-  return await createNetwork({ ...alone, rates: { up, down }, clock: systemClock, log });
-}
-
-/** A free port is the one of the last time where that is free again: addresses in links and in others' memories stay good. */
-async function startOnSamePort(
-  start: (listen: readonly string[]) => Promise<Network>,
-  listen: readonly string[],
-  port: string | undefined,
-): Promise<Network> {
-  if (port === undefined || !listen.some(address => address.endsWith('/tcp/0'))) return await start(listen);
-  try {
-    return await start(listen.map(address => address.replace(/\/tcp\/0$/, `/tcp/${port}`)));
-  } catch (error) {
-    if (!isShoalError(error, 'io')) throw error;
-    return await start(listen);
-  }
-}
-
-function portOf(addresses: readonly string[]): string | undefined {
-  return addresses.map(address => /\/tcp\/(\d+)\//.exec(address)?.[1]).find(port => port !== undefined);
 }
 
 async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promise<void> {

@@ -46,7 +46,7 @@ export class Service {
     service.#server = await Server.start({
       network,
       source: home.source,
-      refusals: { for: id => home.refusalOf(id) },
+      refusals: { for: (id, now) => home.refusalOf(id, now) },
       deliveriesLeft: id => service.#leftOf(id),
       clock: systemClock,
       log,

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileError, ShoalError } from '../errors.ts';
 import { HOLDER_RETRY_MS } from '../limits.ts';
-import type { NetworkSettings } from '../node.ts';
+import type { NetworkSettings } from '../networks.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Ending, Parameters, Results } from './actions.ts';
 import { pidPath } from './socket.ts';

@@ -5,7 +5,7 @@ import { nameOf } from '../relay-name.ts';
 import { isSpooled, spoolFolder } from '../files/spool.ts';
 import type { BlockId } from '../format/ids.ts';
 import { pathsOf } from '../format/layout.ts';
-import type { NetworkSettings } from '../node.ts';
+import type { NetworkSettings } from '../networks.ts';
 import type { Catalog, ShareRecord } from '../catalog.ts';
 import { isHome, openRecords, statesOf, type Standing } from '../records.ts';
 import { API_VERSION, VERSION } from '../version.ts';

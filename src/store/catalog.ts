@@ -3,13 +3,26 @@ import { ShoalError } from '../errors.ts';
 import { showName } from '../files/names.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Root } from '../format/layout.ts';
-import type { Catalog, CopyList, NewShareRecord, RelayList, ShareRecord, TransferList } from '../catalog.ts';
+import type {
+  Catalog,
+  ContactList,
+  CopyList,
+  GrantList,
+  WithdrawalList,
+  NewShareRecord,
+  RelayList,
+  ShareRecord,
+  TransferList,
+} from '../catalog.ts';
 import type { Clock, RandomBytes } from '../ports.ts';
 import { openDurable, type DatabaseKind, type DurableDatabase } from './database.ts';
 import { arrayIn, countIn, idIn, oneOf, textsIn } from './rows.ts';
 import { ownerSeed, wrappingKey } from './secret.ts';
+import { contactList } from './contacts.ts';
+import { grantList } from './grants.ts';
 import { copyList, relayList } from './relays.ts';
 import { transferList, type Table } from './transfers.ts';
+import { withdrawalList } from './withdrawals.ts';
 import { unwrap, wrap } from './wrap.ts';
 
 /** Each entry leads from the schema before it to the next one; what was released is never changed again. */
@@ -80,10 +93,49 @@ const MIGRATIONS: readonly string[] = [
      PRIMARY KEY (share, relay)
    ) STRICT;
    CREATE INDEX copies_by_relay ON copies (relay);`,
+  `ALTER TABLE shares ADD COLUMN expires INTEGER;           -- Unix seconds, as are all times here
+   ALTER TABLE shares ADD COLUMN fresh_id INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE shares ADD COLUMN copies_elsewhere INTEGER;
+   ALTER TABLE shares ADD COLUMN looked_at INTEGER;
+   CREATE TABLE grants (
+     id TEXT PRIMARY KEY,
+     share TEXT NOT NULL REFERENCES shares (id) ON DELETE CASCADE,
+     block BLOB NOT NULL,
+     made_for TEXT NOT NULL,          -- JSON
+     created_at INTEGER NOT NULL,
+     expires INTEGER,
+     owner_salt BLOB                  -- wrapped
+   ) STRICT;
+   CREATE INDEX grants_by_share ON grants (share);
+   CREATE TABLE grants_at_relays (
+     grant_id TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+     relay TEXT NOT NULL REFERENCES relays (peer) ON DELETE CASCADE,
+     PRIMARY KEY (grant_id, relay)
+   ) STRICT;
+   CREATE TABLE withdrawals (
+     id TEXT PRIMARY KEY,
+     share TEXT NOT NULL,
+     statement BLOB NOT NULL,
+     block BLOB NOT NULL,
+     at INTEGER NOT NULL,
+     own INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE notices (
+     id TEXT NOT NULL REFERENCES withdrawals (id),
+     peer TEXT NOT NULL,
+     addresses TEXT NOT NULL,         -- JSON
+     is_relay INTEGER NOT NULL,
+     state TEXT NOT NULL,
+     at INTEGER NOT NULL,
+     detail TEXT,
+     PRIMARY KEY (id, peer)
+   ) STRICT;
+   CREATE TABLE contacts (name TEXT PRIMARY KEY, recipient TEXT NOT NULL, added_at INTEGER NOT NULL) STRICT;`,
 ];
 
 const COLUMNS = `id, kind, name, size_bytes, files, source, root, parts, fingerprint, note, hints, created_at, state,
-  changed_why, bytes_up, peers_served, serve_always, downloads_left, key IS NOT NULL AS has_key`;
+  changed_why, bytes_up, peers_served, serve_always, downloads_left, expires, fresh_id, copies_elsewhere, looked_at,
+  key IS NOT NULL AS has_key`;
 
 /** What a list tells; JSON has no bytes. */
 const LISTED = COLUMNS.split(',')
@@ -147,6 +199,9 @@ class SqliteCatalog implements Catalog {
   readonly transfers: TransferList;
   readonly relays: RelayList;
   readonly copies: CopyList;
+  readonly grants: GrantList;
+  readonly withdrawals: WithdrawalList;
+  readonly contacts: ContactList;
   readonly #database: DurableDatabase;
   readonly #path: string;
   readonly #options: CatalogOptions;
@@ -166,6 +221,9 @@ class SqliteCatalog implements Catalog {
     this.transfers = transferList(table);
     this.relays = relayList(table);
     this.copies = copyList(table);
+    this.grants = grantList(table, salt => this.ownerSeed(salt));
+    this.withdrawals = withdrawalList(table, act => database.atOnce(act));
+    this.contacts = contactList(table);
   }
 
   begin(id: BlockId): void {
@@ -234,7 +292,35 @@ class SqliteCatalog implements Catalog {
   }
 
   markChanged(id: BlockId, why: string): void {
-    this.#database.run(`UPDATE shares SET state = 'changed', changed_why = ? WHERE id = ?`, why, id);
+    this.#database.run(
+      `UPDATE shares SET state = 'changed', changed_why = ? WHERE id = ? AND state = 'ready'`,
+      why,
+      id,
+    );
+  }
+
+  markExpired(id: BlockId): void {
+    this.#database.run(`UPDATE shares SET state = 'expired' WHERE id = ? AND state != 'withdrawn'`, id);
+  }
+
+  expiries(): { readonly id: BlockId; readonly expires: number; readonly isOver: boolean }[] {
+    const rows = this.#database.all(
+      `SELECT id, expires, state = 'expired' AS is_over FROM shares WHERE expires IS NOT NULL
+       UNION ALL SELECT id, expires, 0 FROM grants WHERE expires IS NOT NULL ORDER BY expires`,
+    );
+    return rows.flatMap(row => {
+      const [id, expires] = [idIn(row['id']), countIn(row['expires'])];
+      return id === undefined || expires === undefined ? [] : [{ id, expires, isOver: countIn(row['is_over']) === 1 }];
+    });
+  }
+
+  noteCopies(id: BlockId, copiesElsewhere: number, lookedAt: number): void {
+    this.#database.run(
+      'UPDATE shares SET copies_elsewhere = ?, looked_at = ? WHERE id = ?',
+      copiesElsewhere,
+      lookedAt,
+      id,
+    );
   }
 
   addTraffic(id: BlockId, bytes: number, peers: number): void {
@@ -296,12 +382,13 @@ class SqliteCatalog implements Catalog {
   #put(record: NewShareRecord, secrets: { readonly key?: Uint8Array; readonly ownerSalt?: Uint8Array }): void {
     this.#database.run(
       `INSERT INTO shares (id, kind, name, size_bytes, files, source, root, parts, fingerprint, note, hints, created_at,
-         state, serve_always, key, owner_salt)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)
+         state, serve_always, expires, fresh_id, key, owner_salt)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, name = excluded.name, size_bytes = excluded.size_bytes,
          files = excluded.files, source = excluded.source, root = excluded.root, parts = excluded.parts,
-         fingerprint = excluded.fingerprint, note = excluded.note, hints = excluded.hints, created_at = excluded.created_at, state = excluded.state, changed_why = NULL,
-         serve_always = excluded.serve_always, key = coalesce(excluded.key, key),
+         fingerprint = excluded.fingerprint, note = excluded.note, hints = excluded.hints, created_at = excluded.created_at,
+         state = CASE WHEN state IN ('withdrawn', 'expired') THEN state ELSE excluded.state END, changed_why = NULL,
+         serve_always = excluded.serve_always, expires = excluded.expires, fresh_id = excluded.fresh_id, key = coalesce(excluded.key, key),
          owner_salt = coalesce(excluded.owner_salt, owner_salt)`,
       record.id,
       record.kind,
@@ -316,6 +403,8 @@ class SqliteCatalog implements Catalog {
       JSON.stringify(record.hints),
       record.createdAt,
       Number(record.serveAlways),
+      record.expires ?? null,
+      Number(record.freshId === true),
       this.#wrapped(record.id, 'key', secrets.key),
       this.#wrapped(record.id, 'owner_salt', secrets.ownerSalt),
     );
@@ -360,7 +449,7 @@ function recordOf(valueOf: (column: string) => unknown): ShareRecord | undefined
   const id = idIn(valueOf('id'));
   const kind = oneOf(valueOf('kind'), ['file', 'folder']);
   const source = oneOf(valueOf('source'), ['original', 'copy', 'fetched', 'imported']);
-  const state = oneOf(valueOf('state'), ['ready', 'changed']);
+  const state = oneOf(valueOf('state'), ['ready', 'changed', 'withdrawn', 'expired']);
   const [name, fingerprint, note] = [valueOf('name'), valueOf('fingerprint'), valueOf('note')];
   const changedWhy = valueOf('changed_why');
   const root = rootIn(valueOf('root'), valueOf('parts'));
@@ -391,6 +480,12 @@ function recordOf(valueOf: (column: string) => unknown): ShareRecord | undefined
     peersServed,
     serveAlways: countIn(valueOf('serve_always')) === 1,
   };
+  const [expires, copiesElsewhere] = [countIn(valueOf('expires')), countIn(valueOf('copies_elsewhere'))];
+  const lookedAt = countIn(valueOf('looked_at'));
+  if (countIn(valueOf('fresh_id')) === 1) record.freshId = true;
+  if (expires !== undefined) record.expires = expires;
+  if (copiesElsewhere !== undefined) record.copiesElsewhere = copiesElsewhere;
+  if (lookedAt !== undefined) record.lookedAt = lookedAt;
   if (root.root !== undefined) record.root = root.root;
   if (typeof note === 'string') record.note = note;
   if (downloadsLeft !== undefined) record.downloadsLeft = downloadsLeft;
