@@ -167,6 +167,10 @@ export interface GrantList {
   remove(id: BlockId): void;
   /** Of a share, those that a relay has not got yet, as far as is known. */
   missingAt(relay: string, share: BlockId): GrantRecord[];
+  /** Copies at relays that lack grants of their shares, as far as is known. */
+  lacking(): { readonly share: BlockId; readonly relay: string }[];
+  /** The relays that keep a grant's share and have not got the grant, as far as is known. */
+  missing(id: BlockId): string[];
   /** Notes that a relay has it. */
   isAt(relay: string, id: BlockId): void;
   /** Forgets what a relay has of a share's grants. */

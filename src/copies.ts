@@ -17,7 +17,7 @@ import { candidateOf, nameOf } from './relay-name.ts';
 import type { Catalog, CopyRecord, RelayRecord } from './catalog.ts';
 import type { Candidate, ChunkSource, Clock, Network } from './ports.ts';
 import type { Sample } from './sample.ts';
-import { renew, upload, type UploadEvent } from './upload.ts';
+import { leaveGrant, renew, upload, type UploadEvent } from './upload.ts';
 
 export interface CopiesDeps {
   readonly network: Network;
@@ -82,6 +82,11 @@ export class Copies {
     }
   }
 
+  /** Has the relays that keep a share get its new grants, too. */
+  wantGrants(share: BlockId): void {
+    for (const copy of this.#deps.catalog.copies.list(share)) this.#hurry(copy);
+  }
+
   /** A relay that was to have a share did not show it: the copy counts no more until it has. */
   doubt(share: BlockId, relay: string, why: string): void {
     const copy = this.#copyAt(share, relay);
@@ -136,12 +141,14 @@ export class Copies {
   #begin(): number {
     const { catalog, clock } = this.#deps;
     const relays = new Map(catalog.relays.list().map(relay => [relay.peer, relay]));
+    const lackGrants = new Set(catalog.grants.lacking().map(keyOf));
     let nextMs = RENEWAL_CHECK_MS;
     for (const copy of catalog.copies.list()) {
       const [key, relay] = [keyOf(copy), relays.get(copy.relay)];
       if (relay === undefined || this.#busy.has(key)) continue;
       const restMs = (this.#rests.get(key)?.dueMs ?? 0) - clock.monotonic();
-      const dueMs = Math.max(restMs, copy.checkedAt === undefined ? 0 : renewalMs(copy, clock));
+      const isAsItShouldBe = copy.checkedAt !== undefined && !lackGrants.has(key);
+      const dueMs = Math.max(restMs, isAsItShouldBe ? renewalMs(copy, clock) : 0);
       if (dueMs > 0) {
         nextMs = Math.min(nextMs, dueMs);
         continue;
@@ -166,6 +173,7 @@ export class Copies {
       this.#stopping.signal.throwIfAborted();
       const stored = renewalMs(copy, clock) <= 0 ? await this.#lease(copy, relay, tell) : copy;
       catalog.copies.put(stored);
+      await this.#leaveGrants(stored, relay);
       const sampled = stored.checkedAt === undefined ? await this.#check(stored, relay, tell) : undefined;
       // Where the relay's clock is behind, its lease looks as if it were to be renewed at once.
       const restMs = Math.max(MIN_COPY_RETRY_MS, Math.min(RENEWAL_CHECK_MS, renewalMs(stored, clock)));
@@ -203,6 +211,8 @@ export class Copies {
       if (renewed !== undefined) return { ...isThere, ...renewed, ...(checkedAt === undefined ? {} : { checkedAt }) };
     }
     const end = serve(share);
+    // What had to be uploaded again had been lost with all that belongs to it.
+    catalog.grants.goneFrom(relay.peer, share);
     try {
       tell({ state: 'uploading', doneBytes: 0 });
       const onEvent = (event: UploadEvent): void => {
@@ -211,6 +221,15 @@ export class Copies {
       return { ...isThere, ...(await upload({ network, clock }, request, onEvent, signal)) };
     } finally {
       end();
+    }
+  }
+
+  /** Leaves the grants of a share that the relay has not got yet. */
+  async #leaveGrants({ share }: CopyRecord, relay: RelayRecord): Promise<void> {
+    const { network, catalog, clock } = this.#deps;
+    for (const { id, block } of catalog.grants.missingAt(relay.peer, share)) {
+      await leaveGrant({ network, clock }, candidateOf(relay), block, this.#stopping.signal);
+      catalog.grants.isAt(relay.peer, id);
     }
   }
 

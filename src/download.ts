@@ -60,6 +60,8 @@ export interface DownloadOptions {
   readonly timeoutMs?: number;
   readonly signal: AbortSignal;
   readonly onEvent: (event: DownloadEvent) => void;
+  /** Takes the grant block where the id turns out to be a grant's: its hash is the id, no more is known of it. */
+  readonly onGrant?: (block: Uint8Array) => void;
 }
 
 export type DownloadEvent =
@@ -273,6 +275,11 @@ export class Download {
       const hello = decodeServerMessage(first.header, first.body.length);
       if (hello.type === 'refuse')
         return this.#part(channel, { why: 'refused', refusal: believed(hello, id, first.body) });
+      if (hello.type === 'grant') {
+        await this.#deps.crypto.verify(first.body, digestOf(id));
+        this.#granted(first.body);
+        return this.#part(channel, { why: 'vanished', detail: 'gave the grant' });
+      }
       if (hello.type !== 'hello') throw new ShoalError('protocol', `the answer to hello is "${hello.type}"`);
       // Nothing could ever be asked within it, and the peer's place would be taken for nothing.
       if (hello.credit < MAX_BLOCK_BYTES) throw new ShoalError('protocol', 'gives less credit than a block needs');
@@ -541,6 +548,18 @@ export class Download {
       throw error;
     }
     this.#shareBlock.resolve({ bytes, block: this.#block });
+  }
+
+  #granted(block: Uint8Array): void {
+    const { onGrant } = this.#options;
+    if (onGrant !== undefined) onGrant(block);
+    else
+      this.#fail(
+        new ShoalError(
+          'bad-link',
+          'cannot use link: its id is that of a grant, which has no key; copy all of it again',
+        ),
+      );
   }
 
   #countOf(kind: Wanted['kind'], stream: StreamName): number {

@@ -34,6 +34,12 @@ export const MAX_LINK_CHARS = 2048;
 export const MAX_LINK_HINTS = 8;
 /** The age file inside a grant (format.md §7). */
 export const MAX_SEALED_BYTES = 64 * KiB;
+/** Of the random salt from which, with the home's secret, the owner key of a share or grant comes. */
+export const OWNER_SALT_BYTES = 32;
+/** How long who makes a grant waits for relays to have it; those that have not are given it later. */
+export const GRANT_PATIENCE_MS = 20_000;
+/** Grants that a home remembers having come through, until their shares are kept. */
+export const MAX_SEEN_GRANTS = 100;
 /** scrypt work factor (log2 N) that we write, and the most that we compute for others (format.md §7). */
 export const SCRYPT_LOG_N = 18;
 export const MAX_SCRYPT_LOG_N = 20;

@@ -19,13 +19,15 @@ import { fingerprint, walkTree } from './files/walk.ts';
 import { parseHint, type Hint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';
 import { fileKey } from './format/keys.ts';
+import { grant, type GrantRequest } from './grant.ts';
+import { grantIn, resolve, type Resolved, type ResolvedGrant } from './resolve.ts';
 import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { openHome, type Home } from './home.ts';
 import { freshNetwork, startNetwork, type NetworkSettings } from './networks.ts';
 import { beginKeeping, checkKept, discard } from './kept.ts';
-import { MAX_LINK_HINTS, READ_BYTES, SHARE_PATIENCE_MS } from './limits.ts';
+import { MAX_LINK_HINTS, MAX_SEEN_GRANTS, READ_BYTES, SHARE_PATIENCE_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
 import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
@@ -73,6 +75,8 @@ export class ShoalNode {
   readonly relays: Relays | undefined;
   /** Of each share, one at a time writes or removes blocks. */
   readonly #turns = new Turns<BlockId>();
+  /** Grants that led to shares, by those. */
+  readonly #seenGrants = new Map<BlockId, ResolvedGrant>();
 
   private constructor(
     crypto: Crypto,
@@ -164,6 +168,51 @@ export class ShoalNode {
     const hints = texts.flatMap((text, n) => (text === 'self' ? own.map(parseHint) : [givenHint(text, n)]));
     const unique = hints.filter((hint, n) => hints.findIndex(other => other.text === hint.text) === n);
     return unique.slice(0, MAX_LINK_HINTS);
+  }
+
+  /** What a link without a key names: of this home, or of those who have it. */
+  async resolve(
+    { id, hints }: Pick<Link, 'id' | 'hints'>,
+    timeoutMs: number | undefined,
+    onEvent: (event: FetchEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Resolved> {
+    const own = this.home?.catalog.grants.get(id);
+    if (own !== undefined) return grantIn(id, own.block);
+    if (this.home?.catalog.get(id) !== undefined) return { share: id };
+    const resolved = await resolve(this.#downloadDeps(), { id, hints, timeoutMs }, onEvent, signal);
+    const { share, grant: seen } = resolved;
+    if (seen !== undefined) this.#seenGrants.set(share, seen);
+    for (const oldest of this.#seenGrants.keys()) {
+      if (this.#seenGrants.size <= MAX_SEEN_GRANTS) break;
+      this.#seenGrants.delete(oldest);
+    }
+    return resolved;
+  }
+
+  /** Makes a grant of a share of this home, which is served with it from now on. @throws ShoalError as `grant` */
+  async grant(request: GrantRequest): Promise<BlockId> {
+    const { catalog } = this.#needHome();
+    const id = await grant({ catalog, crypto: this.crypto, random: randomBytes, clock: this.#clock }, request);
+    this.#grantsCame(request.share);
+    return id;
+  }
+
+  #grantsCame(share: BlockId): void {
+    this.home?.forgetSources();
+    this.service.serveGrants(share);
+    this.relays?.copies?.wantGrants(share);
+  }
+
+  /** Keeps the grant through which a share came, once the home has the share: who looks for the one finds the other. */
+  #keepGrant(share: BlockId): void {
+    const seen = this.#seenGrants.get(share);
+    if (seen === undefined) return;
+    const { id, block, expires } = seen;
+    const createdAt = Math.floor(this.#clock.now() / 1000);
+    const ending = expires === undefined ? {} : { expires };
+    this.#needHome().catalog.grants.add({ id, share, block, madeFor: [], createdAt, ...ending });
+    this.#grantsCame(share);
   }
 
   /** Gets a share to a folder or file. */
@@ -279,6 +328,7 @@ export class ShoalNode {
       }
       const whenKnown = (): void => {
         home.forgetSources();
+        this.#keepGrant(link.id);
         onKnown();
       };
       const { id, key, hints } = link;
@@ -401,6 +451,7 @@ export class ShoalNode {
       { key: keyOf(link) },
     );
     home.forgetSources();
+    this.#keepGrant(link.id);
   }
 
   /**

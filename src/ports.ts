@@ -2,7 +2,10 @@
  * What verbs need from outside: types only. Each port has one contract suite in test/contract that every adapter runs.
  */
 import type { BlockId, Digest } from './format/ids.ts';
+import type { Grant } from './format/grant.ts';
+import type { GrantRecipients } from './format/grant-seal.ts';
 import type { Hint } from './format/hint.ts';
+import type { FileKey } from './format/keys.ts';
 import type { Layout, Root } from './format/layout.ts';
 import type { Manifest } from './format/manifest.ts';
 import type { StreamName } from './format/share-block.ts';
@@ -84,6 +87,8 @@ export interface Crypto {
   open(key: Uint8Array, index: number, chunk: Uint8Array, digest: Digest, signal?: AbortSignal): Promise<Uint8Array>;
   /** Checks bytes against their digest. @throws ShoalError `mismatch` */
   verify(bytes: Uint8Array, digest: Digest): Promise<void>;
+  /** Seals a file key to whom a grant is for (format.md §7); a passphrase takes about a second. @throws ShoalError as `sealGrant` */
+  sealGrant(key: FileKey, grant: Omit<Grant, 'sealed'>, to: GrantRecipients): Promise<Grant>;
   /** Ends the workers, where there are any. */
   close(): Promise<void>;
 }

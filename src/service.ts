@@ -47,6 +47,10 @@ export class Service {
       network,
       source: home.source,
       refusals: { for: (id, now) => home.refusalOf(id, now) },
+      grantOf: id => {
+        const grant = home.catalog.grants.get(id);
+        return grant && { share: grant.share, bytes: grant.block };
+      },
       deliveriesLeft: id => service.#leftOf(id),
       clock: systemClock,
       log,
@@ -76,13 +80,32 @@ export class Service {
     const server = this.#server;
     if (server === undefined) throw new Error('only the holder of a home serves');
     this.#wanted.set(id, (this.#wanted.get(id) ?? 0) + 1);
-    server.add(id);
+    for (const one of this.#withGrants(id)) server.add(one);
     return () => {
       const left = (this.#wanted.get(id) ?? 1) - 1;
       if (left > 0) return void this.#wanted.set(id, left);
       this.#wanted.delete(id);
-      server.remove(id);
+      this.#remove(id);
     };
+  }
+
+  /** Serves the grants of a share that there are by now, where the share is served. */
+  serveGrants(id: BlockId): void {
+    if (this.has(id)) for (const one of this.#withGrants(id)) this.#server?.add(one);
+  }
+
+  #remove(id: BlockId): void {
+    for (const one of this.#withGrants(id)) this.#server?.remove(one);
+  }
+
+  /** A share, and the grants that name it. */
+  #withGrants(id: BlockId): BlockId[] {
+    return [
+      id,
+      ...this.#needHome()
+        .catalog.grants.list(id)
+        .map(grant => grant.id),
+    ];
   }
 
   /** Says whether a share is served whenever there is a daemon, and how often it is to be delivered. */
@@ -120,7 +143,7 @@ export class Service {
   end(id: BlockId): void {
     this.#wanted.delete(id);
     this.#always?.delete(id);
-    this.#server?.remove(id);
+    this.#remove(id);
   }
 
   tellEnded(id: BlockId): void {

@@ -11,7 +11,7 @@ import { chunkCount, pad, pieceLength } from './format/pieces.ts';
 import { quoted } from './format/quoted.ts';
 import { decodeShareBlock, listStream, ownerOf, type StreamList, type StreamName } from './format/share-block.ts';
 import { checkKept, discard } from './kept.ts';
-import { MAX_NOTE_BYTES, PIECE_BYTES, PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';
+import { MAX_NOTE_BYTES, OWNER_SALT_BYTES, PIECE_BYTES, PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';
 import { inParallel } from './parallel.ts';
 import type { Catalog } from './catalog.ts';
 import type { ChunkSource, ChunkStore, Clock, Crypto, PieceToSeal, RandomBytes, Tree } from './ports.ts';
@@ -81,7 +81,6 @@ export interface Shared {
   readonly again: boolean;
 }
 
-const OWNER_SALT_BYTES = 32;
 const utf8 = new TextEncoder();
 
 /**

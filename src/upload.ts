@@ -98,6 +98,23 @@ export async function renew(
   }
 }
 
+/**
+ * Leaves a grant beside its share, which the relay keeps.
+ * @param block the bytes of the grant
+ * @throws ShoalError as `upload`
+ */
+export async function leaveGrant(
+  deps: UploadDeps,
+  relay: Candidate,
+  block: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
+  await asked(deps, relay, { type: 'grant' }, block, signal, async next => {
+    const { answer } = await next();
+    if (answer.type !== 'stored') throw unexpected(answer);
+  });
+}
+
 type Next = () => Promise<{ answer: Exclude<StoreAnswer, { type: 'refuse' }>; body: Uint8Array }>;
 
 /** One request on a channel of its own. */

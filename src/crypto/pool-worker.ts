@@ -2,7 +2,10 @@
 import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { isShoalError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { Grant } from '../format/grant.ts';
+import type { GrantRecipients } from '../format/grant-seal.ts';
 import type { Digest } from '../format/ids.ts';
+import type { FileKey } from '../format/keys.ts';
 import type { PieceToSeal, SealedPiece } from '../ports.ts';
 import { newMemory, nodeCrypto, sealPieces } from './node.ts';
 
@@ -20,12 +23,19 @@ export type Task =
       readonly index: number;
       readonly chunk: Uint8Array;
       readonly digest: Digest;
+    }
+  | {
+      readonly kind: 'grant';
+      readonly key: FileKey;
+      readonly grant: Omit<Grant, 'sealed'>;
+      readonly to: GrantRecipients;
     };
 
 /** A ShoalError does not survive the way between threads, so that it travels as a value. */
 export type Outcome =
   | { readonly kind: 'sealed'; readonly pieces: SealedPiece[] }
   | { readonly kind: 'opened'; readonly piece: Uint8Array }
+  | { readonly kind: 'granted'; readonly grant: Grant }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string; readonly cause: unknown };
 
 const crypto = nodeCrypto();
@@ -53,6 +63,7 @@ async function perform(task: Task): Promise<Outcome> {
     const memory = (bytes: number) => task.spare.pop() ?? newMemory(bytes);
     return { kind: 'sealed', pieces: await sealPieces(task.key, task.pieces, task.keep ? memory : undefined) };
   }
+  if (task.kind === 'grant') return { kind: 'granted', grant: await crypto.sealGrant(task.key, task.grant, task.to) };
   return { kind: 'opened', piece: await crypto.open(task.key, task.index, task.chunk, task.digest) };
 }
 

@@ -6,6 +6,7 @@ import { strict as assert } from 'node:assert';
 import { availableParallelism } from 'node:os';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { fileKey } from '../format/keys.ts';
 import { takeSpare } from '../memory.ts';
 import type { Piscina } from 'piscina';
 import { ShoalError } from '../errors.ts';
@@ -88,6 +89,16 @@ export function poolCrypto(workers: number = Math.min(availableParallelism(), MA
 
     // Hashing a block takes less time than handing it over and waiting, and the caller keeps its bytes.
     verify: (bytes, digest) => here.verify(bytes, digest),
+
+    async sealGrant(key, grant, to) {
+      // All that is slow, and keeps a thread from anything else for a second, is a passphrase.
+      if (!('passphrase' in to)) return here.sealGrant(key, grant, to);
+      const owned = { ...grant, owner: ownBytes(grant.owner) };
+      const task = { kind: 'grant', key: fileKey(ownBytes(key)), grant: owned, to } as const;
+      const outcome = await run(task, [], undefined);
+      assert(outcome.kind === 'granted');
+      return outcome.grant;
+    },
 
     async close() {
       const ending = pool;

@@ -17,6 +17,7 @@ import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 import { nodeChecks } from './doctor.ts';
+import { carryLink, chosenFor, grantAgain, grantTo, grantViews, namedShare, resolveLink } from './granting.ts';
 import { onlyOf } from './only.ts';
 import {
   addRelay,
@@ -81,7 +82,7 @@ export function actorOf(node: ShoalNode, network: NetworkSettings): Actor {
 const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   async share(
     { node, daemon },
-    { hints, always = daemon !== undefined, downloads, relays, waitCopies, ...options },
+    { hints, always = daemon !== undefined, downloads, relays, waitCopies, to, ...options },
     emit,
     signal,
   ) {
@@ -96,10 +97,12 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         'usage',
         `cannot wait for ${waitCopies} copies: relays that are to keep the share: ${keepers.length}; name more with --relay, or add them with "shoal relays add"`,
       );
+    const readers = to === undefined ? undefined : chosenFor(node, to);
     if (hints?.includes('self') === true) await node.network?.settled(signal);
     const chosen = hints === undefined ? (node.relays?.hintsOf(keepers) ?? []) : node.hintsOf(hints);
     const shared = await node.share({ ...options, serveAlways: always, hints: chosen }, emit, signal);
     noteHints(node, shared.id, chosen);
+    const granted = readers && (await grantTo(node, shared.id, readers, chosen));
     const stop = node.service.serve(shared.id);
     const off = tellCopies(node, shared.id, emit);
     try {
@@ -114,6 +117,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         event: 'shared',
         share,
         link: node.linkOf(shared.id, chosen),
+        ...granted,
         again: shared.again,
         addresses: node.network?.addresses() ?? [],
       });
@@ -177,7 +181,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async seed({ node, daemon }, { link: text, timeoutMs }, emit, signal) {
-    const link = parseLink(text);
+    const link = await carryLink(node, parseLink(text), timeoutMs, emit, signal);
     let stop: (() => void) | undefined;
     const off = node.service.onServed(served => {
       if (served.id === link.id) emit(servedEvent(served));
@@ -208,6 +212,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       ...(await viewIn(node, record)),
       hints,
       hasKey,
+      grants: node.home === undefined ? [] : grantViews(node.home, id),
       ...(await node.contentsOf(id)),
       ...(withLink ? { link: node.linkOf(id, hints.map(parseHint)) } : {}),
     };
@@ -299,6 +304,11 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     return await transfers.cancel(id, signal);
   },
 
+  resolve: async ({ node }, parameters, emit, signal) => await resolveLink(node, parameters, emit, signal),
+
+  grant: async ({ node }, parameters, _emit, signal) =>
+    await grantAgain(node, findShare(node, parameters.id).id, parameters, signal),
+
   async relays({ node }) {
     return Promise.resolve(relayViews(node));
   },
@@ -312,7 +322,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async verify({ node }, { id: text, repair }, emit, signal) {
-    return await verifyShare(node, linkOrShare(node, text), repair, emit, signal);
+    return await verifyShare(node, await namedShare(node, linkOrShare(node, text), signal), repair, emit, signal);
   },
 
   async doctor({ node }, _parameters, _emit, signal) {
@@ -489,7 +499,7 @@ function findShare(node: ShoalNode, text: string): ShareRecord {
     throw new ShoalError('usage', 'cannot tell which share is meant: no id is given; "shoal shares" lists them');
   const isPrefix = /^b[a-z2-7]*$/.test(trimmed);
   const prefix = isPrefix ? trimmed : trimmed.includes(':') ? parseLink(trimmed).id : parseId(trimmed);
-  const matches = node.home?.catalog.findByPrefix(prefix) ?? [];
+  const matches = sharesNamed(node, prefix);
   const [record] = matches;
   if (record === undefined) throw unknownShare(prefix);
   if (matches.length > 1)
@@ -498,6 +508,15 @@ function findShare(node: ShoalNode, text: string): ShareRecord {
       `cannot tell which share is meant: the ids of ${matches.length} begin with "${trimmed}"; give more of it`,
     );
   return record;
+}
+
+/** By the beginnings of their ids, or of those of their grants. */
+function sharesNamed({ home }: ShoalNode, prefix: string): ShareRecord[] {
+  if (home === undefined) return [];
+  const { grants } = home.catalog;
+  const named = grants.findByPrefix(prefix).flatMap(({ share }) => home.catalog.get(share) ?? []);
+  const all = new Map([...home.catalog.findByPrefix(prefix), ...named].map(record => [record.id, record]));
+  return [...all.values()];
 }
 
 /** The link that is told last is the one that is shown. */
@@ -509,7 +528,7 @@ function noteHints({ home }: ShoalNode, id: BlockId, hints: readonly Hint[]): vo
 }
 
 /** What is to be verified: also a share that this home has not got, by its id or a link. */
-function linkOrShare(node: ShoalNode, text: string): Pick<Link, 'id' | 'hints'> {
+function linkOrShare(node: ShoalNode, text: string): Link {
   const trimmed = text.trim();
   if (trimmed.includes(':')) return parseLink(trimmed);
   try {

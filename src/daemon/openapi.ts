@@ -7,6 +7,8 @@ import { VERSION } from '../version.ts';
 /** What each action does, for people. */
 const SUMMARIES: Readonly<Record<ActionName, string>> = {
   share: 'Encrypt a file or folder in place and serve it. The answer ends when serving does, or at once with "always".',
+  resolve: 'What a link without a key names: a share, or a grant, whose block comes back.',
+  grant: 'Grant a share of this home to chosen people, or to who knows a passphrase. No block of the share is touched.',
   serve: 'Serve a share that is there already, as long as the asker stays.',
   fetch: 'Fetch what a link names. When the asker goes away it stops, and the next one goes on from there.',
   plan: 'What a fetch would do now; nothing is written.',

@@ -6,6 +6,7 @@
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
+import { GRANTING_PARAMETERS, GRANTING_RESULTS, grantView, to } from './granting-schemas.ts';
 import { MAX_NOTE_BYTES, MAX_PATHS } from '../limits.ts';
 
 // What a text has to be is looked at by the action, which says it in the same words where no process holds the home. A length
@@ -72,7 +73,9 @@ export const PARAMETERS = {
       .optional()
       .describe('Serve it whenever there is a daemon, and answer at once; if absent, where there is one now.'),
     downloads: z.number().int().positive().optional().describe('Stop after so many complete deliveries.'),
+    to: to.optional().describe('Make a grant for these, and answer with its link, which holds no key.'),
   }),
+  ...GRANTING_PARAMETERS,
   serve: z.strictObject({
     id: idOrLink,
     waitCopies: count.optional().describe('Answer once so many relays keep it and have shown it.'),
@@ -328,6 +331,7 @@ const network = z.strictObject({
 /** What comes back in the end. */
 export const RESULTS = {
   share,
+  ...GRANTING_RESULTS,
   serve: share,
   fetch: fetched,
   plan: planned,
@@ -350,6 +354,7 @@ export const RESULTS = {
     padded: z.boolean().optional().describe('Whether the exact size is hidden.'),
     note: z.string().optional(),
     link: z.string().optional().describe('With its key; only where that was asked for.'),
+    grants: z.array(grantView).readonly(),
   }),
   list: z.strictObject({ name: z.string(), kind, note: z.string().optional(), entries: z.array(entry).readonly() }),
   shares: z.strictObject({ shares: z.array(share).readonly() }),
@@ -449,10 +454,11 @@ export const EVENT = z.discriminatedUnion('event', [
       event: z.literal('shared'),
       share,
       link: z.string(),
+      grant: grantView.optional().describe('What the link is of, where one was made.'),
       again: z.boolean(),
       addresses: z.array(z.string()).readonly(),
     })
-    .describe('The share is complete and served from now on. `link` holds its key.'),
+    .describe('The share is complete and served from now on. `link` holds its key, unless it is of a grant.'),
   z
     .strictObject({
       event: z.literal('served'),

@@ -209,10 +209,12 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
     case 'doctor':
     case 'seed':
     case 'verify':
+    case 'grant':
       return 'serving';
     case 'fetch':
       return (parameters as Parameters<'fetch'>).keep ? 'serving' : 'peers';
     case 'list':
+    case 'resolve':
     case 'plan':
       return 'peers';
     case 'check':

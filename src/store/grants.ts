@@ -42,6 +42,26 @@ export function grantList(table: Table, seedOf: (salt: Uint8Array) => Uint8Array
         share,
         relay,
       ),
+    lacking: () =>
+      table
+        .all(
+          `SELECT DISTINCT copies.share AS share, copies.relay AS relay FROM grants JOIN copies ON copies.share = grants.share
+           WHERE copies.state = 'stored'
+             AND NOT EXISTS (SELECT 1 FROM grants_at_relays WHERE grant_id = grants.id AND relay = copies.relay)`,
+        )
+        .flatMap(({ share, relay }) => {
+          const id = idIn(share);
+          return id === undefined || typeof relay !== 'string' ? [] : [{ share: id, relay }];
+        }),
+    missing: id =>
+      table
+        .all(
+          `SELECT copies.relay AS relay FROM grants JOIN copies ON copies.share = grants.share
+           WHERE grants.id = ? AND copies.state = 'stored'
+             AND NOT EXISTS (SELECT 1 FROM grants_at_relays WHERE grant_id = grants.id AND relay = copies.relay)`,
+          id,
+        )
+        .flatMap(({ relay }) => (typeof relay === 'string' ? [relay] : [])),
     isAt: (relay, id) =>
       table.run(
         'INSERT OR IGNORE INTO grants_at_relays (grant_id, relay) SELECT grants.id, peer FROM grants, relays WHERE grants.id = ? AND peer = ?',

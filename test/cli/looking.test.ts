@@ -188,7 +188,7 @@ describe('shoal check', () => {
   });
 });
 
-const shown: Results['show'] = { ...shareView(), hints: ['/ip4/192.0.2.1/tcp/1/p2p/x'], hasKey: true };
+const shown: Results['show'] = { ...shareView(), hints: ['/ip4/192.0.2.1/tcp/1/p2p/x'], hasKey: true, grants: [] };
 
 describe('shoal show', () => {
   it('prints a field on a line each, and no link', async () => {
