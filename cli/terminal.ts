@@ -11,7 +11,7 @@
  * - There is no live line while the command runs in the background of its terminal: that is where somebody types.
  * - A link is a result of "shoal share", and stands nowhere else: whatever goes to stderr, and every error, loses its keys
  *   here. A QR code of it is what its user has asked for.
- * - --quiet silences talk, but neither results nor warnings and errors.
+ * - --quiet silences talk, but neither results nor warnings, questions and errors.
  */
 import { escaped, escapedJson } from '../src/format/quoted.ts';
 import { fit, widthOf } from './columns.ts';
@@ -99,6 +99,16 @@ export class Terminal {
   /** A line of talk. */
   say(line: string): void {
     if (this.isTalking) this.#print(this.#stderr, `${escaped(withoutKeys(line))}\n`);
+  }
+
+  /** A question to who sits there, also where talk is silenced: the answer is typed behind it. */
+  ask(question: string): void {
+    this.#print(this.#stderr, `${escaped(withoutKeys(question))} `);
+  }
+
+  /** The end of the line of a question whose answer was not shown. */
+  answered(): void {
+    this.#print(this.#stderr, '\n');
   }
 
   /**

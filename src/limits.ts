@@ -43,6 +43,12 @@ export const MAX_SEEN_GRANTS = 100;
 /** scrypt work factor (log2 N) that we write, and the most that we compute for others (format.md §7). */
 export const SCRYPT_LOG_N = 18;
 export const MAX_SCRYPT_LOG_N = 20;
+/** A passphrase of one's own as UTF-8: a sentence, not a file that was named by mistake. */
+export const MAX_PASSPHRASE_BYTES = 1000;
+/** Who has what is sealed tries passphrases without end, at a second each; with fewer characters than this some are found. */
+export const SHORT_PASSPHRASE_CHARS = 12;
+/** Random bytes of a passphrase that is made here, two in each of its words: 80 bits, which nobody tries out. */
+export const GENERATED_PASSPHRASE_BYTES = 10;
 
 /** The header of a CAR file. Ours has one root; those of others are read so far as to say how many they have. */
 export const MAX_CAR_HEADER_BYTES = 4 * KiB;
