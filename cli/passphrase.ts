@@ -5,7 +5,6 @@
 import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { Option } from 'commander';
 import { fileError, ShoalError } from '../src/errors.ts';
 import { proquints } from '../src/format/proquint.ts';
 import { GENERATED_PASSPHRASE_BYTES, MAX_PASSPHRASE_BYTES, SHORT_PASSPHRASE_CHARS } from '../src/limits.ts';
@@ -17,14 +16,6 @@ export interface PassphraseFlags {
   readonly passphrase?: string | true;
   /** A file whose first line it is, or "-" for stdin. */
   readonly passphraseFile?: string;
-}
-
-/** The two options, for each command that takes a passphrase. @param description of `--passphrase` */
-export function passphraseOptions(description: string): Option[] {
-  return [
-    new Option('--passphrase [ask]', description),
-    new Option('--passphrase-file <file>', 'the passphrase is the first line of this file; "-" reads it from stdin'),
-  ];
 }
 
 /**

@@ -7,9 +7,11 @@ import type { Shell } from './commands/completion.ts';
 import type { ConfigContext } from './commands/config.ts';
 import type { Context, Surroundings } from './context.ts';
 import { epilogue } from './epilogue.ts';
+import { addGranting, passphraseFile, passphraseOption, readerOption } from './program-granting.ts';
 import { HELP } from './help.ts';
 import { holdsKey } from './secrets.ts';
 import { settingList, type GlobalOptions, type Setting } from './settings.ts';
+import { repeatable } from './repeatable.ts';
 import { parseCount } from './units.ts';
 
 /** Makes what a command needs, when it is called. */
@@ -61,6 +63,7 @@ export function programOf(
   addSharing(program, context);
   addFetching(program, context);
   addHome(program, context);
+  addGranting(program, context);
   addDaemon(program, context);
   const unconfigured = (command: Command): ConfigContext => {
     const options = optionsOf(command);
@@ -72,7 +75,7 @@ export function programOf(
   return program;
 }
 
-type ContextFor = (command: Command) => Promise<Context>;
+export type ContextFor = (command: Command) => Promise<Context>;
 
 interface ShareFlags {
   readonly name?: string;
@@ -91,6 +94,9 @@ interface ShareFlags {
   /** False for --no-relay. */
   readonly relay?: readonly string[] | false;
   readonly waitCopies?: number;
+  readonly to?: readonly string[];
+  readonly passphrase?: string | true;
+  readonly passphraseFile?: string;
 }
 
 function addSharing(program: Command, contextOf: ContextFor): void {
@@ -119,6 +125,11 @@ function addSharing(program: Command, contextOf: ContextFor): void {
       ),
     )
     .option('--no-hints', 'put no addresses into the link')
+    .addOption(readerOption())
+    .addOption(
+      passphraseOption('print a link for who knows a passphrase, which is made and shown once; =ask for your own'),
+    )
+    .addOption(passphraseFile())
     .option('--qr', 'show the link as a QR code too')
     .option('--detach', 'have the daemon serve it, which is started where none runs')
     .option('--once', 'serve it until one has got it all')
@@ -126,6 +137,7 @@ function addSharing(program: Command, contextOf: ContextFor): void {
     .action(async (paths: string[], flags: ShareFlags, command: Command) => {
       const { name, note, exclude = [], qr = false, hints, hint, detach = false, relay, waitCopies } = flags;
       const { skip = false, copy = false, pad, new: anew = false } = flags;
+      const { to, passphrase, passphraseFile: file } = flags;
       if (flags.once === true && flags.downloads !== undefined)
         throw new ShoalError('usage', '--once and --downloads do not go together');
       const downloads = flags.once === true ? 1 : flags.downloads;
@@ -144,7 +156,24 @@ function addSharing(program: Command, contextOf: ContextFor): void {
         ...(waitCopies === undefined ? {} : { waitCopies }),
         ...(wanted === undefined ? {} : { hints: wanted }),
       };
-      await share(context, paths, { ...words, ...limit, ...copies, exclude, skip, copy, pad, anew, qr, detach });
+      const readers = {
+        ...(to === undefined ? {} : { to }),
+        ...(passphrase === undefined ? {} : { passphrase }),
+        ...(file === undefined ? {} : { passphraseFile: file }),
+      };
+      await share(context, paths, {
+        ...words,
+        ...limit,
+        ...copies,
+        exclude,
+        skip,
+        copy,
+        pad,
+        anew,
+        qr,
+        detach,
+        readers,
+      });
     });
 }
 
@@ -508,14 +537,6 @@ function addCompletion(program: Command, print: (text: string) => void): void {
       const { completion } = await import('./commands/completion.ts');
       print(completion(shell, program));
     });
-}
-
-function repeatable(flags: string, description: string): Option {
-  return new Option(flags, `${description}; repeatable`).argParser((value: string, before: unknown) => [
-    // False where the option is one that can be taken back, and was.
-    ...(Array.isArray(before) ? (before as string[]) : []),
-    value,
-  ]);
 }
 
 function timeout(): Option {

@@ -11,6 +11,7 @@ import type { Terminal } from '../terminal.ts';
 import { SHORT_ID_CHARS } from '../../src/limits.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
 import { copyLine } from '../copies.ts';
+import { readersLine, readersOf, tellPassphrase, type ReaderFlags } from '../readers.ts';
 import { count } from '../units.ts';
 
 export interface ShareOptions {
@@ -30,13 +31,16 @@ export interface ShareOptions {
   /** The daemon serves it, and one is started where none runs. */
   readonly detach: boolean;
   readonly downloads?: number;
+  /** Whom a grant is made for. */
+  readonly readers: ReaderFlags;
 }
 
 /** @throws ShoalError as `share` does; `usage`; `interrupted` in the end */
 export async function share(context: Context, paths: readonly string[], options: ShareOptions): Promise<void> {
   const { terminal, performer, signal, cwd, stdin } = context;
-  const { hints, relays, exclude, qr, detach, ...choices } = options;
+  const { hints, relays, exclude, qr, detach, readers: flags, ...choices } = options;
   if (paths.includes('-')) checkStdin(context, paths, options);
+  const readers = await readersOf(context, flags);
   const drawCode = qr ? await codeDrawer(terminal) : undefined;
   if (detach) await needDaemon(context);
   const printer = new EventPrinter(terminal);
@@ -46,13 +50,20 @@ export async function share(context: Context, paths: readonly string[], options:
     choices.name ?? (paths.length === 1 ? first : count(paths.length, 'path')),
     drawCode,
     choices.waitCopies,
+    readers?.made,
   );
   const line = showLine(terminal, (nowMs, columns) => view.line(nowMs, columns));
-  const onEvent = (event: ActionEvent): void => (terminal.isJson ? printer.print(event) : view.tell(event));
+  const onEvent = (event: ActionEvent): void => {
+    if (terminal.isJson) printer.print(event);
+    else view.tell(event);
+    if (terminal.isJson && event.event === 'shared' && readers?.made !== undefined)
+      tellPassphrase(terminal, readers.made);
+  };
   const request = {
     ...choices,
     ...(hints === undefined ? {} : { hints: [...hints] }),
     ...(relays === undefined ? {} : { relays: [...relays] }),
+    ...(readers === undefined ? {} : { to: readers.to }),
     ...(detach ? { always: true } : {}),
   };
   let isDone = false;
@@ -122,10 +133,19 @@ class ShareView {
   /** Bytes at the relay that gets it just now. */
   #uploading: { readonly name: string; readonly doneBytes: number } | undefined;
   #storedAt = 0;
+  /** Made here, and not shown yet. */
+  readonly #passphrase: string | undefined;
   /** Whether relays were asked to keep it. */
   #isLeaving = false;
 
-  constructor(terminal: Terminal, name: string, drawCode: DrawCode | undefined, waitCopies: number | undefined) {
+  constructor(
+    terminal: Terminal,
+    name: string,
+    drawCode: DrawCode | undefined,
+    waitCopies: number | undefined,
+    passphrase: string | undefined,
+  ) {
+    this.#passphrase = passphrase;
     this.#waitCopies = waitCopies;
     this.#terminal = terminal;
     this.#serving = new Serving(terminal);
@@ -163,14 +183,17 @@ class ShareView {
         this.#sealing = event;
         break;
       case 'shared': {
-        const { share: shared, again } = event;
+        const { share: shared, again, grant } = event;
         this.#isShared = true;
         const what = shared.kind === 'file' ? '' : `${count(shared.files, 'file')}, `;
-        const before = again ? '; it is as it was when it was shared before, so the link is the same' : '';
+        const same = grant === undefined ? 'so the link is the same' : 'so nothing is uploaded again';
+        const before = again ? `; it is as it was when it was shared before, ${same}` : '';
         this.#terminal.say(`sharing ${shared.name} (${what}${formatBytes(shared.sizeBytes)})${before}`);
         this.#terminal.result(event.link);
         this.#drawCode?.(event.link);
-        this.#terminal.say(`who has this link can read it; ${this.#until(shared)}`);
+        if (this.#passphrase !== undefined) tellPassphrase(this.#terminal, this.#passphrase);
+        const readers = grant === undefined ? 'who has this link can read it' : readersLine(grant.madeFor);
+        this.#terminal.say(`${readers}; ${this.#until(shared)}`);
         break;
       }
       case 'served':

@@ -57,6 +57,10 @@ function fieldsOf(share: Results['show']): [string, string | undefined][] {
       'stored at',
       `${relay} ${how === 'stored' ? `until ${formatDate(until ?? 0)}` : '(not yet)'}${why === undefined ? '' : `: ${why}`}`,
     ]),
+    ...share.grants.map(({ id: grant, madeFor, expires }): [string, string] => [
+      'granted',
+      `${madeFor.join(', ') || 'by another'}${expires === undefined ? '' : ` until ${formatDate(expires)}`} (${grant})`,
+    ]),
     ['on disk', diskBytes === undefined ? undefined : formatBytes(diskBytes)],
     ['peers served', String(peersServed)],
     ['bytes up', formatBytes(bytesUp)],
