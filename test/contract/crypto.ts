@@ -1,4 +1,5 @@
 /** What every adapter of the Crypto port does (format.md §4). */
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { execFileSync } from 'node:child_process';
@@ -20,6 +21,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ShoalError } from '../../src/errors.ts';
 import type { ErrorCode } from '../../src/errors.ts';
+import { openGrant } from '../../src/format/grant-seal.ts';
+import { idOf } from '../../src/format/ids.ts';
+import { fileKey } from '../../src/format/keys.ts';
+import { ownerOf } from '../../src/format/share-block.ts';
 import { MAX_BLOCK_BYTES, PIECE_BYTES, TAG_BYTES } from '../../src/limits.ts';
 import { giveMemory } from '../../src/memory.ts';
 import type { Crypto, PieceToSeal, Segment } from '../../src/ports.ts';
@@ -45,6 +50,32 @@ export function cryptoContract(make: () => Promise<Crypto>): void {
     if (sealed?.chunk === undefined) throw new Error('no chunk was kept');
     return { digest: sealed.digest, chunk: sealed.chunk };
   };
+
+  describe('seal a grant', () => {
+    const fileKeyOf = fileKey(randomBytes(32));
+    const outside = { share: idOf(randomBytes(32)), owner: ownerOf(randomBytes(32)) };
+
+    it('to recipients and to a passphrase, who open it', async () => {
+      const identity = await generateX25519Identity();
+      const recipients = [await identityToRecipient(identity)];
+      for (const [to, secrets] of [
+        [{ recipients }, { identities: [identity] }],
+        [{ passphrase: 'correct horse' }, { passphrase: 'correct horse' }],
+      ] as const) {
+        const grant = await crypto.sealGrant(fileKeyOf, outside, to);
+        expect({ share: grant.share, owner: hex(grant.owner) }).to.deep.equal({
+          ...outside,
+          owner: hex(outside.owner),
+        });
+        expect(hex(await openGrant(grant, secrets))).to.equal(hex(fileKeyOf));
+      }
+    }).timeout(30_000);
+
+    it('says what is wrong with a recipient', async () => {
+      const failure = await failureOf(crypto.sealGrant(fileKeyOf, outside, { recipients: ['age1nobody'] }));
+      expect(failure.message).to.include('age1nobody');
+    });
+  });
 
   describe('seal', () => {
     it('gives the same chunk as WebCrypto does, under the number of the piece as nonce', async () => {
