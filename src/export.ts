@@ -5,9 +5,10 @@ import { carBlock, carHeader, readCar } from './format/car.ts';
 import { peekHeader } from './format/canonical.ts';
 import { DAG_CBOR_CODEC, digestOf, idOf, RAW_CODEC, type BlockId, type Digest } from './format/ids.ts';
 import { Listing } from './format/listing.ts';
+import { decodeGrant } from './format/grant.ts';
 import { decodeShareBlock, indexCount } from './format/share-block.ts';
 import { beginKeeping, discard, type Shelf } from './kept.ts';
-import type { NewShareRecord } from './catalog.ts';
+import type { GrantRecord, NewShareRecord } from './catalog.ts';
 import type { BlockAddress, ChunkSource, ChunkStore, Clock } from './ports.ts';
 
 /** What went out, or came in. */
@@ -84,7 +85,7 @@ export async function importCar(
   onBlock: (blocks: number, bytes: number) => void,
   signal: AbortSignal,
 ): Promise<Imported> {
-  const root = await findRoot(open, deps.hash, signal);
+  const { root, grant } = await findRoot(open, deps.hash, signal);
   return await deps.alone(root.id, async () => {
     const source = deps.catalog.get(root.id)?.source ?? 'imported';
     if (source !== 'imported') return { id: root.id, blocks: 0, bytes: 0, complete: true, known: true };
@@ -92,6 +93,7 @@ export async function importCar(
     try {
       const imported = await takeBlocks(deps, root, open, onBlock, signal);
       if (deps.catalog.get(root.id) === undefined) deps.catalog.add(recordOf(imported, deps.clock), {});
+      if (grant !== undefined) deps.catalog.grants.add(grantRecordOf(grant, root.id, deps.clock));
       return imported;
     } catch (error) {
       if (isDebris) await discard(deps, root.id);
@@ -115,6 +117,13 @@ function recordOf({ id, bytes }: Imported, clock: Clock): NewShareRecord {
   };
 }
 
+/** A grant that came with its share. */
+function grantRecordOf({ id, bytes }: Root, share: BlockId, clock: Clock): Omit<GrantRecord, 'isOwn'> {
+  const { expires } = decodeGrant(bytes);
+  const createdAt = Math.floor(clock.now() / 1000);
+  return { id, share, block: bytes, madeFor: [], createdAt, ...(expires === undefined ? {} : { expires }) };
+}
+
 interface Root {
   readonly id: BlockId;
   readonly bytes: Uint8Array;
@@ -128,7 +137,9 @@ async function takeBlocks(
   onBlock: (blocks: number, bytes: number) => void,
   signal: AbortSignal,
 ): Promise<Imported> {
-  const listing = new Listing(decodeRoot(root), (stream, index) => store.read(id, { kind: 'index', stream, index }));
+  const listing = new Listing(decodeShareBlock(root), (stream, index) =>
+    store.read(id, { kind: 'index', stream, index }),
+  );
   await store.write(id, { kind: 'share' }, root);
   const index = indexPlaces(listing);
   if (index.size > 0) await storeBlocks(store, id, open, hash, index, () => undefined, signal);
@@ -157,25 +168,34 @@ async function findRoot(
   open: () => AsyncIterable<Uint8Array>,
   hash: (bytes: Uint8Array) => Digest,
   signal: AbortSignal,
-): Promise<Root> {
+): Promise<{ readonly root: Root; readonly grant?: Root }> {
   const { root, blocks } = await readCar(open(), hash);
-  for await (const block of blocks) {
-    signal.throwIfAborted();
-    if (block.codec === DAG_CBOR_CODEC && idOf(block.digest) === root) return { id: root, bytes: block.bytes };
-  }
+  const first = await findBlock(blocks, root, signal);
+  if (first === undefined)
+    throw new ShoalError(
+      'unavailable',
+      'cannot import: the CAR file does not hold its root block; get it again, or export it anew',
+    );
+  if (peekHeader(first.bytes).type !== 'grant') return { root: first };
+  const { share } = decodeGrant(first.bytes);
+  const named = await findBlock((await readCar(open(), hash)).blocks, share, signal);
+  if (named !== undefined) return { root: named, grant: first };
   throw new ShoalError(
     'unavailable',
-    'cannot import: the CAR file does not hold its root block; get it again, or export it anew',
+    'cannot import: the CAR file holds a grant and not the share block that it names; get it again, or export it anew',
   );
 }
 
-function decodeRoot(root: Uint8Array): ReturnType<typeof decodeShareBlock> {
-  if (peekHeader(root).type === 'grant')
-    throw new ShoalError(
-      'unsupported',
-      'cannot import: the CAR file is of a grant, which this version can not open; update shoal',
-    );
-  return decodeShareBlock(root);
+async function findBlock(
+  blocks: Awaited<ReturnType<typeof readCar>>['blocks'],
+  id: BlockId,
+  signal: AbortSignal,
+): Promise<Root | undefined> {
+  for await (const { codec, digest, bytes } of blocks) {
+    signal.throwIfAborted();
+    if (codec === DAG_CBOR_CODEC && idOf(digest) === id) return { id, bytes };
+  }
+  return undefined;
 }
 
 /** Blocks by their binary digests as text. One digest may stand in several places. */

@@ -502,7 +502,8 @@ describe('the shares of the test vectors', function () {
     await mkdir(path);
     const car = new URL(`${vector.name}.car`, VECTORS).pathname;
     const imported = await box.run(vector.name, ['import', car, '--json']);
-    const fetch = ['fetch', vector.link, '-o', path, '--json', '--timeout', '1s'];
+    const identity = vector.identity === undefined ? [] : ['--identity', new URL(vector.identity, VECTORS).pathname];
+    const fetch = ['fetch', vector.link, '-o', path, '--json', '--timeout', '1s', ...identity];
     const fetched = await box.run(vector.name, fetch);
     const refused = imported.code === 0 ? fetched : imported;
     if (imported.code !== 0) expect(fetched.code, 'what is not imported is not there').not.to.equal(0);
@@ -510,8 +511,8 @@ describe('the shares of the test vectors', function () {
   };
 
   it('are read as they are, where they are good', async () => {
-    const good = vectors.filter(({ expect: outcome, identity }) => outcome === 'ok' && identity === undefined);
-    expect(good).to.have.lengthOf(6);
+    const good = vectors.filter(({ expect: outcome }) => outcome === 'ok');
+    expect(good).to.have.lengthOf(7);
     for (const vector of good) {
       const { ended, path } = await tryOut(vector);
       expect(ended, vector.name).to.deep.equal({ code: 0, stderr: '' });
@@ -526,8 +527,8 @@ describe('the shares of the test vectors', function () {
   });
 
   it('are refused for the right reason, where they are bad, and nothing is written', async () => {
-    const bad = vectors.filter(({ expect: outcome, identity }) => outcome !== 'ok' && identity === undefined);
-    expect(bad).to.have.lengthOf(15);
+    const bad = vectors.filter(({ expect: outcome }) => outcome !== 'ok');
+    expect(bad).to.have.lengthOf(16);
     for (const vector of bad) {
       const { ended, path } = await tryOut(vector);
       expect(ERROR_CODES).to.have.property(vector.expect);
@@ -543,15 +544,6 @@ describe('the shares of the test vectors', function () {
         const tree = await treeAt(output).catch(() => ({}));
         for (const what of Object.values(tree)) expect(what, vector.name).to.match(/^(folder|0 bytes|\d+ bytes)/);
       }
-    }
-  });
-
-  it('are refused as not supported, where they are grants', async () => {
-    const grants = vectors.filter(({ identity }) => identity !== undefined);
-    expect(grants).to.have.lengthOf(2);
-    for (const vector of grants) {
-      const { ended } = await tryOut(vector);
-      expect(ended, vector.name).to.deep.equal({ code: 1, error: 'unsupported', stderr: '' });
     }
   });
 });
