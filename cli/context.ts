@@ -82,7 +82,8 @@ async function firstLine(input: Readable, signal: AbortSignal): Promise<string> 
   const stop = (): unknown => input.destroy();
   signal.addEventListener('abort', stop, { once: true });
   try {
-    for await (const chunk of input) {
+    // What it is read for may need a passphrase, which is typed behind it.
+    for await (const chunk of input.iterator({ destroyOnReturn: false })) {
       text = (text + String(chunk)).trimStart();
       if (text.includes('\n')) break;
       if (text.length > 2 * MAX_LINK_CHARS)

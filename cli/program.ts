@@ -3,12 +3,14 @@ import { Argument, Command, Option } from 'commander';
 import { ShoalError } from '../src/errors.ts';
 import { parseDuration } from '../src/format/durations.ts';
 import { parseLocalPort } from '../src/format/host-port.ts';
+import type { AccessFlags } from './access.ts';
 import type { Shell } from './commands/completion.ts';
 import type { ConfigContext } from './commands/config.ts';
 import type { Context, Surroundings } from './context.ts';
 import { epilogue } from './epilogue.ts';
 import { addGranting, passphraseFile, passphraseOption, readerOption } from './program-granting.ts';
 import { HELP } from './help.ts';
+import { accessPassphrase, addPeople, identityOption } from './program-people.ts';
 import { holdsKey } from './secrets.ts';
 import { settingList, type GlobalOptions, type Setting } from './settings.ts';
 import { repeatable } from './repeatable.ts';
@@ -64,6 +66,7 @@ export function programOf(
   addFetching(program, context);
   addHome(program, context);
   addGranting(program, context);
+  addPeople(program, context, surroundings);
   addDaemon(program, context);
   const unconfigured = (command: Command): ConfigContext => {
     const options = optionsOf(command);
@@ -177,7 +180,7 @@ function addSharing(program: Command, contextOf: ContextFor): void {
     });
 }
 
-interface FetchFlags {
+interface FetchFlags extends AccessFlags {
   readonly output: string;
   readonly only?: readonly string[];
   readonly keep?: true;
@@ -185,12 +188,10 @@ interface FetchFlags {
   readonly detach?: true;
   readonly dryRun?: true;
   readonly explain?: true;
-  readonly timeout?: number;
 }
 
-interface CheckFlags {
+interface CheckFlags extends AccessFlags {
   readonly allowExtra?: true;
-  readonly timeout?: number;
 }
 
 function addFetching(program: Command, contextOf: ContextFor): void {
@@ -210,6 +211,9 @@ function addFetching(program: Command, contextOf: ContextFor): void {
     .option('--dry-run', 'say what it would do now, and write nothing')
     .option('--explain', 'in the end, show its stages with their times and outcomes')
     .addOption(timeout())
+    .addOption(identityOption())
+    .addOption(accessPassphrase())
+    .addOption(passphraseFile())
     .action(async (link: string | undefined, flags: FetchFlags, command: Command) => {
       const { only = [], keep = false, force = false } = flags;
       const { detach = false, dryRun = false, explain = false } = flags;
@@ -237,6 +241,9 @@ function addFetching(program: Command, contextOf: ContextFor): void {
     .argument('<path>', 'a file or folder')
     .option('--allow-extra', 'what the link does not name may be there, too')
     .addOption(timeout())
+    .addOption(identityOption())
+    .addOption(accessPassphrase())
+    .addOption(passphraseFile())
     .action(async (link: string, path: string, flags: CheckFlags, command: Command) => {
       const context = await contextOf(command);
       const { check } = await import('./commands/check.ts');
@@ -248,7 +255,10 @@ function addFetching(program: Command, contextOf: ContextFor): void {
     .description('names and sizes, without downloading the data')
     .argument('[link]', 'a link, or "-" to read it from stdin (default: SHOAL_LINK)')
     .addOption(timeout())
-    .action(async (link: string | undefined, flags: { readonly timeout?: number }, command: Command) => {
+    .addOption(identityOption())
+    .addOption(accessPassphrase())
+    .addOption(passphraseFile())
+    .action(async (link: string | undefined, flags: AccessFlags, command: Command) => {
       const context = await contextOf(command);
       const { ls } = await import('./commands/ls.ts');
       await ls(context, link, flags);

@@ -3,6 +3,7 @@ import { ShoalError } from '../src/errors.ts';
 import type { Parameters } from '../src/daemon/actions.ts';
 import type { Surroundings } from './context.ts';
 import { newPassphrase, type PassphraseFlags } from './passphrase.ts';
+import { recipientTexts } from './recipients.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface ReaderFlags extends PassphraseFlags {
@@ -25,7 +26,7 @@ export async function readersOf(context: Surroundings, flags: ReaderFlags): Prom
       'usage',
       '--to and --passphrase do not go together; make a grant for each: "shoal grant" makes another one of the same share',
     );
-  if (to !== undefined) return { to: { recipients: [...to] } };
+  if (to !== undefined) return { to: { recipients: await recipientTexts(context, to) } };
   const chosen = await newPassphrase(context, flags);
   return { to: { passphrase: chosen.passphrase }, ...(chosen.isGenerated ? { made: chosen.passphrase } : {}) };
 }

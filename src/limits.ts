@@ -504,3 +504,14 @@ export const RELAY_KEEP_ALIVE_MS = 60_000;
 
 /** Channels on which a relay waits for a request to keep or to withdraw something: a quarter of all that a node has (2 × MAX_CHANNELS). */
 export const MAX_WAITING_CHANNELS = 128;
+
+/** Characters of the name of somebody in the address book: it stands in tables and messages. */
+export const MAX_CONTACT_NAME_CHARS = 100;
+/** Characters of the name of an identity, which with its ending is that of a file. */
+export const MAX_IDENTITY_NAME_CHARS = 64;
+/** A file of identities, which has 3 KiB where it is of one: more than a few of them, and no other file that was named by mistake. */
+export const MAX_IDENTITY_FILE_BYTES = 64 * KiB;
+/** A file of recipients, of which a post-quantum one has 2 KB: many more than fit one grant. */
+export const MAX_RECIPIENTS_FILE_BYTES = MiB;
+/** How often somebody may type a passphrase until the command gives up. */
+export const PASSPHRASE_TRIES = 3;

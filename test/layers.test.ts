@@ -142,7 +142,8 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^@noble\/(hashes|curves|ciphers)$/, /^src\/(format|protocol)\/|^relay\/tokens\.ts$/],
   [/^@ipld\/dag-cbor$/, /^src\/format\/canonical\.ts$/],
   [/^@ipld\/car$/, /^src\/format\/car\.ts$/],
-  [/^age-encryption$/, /^src\/format\/grant-seal\.ts$/],
+  // Grants, and both halves of whom they are made for.
+  [/^age-encryption$/, /^src\/format\/(grant-seal|recipient|identity)\.ts$/],
   [/^@multiformats\/multiaddr$/, /^src\/(format\/hint\.ts$|net\/)/],
   // Messages of libp2p's own protocols, which are protobufs.
   [/^protons-runtime$/, /^src\/net\/hop-messages\.ts$/],
@@ -176,7 +177,7 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
  */
 const RELAY_PROGRAM = /^relay\/main\.ts$/;
 const NOT_FOR_RELAYS =
-  /^src\/(format\/(keys|link|manifest|grant-seal)\.ts$|crypto\/(node|pool)\.ts$|share\.ts$|open\.ts$|fetch\.ts$|node\.ts$)/;
+  /^src\/(format\/(keys|link|manifest|grant-seal|identity)\.ts$|crypto\/(node|pool)\.ts$|share\.ts$|open\.ts$|fetch\.ts$|node\.ts$)/;
 
 /** What is wrong with a set of files, a sentence each. */
 function layerProblems(sources: Sources): string[] {

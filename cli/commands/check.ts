@@ -1,16 +1,15 @@
 /** `shoal check`: is a local copy what a link names? */
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
-import { linkOf, timeoutOf, Told, type Context } from '../context.ts';
+import { givenLink, type AccessFlags } from '../access.ts';
+import { timeoutOf, Told, type Context } from '../context.ts';
 import { pathAt } from '../paths.ts';
 import { Rate, showLine, transferLine, type Line } from '../progress.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
 import { count } from '../units.ts';
 
-export interface CheckOptions {
+export interface CheckOptions extends AccessFlags {
   /** What the link does not name may be there, too. */
   readonly allowExtra: boolean;
-  /** Milliseconds; Infinity for never. */
-  readonly timeout?: number;
 }
 
 /** So many lines fit a screen with what is said below them. */
@@ -20,7 +19,7 @@ const DIFFERS = 1;
 /** @throws ShoalError as `compare` does; `Told` when it differs */
 export async function check(context: Context, argument: string, path: string, options: CheckOptions): Promise<void> {
   const { terminal, performer, signal, cwd } = context;
-  const link = await linkOf(context, argument);
+  const link = await givenLink(context, argument, options);
   const request = { link, path: pathAt(cwd, path), ...timeoutOf(terminal, options.timeout) };
   const view = new CheckView(path, terminal.isLive);
   const line = showLine(terminal, view.line);

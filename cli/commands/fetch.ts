@@ -3,14 +3,15 @@ import { sep } from 'node:path';
 import type { ActionEvent, Parameters, Results } from '../../src/daemon/actions.ts';
 import { isShoalError, ShoalError } from '../../src/errors.ts';
 import { needDaemon } from '../background.ts';
-import { linkOf, timeoutOf, type Context } from '../context.ts';
+import { givenLink, type AccessFlags } from '../access.ts';
+import { timeoutOf, type Context } from '../context.ts';
 import { EventPrinter } from '../events.ts';
 import { FetchView } from '../fetching.ts';
 import { pathAt } from '../paths.ts';
 import { showLine } from '../progress.ts';
 import { planFetch } from './plan.ts';
 
-export interface FetchOptions {
+export interface FetchOptions extends AccessFlags {
   /** As typed; `-` is stdout. */
   readonly output: string;
   readonly only: readonly string[];
@@ -20,8 +21,6 @@ export interface FetchOptions {
   readonly detach: boolean;
   readonly dryRun: boolean;
   readonly explain: boolean;
-  /** Milliseconds; Infinity for never. */
-  readonly timeout?: number;
 }
 
 /** @throws ShoalError as `fetch` does */
@@ -30,7 +29,9 @@ export async function fetch(context: Context, argument: string | undefined, opti
   const toStdout = options.output === '-';
   if (toStdout) refuseWithStdout(options, terminal.isJson);
   if (options.dryRun && options.explain) throw new ShoalError('usage', '--dry-run and --explain do not go together');
-  const link = await linkOf(context, argument);
+  if (options.detach && options.timeout !== undefined)
+    throw new ShoalError('usage', '--timeout and --detach do not go together: the daemon does not give up');
+  const link = await givenLink(context, argument, options);
   if (options.dryRun) {
     await planFetch(context, requestOf(context, link, options));
     return;
@@ -62,8 +63,6 @@ export async function fetch(context: Context, argument: string | undefined, opti
 /** Gives it to the daemon. */
 async function handOver(context: Context, link: string, options: FetchOptions): Promise<void> {
   const { terminal, performer, signal } = context;
-  if (options.timeout !== undefined)
-    throw new ShoalError('usage', '--timeout and --detach do not go together: the daemon does not give up');
   await needDaemon(context);
   const { output, only, force, keep } = requestOf(context, link, options);
   const wanted = { link, output, only, force, keep };

@@ -1,6 +1,7 @@
 /** `shoal ls`: names and sizes, without the data. */
 import type { ActionEvent } from '../../src/daemon/actions.ts';
-import { linkOf, timeoutOf, type Context } from '../context.ts';
+import { givenLink, type AccessFlags } from '../access.ts';
+import { timeoutOf, type Context } from '../context.ts';
 import { padded } from '../columns.ts';
 import { showLine } from '../progress.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
@@ -9,13 +10,9 @@ import { count, formatDate } from '../units.ts';
 const DATE_COLUMNS = 'YYYY-MM-DD hh:mm'.length;
 
 /** @throws ShoalError as `list` does */
-export async function ls(
-  context: Context,
-  argument: string | undefined,
-  options: { readonly timeout?: number },
-): Promise<void> {
+export async function ls(context: Context, argument: string | undefined, options: AccessFlags): Promise<void> {
   const { terminal, performer, signal } = context;
-  const link = await linkOf(context, argument);
+  const link = await givenLink(context, argument, options);
   let waitingFor = terminal.isLive ? 'looking for peers' : '';
   const line = showLine(terminal, () => waitingFor);
   const onEvent = (event: ActionEvent): void => {

@@ -16,6 +16,7 @@ import type { Step } from '../search.ts';
 import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
+import { addContact, contactViews, removeContact } from './contacts.ts';
 import { nodeChecks } from './doctor.ts';
 import { carryLink, chosenFor, grantAgain, grantTo, grantViews, namedShare, resolveLink } from './granting.ts';
 import { onlyOf } from './only.ts';
@@ -320,6 +321,12 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   async removeRelay({ node }, { relay }) {
     return Promise.resolve(removeRelay(node, relay));
   },
+
+  contacts: async ({ node }) => Promise.resolve(contactViews(node)),
+
+  addContact: async ({ node }, parameters) => Promise.resolve(addContact(node, parameters)),
+
+  removeContact: async ({ node }, parameters) => Promise.resolve(removeContact(node, parameters)),
 
   async verify({ node }, { id: text, repair }, emit, signal) {
     return await verifyShare(node, await namedShare(node, linkOrShare(node, text), signal), repair, emit, signal);

@@ -31,6 +31,9 @@ const SUMMARIES: Readonly<Record<ActionName, string>> = {
   relay: 'One relay of this home, and what it tells of itself.',
   addRelay: 'Use a relay from now on, by its origin or a multiaddr.',
   removeRelay: 'Use a relay no more; what it keeps, it keeps until its leases end.',
+  contacts: 'Whom shares of this home are granted to, by name.',
+  addContact: 'Give an age recipient a name.',
+  removeContact: 'Forget the name of a recipient.',
   verify: 'Ask everybody who is found what they have of a share, and have them show it.',
   doctor: 'Look for what may be wrong with the node and its shares.',
   events: 'Tell what happens, until the asker goes away: transfers, peers that are served, shares that end.',
@@ -39,7 +42,15 @@ const SUMMARIES: Readonly<Record<ActionName, string>> = {
 };
 
 /** Actions that only look, and can be asked for by GET too, as they have no parameters. */
-export const LOOKING: readonly ActionName[] = ['shares', 'status', 'peers', 'relays', 'transfers', 'events'];
+export const LOOKING: readonly ActionName[] = [
+  'shares',
+  'status',
+  'peers',
+  'relays',
+  'contacts',
+  'transfers',
+  'events',
+];
 
 /** Answers of a failed action have these statuses where the asker wants no events. */
 export const STATUS_OF: Readonly<Record<string, number>> = {

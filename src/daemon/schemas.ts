@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { GRANTING_PARAMETERS, GRANTING_RESULTS, grantView, to } from './granting-schemas.ts';
 import { MAX_NOTE_BYTES, MAX_PATHS } from '../limits.ts';
+import { CONTACT_PARAMETERS, CONTACT_RESULTS } from './contacts-schemas.ts';
 
 // What a text has to be is looked at by the action, which says it in the same words where no process holds the home. A length
 // in `meta` is for the description alone.
@@ -135,6 +136,7 @@ export const PARAMETERS = {
     id: idOrLink,
     repair: z.boolean().default(false).describe('Have relays get again what they turn out to lack.'),
   }),
+  ...CONTACT_PARAMETERS,
   events: z.strictObject({}),
   daemon: z.strictObject({ pid: z.number().int().positive() }),
   stop: z.strictObject({}),
@@ -435,6 +437,7 @@ export const RESULTS = {
     copies: count.describe('Holders that have all of it and have shown that.'),
     repaired: count.describe('Relays that have got it again.'),
   }),
+  ...CONTACT_RESULTS,
   events: z.strictObject({}),
   daemon: z.strictObject({}),
   stop: z.strictObject({

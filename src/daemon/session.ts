@@ -226,6 +226,7 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
     case 'transfers':
     case 'relays':
     case 'relay':
+    case 'contacts':
       return 'catalog';
     case 'forget':
     case 'import':
@@ -235,6 +236,8 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
     case 'cancel':
     case 'addRelay':
     case 'removeRelay':
+    case 'addContact':
+    case 'removeContact':
       return 'changing';
     default:
       return 'holder';

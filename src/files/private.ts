@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { link, open, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** More than such a file ever has; what is longer is something else. */
+/** More than most such files ever have; what is longer is something else. */
 const MAX_FILE_BYTES = 1024;
 
 /**
@@ -15,13 +15,28 @@ export async function readPrivate(
   path: string,
   refused: (why: 'other' | 'open') => Error,
 ): Promise<string | undefined> {
+  const bytes = await readPrivateBytes(path, refused);
+  return bytes && Buffer.from(bytes).toString('utf8');
+}
+
+/**
+ * As `readPrivate`, for what may be no text.
+ * @param refused may return undefined for `open` where that others may read it is no harm
+ */
+export async function readPrivateBytes(
+  path: string,
+  refused: (why: 'other' | 'open') => Error | undefined,
+  maxBytes = MAX_FILE_BYTES,
+): Promise<Uint8Array | undefined> {
   const file = await openToRead(path);
   if (file === undefined) return undefined;
   try {
     const stat = await file.stat();
-    if (!stat.isFile() || stat.size > MAX_FILE_BYTES) throw refused('other');
-    if (process.platform !== 'win32' && (stat.mode & 0o077) !== 0) throw refused('open');
-    return await file.readFile('utf8');
+    const isOther = !stat.isFile() || stat.size > maxBytes;
+    const isOpen = process.platform !== 'win32' && (stat.mode & 0o077) !== 0;
+    const error = isOther ? refused('other') : isOpen ? refused('open') : undefined;
+    if (error !== undefined) throw error;
+    return await file.readFile();
   } finally {
     await file.close();
   }

@@ -7,6 +7,7 @@ import type { Grant } from './grant.ts';
 import { CID_BYTES, DAG_CBOR_CODEC, cidBytes, digestOf, sameBytes } from './ids.ts';
 import { FILE_KEY_BYTES, fileKey, type FileKey } from './keys.ts';
 import { quoted } from './quoted.ts';
+import { kindOf, type RecipientKind } from './recipient.ts';
 
 /** Who can open a grant: age recipients, all of one kind (age1… or age1pq1…), or whoever knows a passphrase. */
 export type GrantRecipients = { readonly recipients: readonly string[] } | { readonly passphrase: string };
@@ -32,13 +33,13 @@ export async function sealGrant(key: FileKey, grant: Omit<Grant, 'sealed'>, to: 
   } else {
     if (to.recipients.length === 0) throw new ShoalError('usage', 'cannot seal grant: no recipient is given');
     // One recipient of the older kind would take from the others what theirs is for.
-    if (to.recipients.some(isPostQuantum) && !to.recipients.every(isPostQuantum)) {
+    if (new Set(to.recipients.map(kindOf)).size > 1) {
       throw new ShoalError(
         'usage',
         'cannot seal grant: post-quantum recipients (age1pq1…) are not mixed with others; make a grant for each kind',
       );
     }
-    for (const recipient of to.recipients) addRecipient(encrypter, recipient);
+    for (const recipient of to.recipients) encrypter.addRecipient(recipient);
   }
   const sealed = await encrypter.encrypt(sealedContent(key, grant)).catch((cause: unknown) => {
     throw new ShoalError('usage', 'cannot seal grant: a recipient is not a key that anything can be sealed to', {
@@ -49,6 +50,31 @@ export async function sealGrant(key: FileKey, grant: Omit<Grant, 'sealed'>, to: 
     throw new ShoalError('usage', 'cannot seal grant: too many recipients; make several grants of the share');
   }
   return { ...grant, sealed };
+}
+
+/** Whom a grant was made for. */
+export type GrantKind = RecipientKind | 'passphrase';
+
+/**
+ * For what kinds of secret a grant was made. One that is made for a passphrase is made for nothing else.
+ * @throws ShoalError `malformed` as by `openGrant`
+ */
+export async function kindsOf(grant: Pick<Grant, 'sealed'>): Promise<readonly GrantKind[]> {
+  const decrypter = new Decrypter();
+  const gate = new StanzaGate({});
+  decrypter.addIdentity(gate);
+  try {
+    await decrypter.decrypt(grant.sealed);
+  } catch (cause) {
+    if (isShoalError(cause)) throw cause;
+    if (!isNoMatch(cause)) throw malformed(WHAT, 'its sealed part is not a valid age file', { cause });
+  }
+  return gate.kinds;
+}
+
+/** Kinds as people know them: `age recipients (age1…)`. */
+export function kindWords(kinds: readonly GrantKind[]): string {
+  return kinds.map(kind => WORDS[kind]).join(' and ');
 }
 
 /**
@@ -68,7 +94,7 @@ export async function openGrant(grant: Grant, secrets: GrantSecrets): Promise<Fi
     content = await decrypter.decrypt(grant.sealed);
   } catch (cause) {
     if (isShoalError(cause)) throw cause;
-    if (cause instanceof Error && cause.message.startsWith('no identity matched')) throw gate.wrongKey(cause);
+    if (isNoMatch(cause)) throw gate.wrongKey(cause);
     throw malformed(WHAT, 'its sealed part is not a valid age file', { cause });
   }
   if (content.length !== CONTENT_BYTES)
@@ -78,12 +104,6 @@ export async function openGrant(grant: Grant, secrets: GrantSecrets): Promise<Fi
     throw malformed(WHAT, 'what is sealed in it is not what it says outside; someone changed it');
   }
   return key;
-}
-
-/** The identities in the text of an identity file: one a line, `#` begins a comment. */
-export function identitiesIn(text: string): string[] {
-  const lines = text.split(/\r?\n/).map(line => line.trim());
-  return lines.filter(line => line !== '' && !line.startsWith('#'));
 }
 
 const OWNER_BYTES = 32;
@@ -99,24 +119,6 @@ function sealedContent(key: FileKey, { share, owner, expires }: Omit<Grant, 'sea
   return content;
 }
 
-function isPostQuantum(recipient: string): boolean {
-  return recipient.startsWith('age1pq1');
-}
-
-function addRecipient(encrypter: Encrypter, recipient: string): void {
-  try {
-    if (!/^age1(?:pq1)?[a-z0-9]+$/.test(recipient) || /^age1tag(?:pq)?1/.test(recipient))
-      throw new Error('of another kind');
-    encrypter.addRecipient(recipient);
-  } catch (cause) {
-    throw new ShoalError(
-      'usage',
-      `cannot seal grant: ${quoted(recipient)} is not an age recipient (age1… or age1pq1…)`,
-      { cause },
-    );
-  }
-}
-
 function addIdentity(decrypter: Decrypter, identity: string): void {
   try {
     decrypter.addIdentity(identity);
@@ -129,50 +131,69 @@ function addIdentity(decrypter: Decrypter, identity: string): void {
   }
 }
 
-/** The types of an age file's stanzas that the format has, as people know what they were made for. */
-const KINDS = new Map([
-  ['X25519', 'age recipients (age1…)'],
-  ['mlkem768x25519', 'post-quantum age recipients (age1pq1…)'],
-  ['scrypt', 'a passphrase'],
+function isNoMatch(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('no identity matched');
+}
+
+/** What is wrong with an age file that a passphrase is to open, seen before anything is computed; undefined where nothing is. */
+export function scryptProblem(stanzas: readonly Stanza[]): string | undefined {
+  const logN = stanzas.find(({ args }) => args[0] === 'scrypt')?.args[2] ?? '';
+  if (stanzas.length > 1) return 'it is sealed to a passphrase and to others';
+  if (/^[1-9][0-9]?$/.test(logN) && Number(logN) <= MAX_SCRYPT_LOG_N) return undefined;
+  return `its passphrase work factor is not between 1 and ${MAX_SCRYPT_LOG_N}`;
+}
+
+/** The types of an age file's stanzas that the format has. */
+const KINDS = new Map<string, GrantKind>([
+  ['X25519', 'x25519'],
+  ['mlkem768x25519', 'post-quantum'],
+  ['scrypt', 'passphrase'],
 ]);
+
+const WORDS: Readonly<Record<GrantKind, string>> = {
+  x25519: 'age recipients (age1…)',
+  'post-quantum': 'post-quantum age recipients (age1pq1…)',
+  passphrase: 'a passphrase',
+};
 
 /**
  * Sees a file's stanzas before any identity does, and refuses what the format does not have before anything is computed.
  */
 class StanzaGate implements Identity {
   readonly #secrets: GrantSecrets;
-  readonly #types = new Set<string>();
+  readonly #kinds = new Set<GrantKind>();
 
   constructor(secrets: GrantSecrets) {
     this.#secrets = secrets;
   }
 
+  get kinds(): readonly GrantKind[] {
+    return [...this.#kinds];
+  }
+
   unwrapFileKey(stanzas: Stanza[]): null {
     if (stanzas.length === 0) throw malformed(WHAT, 'it is sealed to nobody');
     for (const { args } of stanzas) {
-      const [type = '', , logN = ''] = args;
-      if (!KINDS.has(type)) {
+      const [type = ''] = args;
+      const kind = KINDS.get(type);
+      if (kind === undefined) {
         throw malformed(WHAT, `it is sealed to a kind of recipient that the format does not have, ${quoted(type)}`);
       }
-      if (type === 'scrypt') {
-        if (stanzas.length > 1) throw malformed(WHAT, 'it is sealed to a passphrase and to others');
-        if (!/^[1-9][0-9]?$/.test(logN) || Number(logN) > MAX_SCRYPT_LOG_N) {
-          throw malformed(WHAT, `its passphrase work factor is not between 1 and ${MAX_SCRYPT_LOG_N}`);
-        }
-      }
-      this.#types.add(type);
+      const problem = kind === 'passphrase' ? scryptProblem(stanzas) : undefined;
+      if (problem !== undefined) throw malformed(WHAT, problem);
+      this.#kinds.add(kind);
     }
     return null;
   }
 
   wrongKey(cause: unknown): ShoalError {
-    const madeFor = [...this.#types].map(type => KINDS.get(type)).join(' and ');
+    const madeFor = kindWords(this.kinds);
     return new ShoalError('wrong-key', `cannot open grant: it was made for ${madeFor}, and ${this.#why()}`, { cause });
   }
 
   #why(): string {
     const { identities = [], passphrase } = this.#secrets;
-    if (this.#types.has('scrypt')) return passphrase === undefined ? 'none is given' : 'the one given is another';
+    if (this.#kinds.has('passphrase')) return passphrase === undefined ? 'none is given' : 'the one given is another';
     return identities.length === 0 ? 'no identity is given' : 'none of the identities given is one of theirs';
   }
 }

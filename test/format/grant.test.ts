@@ -8,7 +8,7 @@ import {
 import { expect } from 'chai';
 import { encode } from '../../src/format/canonical.ts';
 import { decodeGrant, encodeGrant, type Grant } from '../../src/format/grant.ts';
-import { identitiesIn, openGrant, sealGrant, type GrantRecipients } from '../../src/format/grant-seal.ts';
+import { kindsOf, kindWords, openGrant, sealGrant, type GrantRecipients } from '../../src/format/grant-seal.ts';
 import { blockCid, chunkCid, idOf, sha256 } from '../../src/format/ids.ts';
 import { fileKey } from '../../src/format/keys.ts';
 import { ownerOf } from '../../src/format/share-block.ts';
@@ -107,6 +107,14 @@ describe('a grant to recipients', () => {
   it('opens with a post-quantum identity', async () => {
     const grant = await sealTo(quantum);
     expect(await openGrant(grant, { identities: [quantum.identity] })).to.deep.equal(KEY);
+  });
+
+  it('says for which kinds it was made, without anything that opens it', async () => {
+    expect(await kindsOf(await sealTo(alice, bob))).to.deep.equal(['x25519']);
+    expect(kindWords(await kindsOf(await sealTo(quantum)))).to.equal('post-quantum age recipients (age1pq1…)');
+    const failure = await failureOf(() => kindsOf({ sealed: fileWith('ssh-ed25519 abc') }));
+    expect(failure.code).to.equal('malformed');
+    expect((await failureOf(() => kindsOf({ sealed: Uint8Array.of(1, 2) }))).code).to.equal('malformed');
   });
 
   it('holds exactly what the format says', async () => {
@@ -282,14 +290,5 @@ describe('a grant to a passphrase', function () {
     }
     const used = process.cpuUsage(before);
     expect((used.user + used.system) / 1e6, 'seconds').to.be.below(0.5);
-  });
-});
-
-describe('identity files', () => {
-  it('hold identities one a line, between comments and empty lines', () => {
-    expect(
-      identitiesIn('# created: today\r\n\r\n  AGE-SECRET-KEY-1A \n#AGE-SECRET-KEY-1B\nAGE-SECRET-KEY-PQ-1C'),
-    ).to.deep.equal(['AGE-SECRET-KEY-1A', 'AGE-SECRET-KEY-PQ-1C']);
-    expect(identitiesIn('')).to.deep.equal([]);
   });
 });

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { commitmentOf, fileKey, streamKey } from '../../src/format/keys.ts';
-import { identitiesIn } from '../../src/format/grant-seal.ts';
+import { identitiesIn } from '../../src/format/identity.ts';
 import { parseId, rendezvous } from '../../src/format/ids.ts';
 import { formatLink, parseLink } from '../../src/format/link.ts';
 import { pad } from '../../src/format/pieces.ts';
@@ -60,7 +60,8 @@ describe('vectors: shares', () => {
   for (const row of shares) {
     it(`${row.expect === 'ok' ? 'opens' : 'refuses'} ${row.name}: ${row.why}`, async () => {
       expectOnly(row, ['name', 'link', 'expect', 'why', 'files', 'identity']);
-      const identities = row.identity === undefined ? [] : identitiesIn(await readText(row.identity));
+      const found = row.identity === undefined ? [] : await identitiesIn(await readText(row.identity));
+      const identities = found.map(({ secret }) => secret);
       const blocks = await blocksOfCar(await readFile(new URL(`${row.name}.car`, VECTORS)));
       if (row.expect !== 'ok') {
         expect(REFUSALS, 'kinds of refusal').to.include(row.expect);
