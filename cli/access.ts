@@ -94,16 +94,31 @@ async function openedKey(context: Context, grant: Grant, flags: AccessFlags): Pr
   if (key !== undefined) return key;
   const locked = files.filter(({ sealed }) => sealed !== undefined);
   const { unlock } = await import('../src/identities.ts');
-  const still: KeyFile[] = [];
+  const notUnlocked: KeyFile[] = [];
+  let isTried = false;
   for (const file of locked) {
-    const identities = await ask(`passphrase of ${namesOf([file])}:`, passphrase => unlock(file, passphrase)).catch(
-      unlessOther,
-    );
+    const identities = await ask(`passphrase of ${namesOf([file])}:`, passphrase => {
+      isTried = true;
+      return unlock(file, passphrase);
+    }).catch(unlessOther);
     const found = identities && (await opened(identities));
     if (found !== undefined) return found;
-    if (identities === undefined) still.push(file);
+    if (identities === undefined) notUnlocked.push(file);
   }
-  throw nothingFits(kindWords(kinds), files, still, flags.identity !== undefined);
+  const whose = flags.identity === undefined ? 'of this home' : 'given';
+  const why =
+    files.length === 0
+      ? 'this home has no identity that could be one of theirs; give the file of one with --identity'
+      : notUnlocked.length === 0
+        ? `none of the identities ${whose} is one of theirs; give another with --identity, or ask the sharer whom it is for`
+        : `no identity ${whose} that is not locked is one of theirs; ${lockedWords(notUnlocked, isTried)}`;
+  throw new ShoalError('wrong-key', `cannot open the grant: it was made for ${kindWords(kinds)}, and ${why}`);
+}
+
+function lockedWords(files: readonly KeyFile[], isTried: boolean): string {
+  return isTried
+    ? `the passphrase given is not that of ${namesOf(files)}`
+    : `the passphrase of ${namesOf(files)} can be given with --passphrase-file or in SHOAL_PASSPHRASE, or on a terminal`;
 }
 
 /** Of a secret that is another one, that it opens nothing. */
@@ -156,22 +171,6 @@ function passphrases(context: Context, flags: PassphraseFlags): Ask {
       }
     }
   };
-}
-
-function nothingFits(
-  madeFor: string,
-  files: readonly KeyFile[],
-  locked: readonly KeyFile[],
-  isNamed: boolean,
-): ShoalError {
-  const whose = isNamed ? 'given' : 'of this home';
-  const why =
-    files.length === 0
-      ? 'this home has no identity that could be one of theirs; give the file of one with --identity'
-      : locked.length === 0
-        ? `none of the identities ${whose} is one of theirs; give another with --identity, or ask the sharer whom it is for`
-        : `${namesOf(locked)} could not be unlocked, where no other identity ${whose} is one of theirs; give the passphrase with --passphrase-file or in SHOAL_PASSPHRASE, or on a terminal`;
-  return new ShoalError('wrong-key', `cannot open the grant: it was made for ${madeFor}, and ${why}`);
 }
 
 function namesOf(files: readonly KeyFile[]): string {

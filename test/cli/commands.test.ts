@@ -332,7 +332,7 @@ describe('shoal fetch', () => {
   });
 
   it('takes the link from its argument, from stdin, or from SHOAL_LINK', async () => {
-    const env = { SHOAL_LINK: 'shoal:from-env' };
+    const env = { SHOAL_LINK: `${LINK}@from.env` };
     const linkOf = async (args: string[], setting = {}) => {
       const { asked, exitCode, stderr } = await runWith(
         ['ls', ...args],
@@ -342,7 +342,7 @@ describe('shoal fetch', () => {
       return asked.length === 0 ? `${exitCode} ${stderr.text}` : (asked[0]?.parameters as { link: string }).link;
     };
     expect(await linkOf([LINK], { env })).to.equal(LINK);
-    expect(await linkOf([], { env })).to.equal('shoal:from-env');
+    expect(await linkOf([], { env })).to.equal(`${LINK}@from.env`);
     expect(await linkOf(['-'], { env, stdin: `\n  <${LINK}> \nmore\n` })).to.equal(`<${LINK}> `);
     expect(await linkOf(['-'], { stdin: LINK })).to.equal(LINK);
     expect(await linkOf([])).to.match(/^2 shoal: no link/);

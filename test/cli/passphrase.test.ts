@@ -9,25 +9,8 @@ import { terminalOf } from '../../cli/main.ts';
 import { givenPassphrase, newPassphrase } from '../../cli/passphrase.ts';
 import { ShoalError } from '../../src/errors.ts';
 import { failureOf } from '../format/failure.ts';
+import { Keyboard } from './keyboard.ts';
 import { Screen } from './world.ts';
-
-/** The stdin of a process, and whether what is typed there is shown. */
-class Keyboard extends PassThrough {
-  readonly isTTY: boolean;
-  isRaw = false;
-  /** How often it was changed. */
-  changes = 0;
-
-  constructor(isTTY: boolean) {
-    super();
-    this.isTTY = isTTY;
-  }
-
-  setRawMode(isRaw: boolean): void {
-    this.isRaw = isRaw;
-    this.changes++;
-  }
-}
 
 /** The code and message of the ShoalError that it fails with. */
 async function refusalOf(work: Promise<unknown>): Promise<string> {
