@@ -111,6 +111,8 @@ export class Download {
   #farewell: { readonly complete: boolean } | undefined;
   readonly #movement: Movement;
   #lastRefusedMs: number;
+  /** All that was to be found is there: nobody who leaves is missed. */
+  #isGranted = false;
 
   constructor(deps: DownloadDeps, options: DownloadOptions) {
     this.#deps = deps;
@@ -236,7 +238,7 @@ export class Download {
     this.#swarm.left(peer, ending, this.#now());
     const isStranger = ending.why === 'refused' && ending.refusal.reason === 'unknown';
     if (ending.why === 'refused' && !isStranger) this.#lastRefusedMs = this.#now();
-    if (channel !== undefined && !isStranger && !this.#stop.signal.aborted)
+    if (channel !== undefined && !isStranger && !this.#isGranted && !this.#stop.signal.aborted)
       this.#options.onEvent({
         event: 'lost',
         peer,
@@ -551,6 +553,7 @@ export class Download {
   }
 
   #granted(block: Uint8Array): void {
+    this.#isGranted = true;
     const { onGrant } = this.#options;
     if (onGrant !== undefined) onGrant(block);
     else

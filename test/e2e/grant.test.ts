@@ -1,7 +1,7 @@
 /** Who may read: real programs that share to identities and passphrases, and fetch by what they have. */
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { expect } from 'chai';
-import { expectDone, failureOf, TEST_TIMEOUT_MS, useSandbox, type Sandbox, type Told } from './harness.ts';
+import { expectDone, failureOf, TEST_TIMEOUT_MS, useSandbox, type Sandbox } from './harness.ts';
 import { Relay } from './relays.ts';
 import { makeFile, noise } from './tree.ts';
 
@@ -52,11 +52,11 @@ describe('grants', function () {
     const relay = await Relay.start(box, 'one');
     const { path, bytes } = await source(box);
     const ended = await box.run('sharer', ['share', path, '--relay', relay.origin, '--wait-copies', '1', '--json']);
-    const shared = ended.told.find(({ event }) => event === 'shared') as Told & { share: Told };
+    const { id = '' } = ended.last('shared');
     const before = await relay.receivedBytes();
     const recipient = await keygen(box, 'ann', ['--x25519']);
     expect(recipient).to.match(/^age1[a-z0-9]{58}$/);
-    const granted = await box.run('sharer', ['grant', shared.share.id ?? '', '--to', recipient, '--json']);
+    const granted = await box.run('sharer', ['grant', id, '--to', recipient, '--json']);
     expect(granted.code, granted.stderr).to.equal(0);
     const [told] = granted.told;
     expect(told).to.deep.include({ relays: [relay.origin], lacking: [] });
@@ -117,14 +117,14 @@ describe('grants', function () {
     const recipient = await keygen(box, 'ann');
     const { link, command } = await box.share('sharer', path, ['--to', recipient]);
     const helper = box.start('helper', ['seed', link, '--json']);
-    const seeding = (await helper.event('seeding')) as Told & { share: Told };
+    const seeding = await helper.event('seeding');
     const daemonless = await box.run('helper', ['status', '--json']);
     const [address = ''] = (daemonless.told[0]?.addresses ?? []) as string[];
     await command.interrupt();
     const [main = ''] = link.split('@');
     expectDone(await box.run('ann', ['fetch', `${main}@${address}`, '-o', box.path('out'), '--json']));
     expect((await readFile(box.path('out'))).equals(bytes)).to.equal(true);
-    expect(seeding.share.name, 'it can not be read here').to.equal('');
+    expect(seeding.name, 'it can not be read here').to.equal('');
   });
 
   it('leave nothing in the home of who was only asked for a passphrase', async () => {
