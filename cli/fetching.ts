@@ -1,6 +1,7 @@
 /** What people see of a fetch: looking for peers, the transfer, what came of it, and serving it on. */
 import type { ActionEvent, Results, ShareView } from '../src/daemon/actions.ts';
 import { table, type Column } from './columns.ts';
+import { droppedLine } from './dropped.ts';
 import { Rate, transferLine } from './progress.ts';
 import { Serving } from './serving.ts';
 import type { Terminal } from './terminal.ts';
@@ -75,6 +76,9 @@ export class FetchView {
       case 'progress':
         this.#progress = event;
         this.#waitingFor = undefined;
+        break;
+      case 'dropped':
+        this.#terminal.say(droppedLine(event));
         break;
       case 'finishing':
         this.#isFinishing = true;

@@ -180,6 +180,7 @@ async function sessionPerformer({ settings, debug }: Asked, terminal: Terminal, 
   const session = {
     home: homeFolder(process.env),
     network: networkOf(settings),
+    quotaBytes: settings.quota.value,
     asked: askedOf(settings),
     log: log ?? talkingLog(terminal, debug),
     onNotice: (text: string): void => terminal.say(text),

@@ -190,6 +190,11 @@ interface FetchFlags extends AccessFlags {
   readonly explain?: true;
 }
 
+interface SeedFlags {
+  readonly timeout?: number;
+  readonly detach?: true;
+}
+
 interface CheckFlags extends AccessFlags {
   readonly allowExtra?: true;
 }
@@ -226,12 +231,13 @@ function addFetching(program: Command, contextOf: ContextFor): void {
   program
     .command('seed')
     .description('carry a share: get its encrypted blocks into this home, and serve them until Ctrl-C')
-    .argument('[link]', 'a link, or "-" to read it from stdin (default: SHOAL_LINK)')
+    .argument('[link]', 'a link, the id of a share, or "-" to read that from stdin (default: SHOAL_LINK)')
+    .option('--detach', 'have the daemon serve it from then on, which is started where none runs')
     .addOption(timeout())
-    .action(async (link: string | undefined, flags: { readonly timeout?: number }, command: Command) => {
+    .action(async (link: string | undefined, flags: SeedFlags, command: Command) => {
       const context = await contextOf(command);
       const { seed } = await import('./commands/seed.ts');
-      await seed(context, link, flags);
+      await seed(context, link, { ...flags, detach: flags.detach ?? false });
     });
 
   program

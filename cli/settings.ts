@@ -5,6 +5,7 @@
 import { isShoalError, ShoalError } from '../src/errors.ts';
 import { parseLocalPort } from '../src/format/host-port.ts';
 import { quoted } from '../src/format/quoted.ts';
+import { parseBytes } from '../src/format/sizes.ts';
 import { LEAST_CONNECTIONS, MAX_CONNECTIONS, MOST_CONNECTIONS } from '../src/limits.ts';
 import { parseRate } from './units.ts';
 
@@ -55,6 +56,14 @@ const RATE: Kind<number | undefined> = {
     const bytesPerSecond = parseRate(String(given));
     return bytesPerSecond === Infinity ? undefined : bytesPerSecond;
   },
+};
+
+/** undefined for no limit. */
+const SIZE: Kind<number | undefined> = {
+  type: 'text',
+  expects: 'a size in bytes',
+  example: '50 GB',
+  read: given => (given === 'unlimited' ? undefined : parseBytes(String(given))),
 };
 
 const LOCAL_PORT: Kind<{ readonly host: string; readonly port: number }> = {
@@ -109,6 +118,7 @@ function wrong(given: Given, why: string): ShoalError {
 export const SECTIONS: Readonly<Record<string, string>> = {
   network: 'How this node meets others.',
   rate: 'How fast it may be, in bytes per second: "500 kB/s", "5 MB/s", "2 MiB/s", or "unlimited".',
+  store: 'The encrypted blocks that a home keeps: copies of its own shares, and what it carries for others.',
   daemon: 'The process that holds the home.',
 };
 
@@ -203,6 +213,13 @@ export const SETTINGS = {
     option: { flags: '--max-down <rate>', description: 'receive no more than this, from all peers together' },
     variable: 'SHOAL_MAX_DOWN',
     network: true,
+  },
+  quota: {
+    key: 'store.quota',
+    description:
+      'What they may take of the disk: "50 GB", "1.5 TiB", or "unlimited". The last bytes of the disk are never taken. When it is full, what is carried for others goes where others have it.',
+    kind: SIZE,
+    fallback: 'unlimited',
   },
   apiListen: {
     key: 'daemon.api-listen',

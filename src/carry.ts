@@ -34,7 +34,7 @@ export async function blamingTheMaker<T>(work: () => Promise<T>): Promise<T> {
 
 /**
  * Gets share block, index blocks and the chunks of the manifest, all that is needed to serve the share but its data.
- * @param check looks at the share block before anything else is asked for; what it throws ends this
+ * @param check looks at the share block before anything else is asked for, and is waited for; what it throws ends this
  * @throws ShoalError `malformed`, `unsupported`; what `check`, `download` and `store` throw
  */
 export async function getListing(
@@ -42,10 +42,10 @@ export async function getListing(
   store: ChunkStore,
   crypto: Verifier,
   id: BlockId,
-  check: (block: ShareBlock) => void = () => undefined,
+  check: (block: ShareBlock) => void | Promise<void> = () => undefined,
 ): Promise<Listing> {
   const block = await getShareBlock(download, store, id);
-  check(block);
+  await check(block);
   const listing = new Listing(block, (stream, index) => store.read(id, { kind: 'index', stream, index }));
   for (const stream of ['manifest', 'data'] as const) await getIndex(download, store, crypto, id, listing, stream);
   await getManifestChunks(download, store, crypto, id, listing);

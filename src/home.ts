@@ -1,5 +1,5 @@
 /** A home without a network: its secret, catalog and stored blocks, and one chunk source over all of its shares. */
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat, mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError, ShoalError } from './errors.ts';
 import { openDirectory } from './files/directory.ts';
@@ -13,16 +13,19 @@ import { decodeShareBlock } from './format/share-block.ts';
 import { CACHED_ORIGINALS } from './limits.ts';
 import { readManifest } from './open.ts';
 import type { Catalog, ShareRecord } from './catalog.ts';
-import type { ChunkSource, ChunkStore, Clock, Crypto, Directory, RandomBytes, Refusal } from './ports.ts';
+import type { ChunkSource, Clock, Crypto, Directory, QuotaStore, RandomBytes, Refusal } from './ports.ts';
 import { openRecords } from './records.ts';
 import { diskStore } from './store/disk.ts';
 import { originalSource } from './store/original.ts';
+import { quotaStore, type MeasuredStore } from './store/quota.ts';
 import { peerSeed } from './store/secret.ts';
 
 export interface HomeDeps {
   readonly crypto: Crypto;
   readonly clock: Clock;
   readonly random: RandomBytes;
+  /** What the ciphertext may take; no limit but the disk when absent. */
+  readonly quotaBytes?: number | undefined;
 }
 
 export interface Home {
@@ -30,9 +33,9 @@ export interface Home {
   readonly catalog: Catalog;
   /**
    * Ciphertext: share blocks, index blocks, manifests, and chunks that are kept. What came from stdin for a share goes with
-   * its blocks.
+   * its blocks. Takes no more than the quota.
    */
-  readonly store: ChunkStore;
+  readonly store: QuotaStore;
   /** Where what comes from stdin is kept. */
   readonly spoolFolder: string;
   /** All shares of the home, wherever their chunks come from. Holds no share that is known to have changed. */
@@ -69,7 +72,8 @@ export async function openHome(folder: string, deps: HomeDeps): Promise<Home> {
     await mkdir(join(folder, 'blocks'), { recursive: true, mode: 0o700 });
     root = await openDirectory(join(folder, 'blocks'));
     const spool = await spoolFolder(folder);
-    const store = withSpool(diskStore({ folder: root, crypto: deps.crypto, random: deps.random }), spool);
+    const disk = withSpool(diskStore({ folder: root, crypto: deps.crypto, random: deps.random }), spool);
+    const store = quotaStore({ store: disk, quotaBytes: deps.quotaBytes ?? Infinity, disk: () => diskAt(folder) });
     return new OpenHome(folder, deps.crypto, catalog, store, spool, root, peerSeed(secret));
   } catch (error) {
     catalog.close();
@@ -78,10 +82,19 @@ export async function openHome(folder: string, deps: HomeDeps): Promise<Home> {
   }
 }
 
-type ClosableStore = ReturnType<typeof diskStore>;
+type ClosableStore = ReturnType<typeof quotaStore>;
+
+async function diskAt(folder: string): Promise<{ readonly freeBytes: number; readonly totalBytes: number }> {
+  try {
+    const { bavail, blocks, bsize } = await statfs(folder);
+    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+  } catch (error) {
+    throw fileError(error, `look how much room there is for the home "${showName(folder)}"`);
+  }
+}
 
 /** A store that drops, with the blocks of a share, what was taken in for it. */
-function withSpool(store: ClosableStore, spool: string): ClosableStore {
+function withSpool(store: MeasuredStore, spool: string): MeasuredStore {
   return {
     have: share => store.have(share),
     read: (share, at, signal) => store.read(share, at, signal),
@@ -92,6 +105,9 @@ function withSpool(store: ClosableStore, spool: string): ClosableStore {
       await store.drop(share);
     },
     list: () => store.list(),
+    bytesOf: share => store.bytesOf(share),
+    sizeOf: (share, at) => store.sizeOf(share, at),
+    onDiscarded: listener => store.onDiscarded(listener),
     close: () => store.close(),
   };
 }

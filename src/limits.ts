@@ -440,6 +440,29 @@ export const VERIFY_GIVEN_MS = 250;
 /** Holders that are asked: more copies than anybody counts. */
 export const MAX_VERIFIED = 64;
 
+// What a home keeps for others.
+
+/** Free space that a home leaves on its disk, and the part of the disk that is enough where that is small: catalog, logs and all else must go on. */
+export const HOME_SPARE_BYTES = 512 * MiB;
+export const HOME_SPARE_OF_DISK = 1 / 20;
+/** Written before it is looked again how much is free: others write to the same disk, less than the spare in that time. */
+export const FREE_LOOK_BYTES = 64 * MiB;
+/** Of a quota, what is used before the doctor says that it is nearly full. */
+export const NEARLY_FULL = 0.9;
+/** What is known of copies elsewhere is good for so long when room is needed … */
+export const LOOK_AGE_MS = 24 * 3600_000;
+/** … but where there is only one, for so long: another carrier may drop it just then, counting on this home. */
+export const LAST_COPY_LOOK_MS = 10 * 60_000;
+/** It is looked at again before it is too old, one share after the other. */
+export const LOOK_RENEWAL_MS = 12 * 3600_000;
+/** How often is looked which shares are due, and how long after the start: a node has met others by then. */
+export const LOOK_CHECK_MS = 10 * 60_000;
+export const LOOK_START_MS = 60_000;
+/** Looks at once where somebody waits for room: each takes some seconds, most of which it waits. */
+export const LOOKS_BEFORE_DROP_AT_ONCE = 8;
+/** Chunks that a holder has to give for that: fewer than for a relay that was paid by trust, since nothing is lost with one look. */
+export const LOOK_CHUNKS = 3;
+
 // What a relay tells of itself, and who asks for it.
 
 /** The information document of a relay, which takes a few KiB; texts may be escaped to several times their size. */

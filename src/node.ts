@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
+import { Carrying } from './carrying.ts';
 import { compare, type Compared } from './compare.ts';
 import type { OpeningDeps } from './download.ts';
 import type { SourceSummary } from './source.ts';
@@ -36,7 +37,7 @@ import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile } fro
 import { Relays } from './relays.ts';
 import { stateOf, type Standing } from './records.ts';
 import type { Step } from './search.ts';
-import { seed } from './seed.ts';
+import { refuseExpired, seed } from './seed.ts';
 import { Service } from './service.ts';
 import { contentsOf, type Contents } from './show.ts';
 import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
@@ -51,6 +52,8 @@ export interface NodeOptions {
   readonly network?: NetworkSettings;
   /** Whether this process holds the home: it uses the home's peer key, serves, and may remove what a crash left. */
   readonly holds: boolean;
+  /** What the ciphertext in the home may take; no limit but the disk when absent. */
+  readonly quotaBytes?: number | undefined;
   readonly log: Log;
 }
 
@@ -73,6 +76,7 @@ export class ShoalNode {
   readonly service: Service;
   /** Of the home. */
   readonly relays: Relays | undefined;
+  readonly carrying: Carrying | undefined;
   /** Of each share, one at a time writes or removes blocks. */
   readonly #turns = new Turns<BlockId>();
   /** Grants that led to shares, by those. */
@@ -84,7 +88,11 @@ export class ShoalNode {
     network: Network | undefined,
     service: Service,
     relays: Relays | undefined,
+    { holds, log }: Pick<NodeOptions, 'holds' | 'log'>,
   ) {
+    const forget: ConstructorParameters<typeof Carrying>[0]['forget'] = (id, isStill, signal) =>
+      this.forget(id, signal, isStill);
+    this.carrying = home && new Carrying({ home, network, service, holds, crypto, log, forget });
     this.relays = relays;
     this.crypto = crypto;
     this.home = home;
@@ -101,14 +109,19 @@ export class ShoalNode {
       home =
         options.home === undefined
           ? undefined
-          : await openHome(options.home, { crypto, clock: systemClock, random: randomBytes });
+          : await openHome(options.home, {
+              crypto,
+              clock: systemClock,
+              random: randomBytes,
+              quotaBytes: options.quotaBytes,
+            });
       if (options.holds) await home?.sweep();
       network = options.network === undefined ? undefined : await startNetwork(options, options.network, home);
       const service = await Service.start(home, options.holds ? network : undefined, options.log);
       const { holds, log, network: settings } = options;
       const fresh = (): Promise<Network> => freshNetwork(settings, log);
       const relays = home && new Relays({ home, network, service, holds, fresh, verify: crypto, log });
-      return new ShoalNode(crypto, home, network, service, relays);
+      return new ShoalNode(crypto, home, network, service, relays, options);
     } catch (error) {
       await network?.stop();
       await home?.close();
@@ -134,6 +147,7 @@ export class ShoalNode {
         `cannot share "${showName(path)}" as what came from stdin: this home did not take it in`,
       );
     if (request.spooled) await sweepSpool(home.spoolFolder);
+    let release: (() => void) | undefined;
     const deps = {
       crypto: this.crypto,
       catalog: home.catalog,
@@ -142,7 +156,10 @@ export class ShoalNode {
       clock: this.#clock,
       walk: walkTree,
       fingerprint,
-      begun: async (id: BlockId) => (request.spooled ? await giveToShare(path, id) : undefined),
+      begun: async (id: BlockId, keptBytes: number) => {
+        if (keptBytes > 0) release = await this.carrying?.reserve(id, keptBytes, signal);
+        if (request.spooled) await giveToShare(path, id);
+      },
       original: (made: Made) =>
         originalSource({ ...made, crypto: this.crypto, store: home.store, onChanged: () => Promise.resolve() }),
     };
@@ -152,6 +169,7 @@ export class ShoalNode {
       if (request.spooled && request.copy) await dropSpooled(home.spoolFolder, shared.id);
       return shared;
     } finally {
+      release?.();
       home.forgetSources();
     }
   }
@@ -309,7 +327,8 @@ export class ShoalNode {
   /**
    * Gets the ciphertext of a share into this home, with or without its key. What there is of it is served by then.
    * @returns who gave how much; nobody where the home has the share already
-   * @throws ShoalError `usage` when the home has it from files that are not as they were
+   * @throws ShoalError `usage` when the home has it from files that are not as they were; `refused` where it was withdrawn or has
+   *   expired; as `seed` does
    */
   async seed(
     link: Link,
@@ -319,6 +338,7 @@ export class ShoalNode {
     signal: AbortSignal,
   ): Promise<readonly SourceSummary[]> {
     const home = this.#needHome();
+    this.#refuseEnded(link.id);
     return await this.#alone(link.id, 'seed', signal, async () => {
       const record = home.catalog.get(link.id);
       if (record !== undefined && record.source !== 'imported') {
@@ -331,15 +351,33 @@ export class ShoalNode {
         this.#keepGrant(link.id);
         onKnown();
       };
-      const { id, key, hints } = link;
-      const request = { id, key, hints, timeoutMs, onKnown: whenKnown };
-      return await seed(
-        { ...this.#downloadDeps(), catalog: home.catalog, store: home.store },
-        request,
-        onEvent,
-        signal,
-      );
+      const known = home.catalog.keyOf(link.id);
+      const request = {
+        id: link.id,
+        // What was known of it is not forgotten when it is asked for by its id alone.
+        key: link.key ?? (known === undefined ? undefined : fileKey(known)),
+        hints: link.hints.length > 0 ? link.hints : (record?.hints ?? []).map(parseHint),
+        timeoutMs,
+        onKnown: whenKnown,
+      };
+      const { catalog, store } = home;
+      const reserve: Carrying['reserve'] = (id, bytes, stop) => (this.carrying ?? store).reserve(id, bytes, stop);
+      const sources = await seed({ ...this.#downloadDeps(), catalog, store, reserve }, request, onEvent, signal);
+      this.carrying?.arrived();
+      return sources;
     });
+  }
+
+  /** @throws ShoalError `refused` for what nobody is to serve any more */
+  #refuseEnded(id: BlockId): void {
+    const now = this.#clock.now();
+    const refusal = this.#needHome().refusalOf(id, now / 1000);
+    if (refusal?.reason === 'withdrawn')
+      throw new ShoalError(
+        'refused',
+        `cannot seed share ${id}: its owner has withdrawn it, and nobody is to serve it any more; ask the sharer for a new link`,
+      );
+    if (refusal?.reason === 'expired') refuseExpired({ expires: refusal.until ?? 0 }, id, now);
   }
 
   async #refuseUnlessWhole(record: ShareRecord): Promise<void> {
@@ -358,10 +396,19 @@ export class ShoalNode {
     return await contentsOf(store, this.crypto, id, key === undefined ? undefined : fileKey(key));
   }
 
-  /** Stops serving a share and removes what the home keeps of it; the user's files stay as they are. */
-  async forget(id: BlockId, signal: AbortSignal): Promise<void> {
+  /**
+   * Stops serving a share and removes what the home keeps of it; the user's files stay as they are.
+   * @param isStill whether it is to be forgotten once nothing else is at work on it @throws ShoalError `in-use`
+   */
+  async forget(
+    id: BlockId,
+    signal: AbortSignal,
+    isStill: (record: ShareRecord) => boolean = () => true,
+  ): Promise<void> {
     const home = this.#needHome();
     await this.#alone(id, 'forget', signal, async () => {
+      const record = home.catalog.get(id);
+      if (record !== undefined && !isStill(record)) throw this.#inUse(id, 'forget');
       this.service.end(id);
       home.catalog.remove(id);
       home.forgetSources();
@@ -416,6 +463,7 @@ export class ShoalNode {
   }
 
   async stop(): Promise<void> {
+    await this.carrying?.stop();
     await this.relays?.stop();
     await this.network?.stop();
     this.service.stop();
@@ -464,11 +512,15 @@ export class ShoalNode {
       return await this.#turns.run(id, AbortSignal.any([signal, patience]), work);
     } catch (error) {
       if (error !== patience.reason) throw error;
-      throw new ShoalError(
-        'in-use',
-        `cannot ${doing} share ${id}: another command of this home is fetching, carrying, importing or forgetting it; wait for it or end it`,
-      );
+      throw this.#inUse(id, doing);
     }
+  }
+
+  #inUse(id: BlockId, doing: string): ShoalError {
+    return new ShoalError(
+      'in-use',
+      `cannot ${doing} share ${id}: another command of this home is fetching, carrying, importing or forgetting it; wait for it or end it`,
+    );
   }
 
   #ownStore(folder: Directory): ClosableStore {

@@ -50,6 +50,29 @@ export interface ChunkStore extends ChunkSource {
   list(): Promise<BlockId[]>;
 }
 
+/** What a store takes, in bytes. */
+export interface StoreUsage {
+  readonly usedBytes: number;
+  /** Absent where there is no limit but the disk. */
+  readonly quotaBytes?: number;
+  /** What the disk has room for beside that, but for what is left to all else. */
+  readonly roomBytes: number;
+}
+
+/** A store that takes no more than it is allowed to. `write` throws ShoalError `disk-full` for a chunk of data beyond that. */
+export interface QuotaStore extends ChunkStore {
+  /** Asked for so many bytes before something is refused; frees them, or nothing. @param wanted the share that needs them */
+  makeRoom: ((neededBytes: number, wanted: BlockId, signal: AbortSignal) => Promise<void>) | undefined;
+  /**
+   * Keeps room for a share of which so many bytes will be there in the end, until the returned function is called.
+   * @throws ShoalError `disk-full` where there is not so much
+   */
+  reserve(share: BlockId, totalBytes: number, signal: AbortSignal): Promise<() => void>;
+  /** Bytes of all blocks of a share. */
+  bytesOf(share: BlockId): Promise<number>;
+  usage(): Promise<StoreUsage>;
+}
+
 /** A run of bytes of a file that is (part of) a piece. `path` is absolute. */
 export interface Segment {
   readonly path: string;

@@ -34,7 +34,7 @@ export interface Sample {
  */
 export async function sample(
   deps: SampleDeps,
-  { id, from }: { readonly id: BlockId; readonly from: Candidate },
+  { id, from, most = SAMPLE_CHUNKS }: { readonly id: BlockId; readonly from: Candidate; readonly most?: number },
   signal: AbortSignal,
 ): Promise<Sample> {
   const { network, crypto, clock, random, store } = deps;
@@ -60,7 +60,7 @@ export async function sample(
     const chunks = listing.count('data');
     const has = download.chunksAt('data').get(from.peer) ?? 0;
     if (has < chunks) return { chunks, has, sampled: 0 };
-    const indices = someOf(chunks, random);
+    const indices = someOf(chunks, most, random);
     await download.blocks({ kind: 'chunk', stream: 'data', indices }, (index, bytes) =>
       checkChunk(crypto, listing, index, bytes),
     );
@@ -95,11 +95,11 @@ async function checkChunk(
   await crypto.verify(bytes, await listing.digest('data', index));
 }
 
-/** Different numbers below `count`, in random order: SAMPLE_CHUNKS, or all where there are not so many. */
-function someOf(count: number, random: RandomBytes): number[] {
-  if (count <= SAMPLE_CHUNKS) return Array.from({ length: count }, (_, index) => index);
+/** Different numbers below `count`, in random order: so many, or all where there are fewer. */
+function someOf(count: number, most: number, random: RandomBytes): number[] {
+  if (count <= most) return Array.from({ length: count }, (_, index) => index);
   const chosen = new Set<number>();
-  while (chosen.size < SAMPLE_CHUNKS) {
+  while (chosen.size < most) {
     const view = new DataView(Uint8Array.from(random(8)).buffer);
     // Of 2^53 numbers; that they do not divide evenly does not matter here.
     chosen.add((view.getUint32(0) * 2 ** 21 + (view.getUint32(4) >>> 11)) % count);

@@ -9,12 +9,18 @@ import type { BlockId } from './format/ids.ts';
 import type { FileKey } from './format/keys.ts';
 import type { Listing } from './format/listing.ts';
 import type { Manifest } from './format/manifest.ts';
+import { ShoalError } from './errors.ts';
+import { ciphertextBytes, type ShareBlock } from './format/share-block.ts';
 import { beginKeeping, discard, type Shelf } from './kept.ts';
 import { readManifest } from './open.ts';
 import type { NewShareRecord } from './catalog.ts';
+import type { QuotaStore } from './ports.ts';
 
 /** What this home has already is in its store; as a source it is not asked. */
-export interface SeedDeps extends OpeningDeps, Shelf {}
+export interface SeedDeps extends OpeningDeps, Shelf {
+  /** Keeps room for all of it. */
+  readonly reserve: QuotaStore['reserve'];
+}
 
 export interface SeedRequest {
   readonly id: BlockId;
@@ -31,7 +37,8 @@ export interface SeedRequest {
  * Gets all blocks of a share into the home, verified; nothing is opened but its names. What an earlier run got is checked
  * and not got again.
  * @returns who gave how much
- * @throws ShoalError as `fetch`, but for what writing the output can throw. Once the catalog has the share, what was got
+ * @throws ShoalError `disk-full` before anything but the share block was asked for, where it does not fit; `refused` where it has
+ *   expired; else as `fetch`, but for what writing the output can throw. Once the catalog has the share, what was got
  *   stays for the next run; before, nothing is kept.
  */
 export async function seed(
@@ -45,10 +52,14 @@ export async function seed(
   const isDebris = await beginKeeping(deps, id);
   const download = new Download({ ...deps, local: undefined }, { id, hints, signal, onEvent, timeoutMs });
   let isComplete = false;
+  let release: (() => void) | undefined;
+  const check = async (block: ShareBlock): Promise<void> => {
+    if (key !== undefined) checkCommitment(key, block);
+    refuseExpired(block, id, deps.clock.now());
+    release = await deps.reserve(id, ciphertextBytes(block), signal);
+  };
   try {
-    const listing = await blamingTheMaker(() =>
-      getListing(download, store, crypto, id, block => key !== undefined && checkCommitment(key, block)),
-    );
+    const listing = await blamingTheMaker(() => getListing(download, store, crypto, id, check));
     const manifest = key === undefined ? undefined : await readManifest(store, crypto, id, key, listing);
     await store.sync(id);
     const record = recordOf(deps, request, listing, manifest);
@@ -64,8 +75,18 @@ export async function seed(
     return download.summary();
   } finally {
     await download.close(isComplete);
+    release?.();
     if (isDebris && catalog.get(id) === undefined) await discard(deps, id);
   }
+}
+
+/** @throws ShoalError `refused` */
+export function refuseExpired({ expires = Infinity }: Pick<ShareBlock, 'expires'>, id: BlockId, nowMs: number): void {
+  if (expires * 1000 > nowMs) return;
+  throw new ShoalError(
+    'refused',
+    `cannot seed share ${id}: it has expired, and nobody is to serve it any more; ask the sharer for a new link`,
+  );
 }
 
 function recordOf(
@@ -79,11 +100,14 @@ function recordOf(
     id,
     kind: manifest?.kind ?? 'file',
     name: manifest?.name ?? '',
-    sizeBytes: manifest === undefined ? listing.size('data') : entries.reduce((sum, { size }) => sum + size, 0),
+    // Of what can't be read, all that is known is what is carried.
+    sizeBytes:
+      manifest === undefined ? ciphertextBytes(listing.block) : entries.reduce((sum, { size }) => sum + size, 0),
     files: entries.filter(({ directory }) => directory !== true).length,
     source: 'imported',
     hints: hints.map(({ text }) => text),
     createdAt: catalog.get(id)?.createdAt ?? Math.floor(clock.now() / 1000),
     serveAlways: catalog.get(id)?.serveAlways ?? false,
+    ...(listing.block.expires === undefined ? {} : { expires: listing.block.expires }),
   };
 }

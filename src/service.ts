@@ -75,6 +75,11 @@ export class Service {
     return this.#server?.has(id) === true;
   }
 
+  /** Whether a command that runs asks for a share to be served. */
+  isAskedFor(id: BlockId): boolean {
+    return (this.#wanted.get(id) ?? 0) > (this.#always?.has(id) === true ? 1 : 0);
+  }
+
   /** Serves a share until the returned function was called as often as this one. */
   serve(id: BlockId): () => void {
     const server = this.#server;

@@ -9,7 +9,14 @@ import { Listing } from './format/listing.ts';
 import { encodeManifest, shareNameProblem, type Manifest } from './format/manifest.ts';
 import { chunkCount, pad, pieceLength } from './format/pieces.ts';
 import { quoted } from './format/quoted.ts';
-import { decodeShareBlock, listStream, ownerOf, type StreamList, type StreamName } from './format/share-block.ts';
+import {
+  ciphertextBytes,
+  decodeShareBlock,
+  listStream,
+  ownerOf,
+  type StreamList,
+  type StreamName,
+} from './format/share-block.ts';
 import { checkKept, discard } from './kept.ts';
 import { MAX_NOTE_BYTES, OWNER_SALT_BYTES, PIECE_BYTES, PIECES_PER_TASK, TASKS_AHEAD } from './limits.ts';
 import { inParallel } from './parallel.ts';
@@ -25,8 +32,8 @@ export interface ShareDeps {
   /** What is at some paths, but for what is excluded, and everything there that can not be shared. */
   readonly walk: (paths: readonly string[], exclude: readonly string[], signal: AbortSignal) => Promise<Tree>;
   readonly fingerprint: (tree: Tree) => Uint8Array;
-  /** Told which share is about to be made of the files, before anybody else can know it. */
-  readonly begun: (id: BlockId) => Promise<void>;
+  /** Told which share is about to be made of the files, before anybody else can know it, and the bytes of the copy to come. */
+  readonly begun: (id: BlockId, keptBytes: number) => Promise<void>;
   /** The chunks of a share that is being made, made again from its files. */
   readonly original: (made: Made) => ChunkSource;
 }
@@ -128,7 +135,7 @@ export async function share(
   // Nobody knows the share until it is whole and durable; until then a crash leaves debris, and another key is used.
   deps.catalog.begin(block.id);
   try {
-    await deps.begun(block.id);
+    await deps.begun(block.id, request.copy ? ciphertextBytes(decodeShareBlock(block.bytes)) : 0);
     await keep(deps.store, block, data.blocks, names);
     if (request.copy) {
       const made = { id: block.id, key, root: tree.root, manifest, listing: listingOf(deps.store, block) };

@@ -2,6 +2,7 @@
 import type { ActionEvent } from '../../src/daemon/actions.ts';
 import { ShoalError } from '../../src/errors.ts';
 import type { Context } from '../context.ts';
+import { droppedLine } from '../dropped.ts';
 import { pathAt } from '../paths.ts';
 import { Rate, showLine } from '../progress.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
@@ -63,5 +64,6 @@ async function withProgress<T>(
   });
   return await work(event => {
     if (event.event === 'blocks') done = event;
+    if (event.event === 'dropped') terminal.say(droppedLine(event));
   }).finally(() => line.stop());
 }

@@ -12,6 +12,7 @@ import { SHORT_ID_CHARS } from '../../src/limits.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
 import { copyLine } from '../copies.ts';
 import { readersLine, readersOf, tellPassphrase, type ReaderFlags } from '../readers.ts';
+import { droppedLine } from '../dropped.ts';
 import { count } from '../units.ts';
 
 export interface ShareOptions {
@@ -166,6 +167,9 @@ class ShareView {
     switch (event.event) {
       case 'skipped':
         this.#terminal.say(`left out ${event.path}: ${event.why}`);
+        break;
+      case 'dropped':
+        this.#terminal.say(droppedLine(event));
         break;
       case 'unmatched':
         this.#terminal.say(`--exclude ${event.glob} matches nothing`);

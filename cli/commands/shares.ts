@@ -5,6 +5,7 @@ import type { Context } from '../context.ts';
 import { storedAt } from '../copies.ts';
 import { SHORT_ID_CHARS } from '../../src/limits.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
+import { formatDate } from '../units.ts';
 
 const HEADS: readonly Column[] = [
   { title: 'ID', side: 'left' },
@@ -16,8 +17,13 @@ const HEADS: readonly Column[] = [
 ];
 /** Where relays are used. */
 const STORED: Column = { title: 'STORED', side: 'left' };
-/** What was imported without its link has no name that could be read. */
-export const NAMELESS = '(no key)';
+/** Where shares are carried without their keys. */
+const CARRIED: readonly Column[] = [
+  { title: 'SINCE', side: 'left' },
+  { title: 'ELSEWHERE', side: 'left' },
+];
+/** What is carried without its key has no name that could be read. */
+export const NAMELESS = 'carried, without its key';
 
 /** @throws ShoalError */
 export async function shares({ terminal, performer, signal }: Context): Promise<void> {
@@ -31,8 +37,13 @@ export async function shares({ terminal, performer, signal }: Context): Promise<
     return;
   }
   const isStored = result.shares.some(({ copies }) => copies.length > 0);
-  const heads = isStored ? [...HEADS, STORED] : HEADS;
-  const rows = result.shares.map(share => [...rowOf(share), ...(isStored ? [storedAt(share.copies)] : [])]);
+  const isCarrying = result.shares.some(({ name }) => name === '');
+  const heads = [...HEADS, ...(isStored ? [STORED] : []), ...(isCarrying ? CARRIED : [])];
+  const rows = result.shares.map(share => [
+    ...rowOf(share),
+    ...(isStored ? [storedAt(share.copies)] : []),
+    ...(isCarrying ? carriedOf(share) : []),
+  ]);
   terminal.results(table(heads, rows, terminal.columns));
   for (const { id, state, detail, copies } of result.shares) {
     for (const copy of copies)
@@ -45,6 +56,12 @@ function rowOf(share: ShareView): string[] {
   const { id, name, kind, sizeBytes, state, peersServed, bytesUp } = share;
   const shown = name === '' ? NAMELESS : kind === 'folder' ? `${name}/` : name;
   return [id.slice(0, SHORT_ID_CHARS), shown, formatBytes(sizeBytes), state, String(peersServed), formatBytes(bytesUp)];
+}
+
+function carriedOf({ name, createdAt, copiesElsewhere }: ShareView): string[] {
+  if (name !== '') return ['', ''];
+  const copies = copiesElsewhere === undefined ? 'not known yet' : String(copiesElsewhere);
+  return [formatDate(createdAt), copies];
 }
 
 /** @throws ShoalError `unknown-share` */

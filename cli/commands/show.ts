@@ -39,6 +39,10 @@ function fieldsOf(share: Results['show']): [string, string | undefined][] {
   return [
     ['id', id],
     ['name', name || NAMELESS],
+    [
+      'carried',
+      hasKey ? undefined : 'for others: it can not be read here, not even its name; "shoal forget" removes it',
+    ],
     ['kind', hasKey ? kind : undefined],
     ['size', `${formatBytes(sizeBytes)} (${sizeBytes} bytes)`],
     ['files', hasKey ? String(files) : undefined],
@@ -46,7 +50,8 @@ function fieldsOf(share: Results['show']): [string, string | undefined][] {
     ['source', HOW[source]],
     ['path', path],
     ['state', detail === undefined ? state : `${state}: ${detail}`],
-    ['created', formatDate(createdAt)],
+    [hasKey ? 'created' : 'since', formatDate(createdAt)],
+    ['copies elsewhere', hasKey ? undefined : elsewhere(share)],
     ['padded', padded === undefined ? undefined : padded ? 'yes, its exact size is hidden' : 'no'],
     ['hints', hints.length === 0 ? 'none' : hints.join(', ')],
     [
@@ -65,4 +70,9 @@ function fieldsOf(share: Results['show']): [string, string | undefined][] {
     ['peers served', String(peersServed)],
     ['bytes up', formatBytes(bytesUp)],
   ];
+}
+
+function elsewhere({ copiesElsewhere, lookedAt = 0 }: Results['show']): string {
+  if (copiesElsewhere === undefined) return 'not known yet';
+  return `${copiesElsewhere} complete when that was looked at last, ${formatDate(lookedAt)}`;
 }

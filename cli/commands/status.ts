@@ -39,12 +39,18 @@ function linesOf(status: Results['status']): string[] {
     `serving:      ${shares.serving} of ${count(shares.total, 'share')}`,
     `transfers:    ${transfers.running} of ${transfers.total} under way`,
     `connections:  ${connections}${maxConnections === undefined ? '' : ` of ${maxConnections}`}`,
+    ...(status.store === undefined ? [] : [`store:        ${storeLine(status.store)}`]),
     ...(limits.length === 0 ? [] : [`limits:       ${limits.join(', ')}`]),
     `known nodes:  ${lanPeers ?? 'none asked'} on the local network, ${dhtPeers ?? 'none asked'} in the DHT`,
     ...reservations.map((one, n) => `${n === 0 ? 'relays:     ' : '            '}  ${relayLine(one)}`),
     `peer id:      ${peer}`,
     ...addresses.map((address, n) => `${n === 0 ? 'addresses:  ' : '            '}  ${address}`),
   ];
+}
+
+function storeLine({ usedBytes, quotaBytes, roomBytes }: NonNullable<Results['status']['store']>): string {
+  const quota = quotaBytes === undefined ? 'no quota' : `of a quota of ${formatBytes(quotaBytes)}`;
+  return `${formatBytes(usedBytes)} of encrypted blocks, ${quota}; room for ${formatBytes(roomBytes)} on the disk`;
 }
 
 function relayLine({ peer, state, why }: NonNullable<Results['status']['reservations']>[number]): string {

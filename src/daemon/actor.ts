@@ -17,6 +17,7 @@ import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 import { addContact, contactViews, removeContact } from './contacts.ts';
+import { carryLinkOf, storeOf, tellDropped, tellingDropped } from './carrying.ts';
 import { nodeChecks } from './doctor.ts';
 import { carryLink, chosenFor, grantAgain, grantTo, grantViews, namedShare, resolveLink } from './granting.ts';
 import { onlyOf } from './only.ts';
@@ -101,7 +102,9 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     const readers = to === undefined ? undefined : chosenFor(node, to);
     if (hints?.includes('self') === true) await node.network?.settled(signal);
     const chosen = hints === undefined ? (node.relays?.hintsOf(keepers) ?? []) : node.hintsOf(hints);
-    const shared = await node.share({ ...options, serveAlways: always, hints: chosen }, emit, signal);
+    const shared = await tellingDropped(node, emit, () =>
+      node.share({ ...options, serveAlways: always, hints: chosen }, emit, signal),
+    );
     noteHints(node, shared.id, chosen);
     const granted = readers && (await grantTo(node, shared.id, readers, chosen));
     const stop = node.service.serve(shared.id);
@@ -181,8 +184,9 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     return { id: link.id, name: manifest.name, kind: manifest.kind, path, ...compared };
   },
 
-  async seed({ node, daemon }, { link: text, timeoutMs }, emit, signal) {
-    const link = await carryLink(node, parseLink(text), timeoutMs, emit, signal);
+  async seed({ node, daemon }, { link: text, timeoutMs, always = daemon !== undefined }, emit, signal) {
+    const link = await carryLink(node, carryLinkOf(node, text), timeoutMs, emit, signal);
+    const end = tellDropped(node, emit);
     let stop: (() => void) | undefined;
     const off = node.service.onServed(served => {
       if (served.id === link.id) emit(servedEvent(served));
@@ -191,11 +195,12 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       const onKnown = (): void => void (stop ??= node.service.serve(link.id));
       const sources = await node.seed(link, timeoutMs, emit, onKnown, signal);
       off();
-      if (daemon !== undefined) node.service.serveAs(link.id, { serveAlways: true });
+      if (always) node.service.serveAs(link.id, { serveAlways: true });
       const share = await viewOf(node, link.id);
       emit({ event: 'seeding', share, sources });
-      return daemon === undefined ? await serving(node, share, undefined, emit, signal) : share;
+      return always ? share : await serving(node, share, undefined, emit, signal);
     } finally {
+      end();
       off();
       stop?.();
     }
@@ -257,13 +262,15 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async import({ node }, { path }, emit, signal) {
-    return await node.import(path, (blocks, bytes) => emit({ event: 'blocks', blocks, bytes }), signal);
+    return await tellingDropped(node, emit, () =>
+      node.import(path, (blocks, bytes) => emit({ event: 'blocks', blocks, bytes }), signal),
+    );
   },
 
   async status({ node, network, transfers, since, daemon }) {
     const status = node.network?.status();
     const all = transfers.list();
-    return Promise.resolve({
+    return {
       version: VERSION,
       api: API_VERSION,
       pid: process.pid,
@@ -276,7 +283,8 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       ...(status === undefined ? { connections: 0 } : meetingOf(status)),
       shares: { total: node.home?.catalog.count() ?? 0, serving: node.service.count },
       transfers: { total: all.length, running: all.filter(({ state }) => state === 'running').length },
-    });
+      ...(await storeOf(node)),
+    };
   },
 
   peers({ node }) {
@@ -377,6 +385,7 @@ function watch({ node, transfers }: Holder, emit: Emit): () => void {
     node.service.onChanged((id, why) => emit({ event: 'changed', id, why })),
     node.service.onEnded(id => emit({ event: 'ended', id })),
     transfers.onChange(transfer => emit({ event: 'transfer', transfer })),
+    tellDropped(node, emit),
   ];
   return () => {
     for (const off of offs) off();

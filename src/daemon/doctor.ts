@@ -15,6 +15,7 @@ import type { ShareRecord } from '../catalog.ts';
 import type { Reservation } from '../ports.ts';
 import { VERSION } from '../version.ts';
 import type { Results } from './actions.ts';
+import { quotaChecks } from './carrying.ts';
 
 export type Check = Results['doctor']['checks'][number];
 
@@ -119,7 +120,7 @@ export function nodeProblem(error: ShoalError): Check {
 
 /** Of a node that runs, and of the shares of its home. @throws the signal's reason */
 export async function nodeChecks(node: ShoalNode, signal: AbortSignal): Promise<Check[]> {
-  return [...(await networkChecks(node, signal)), ...(await shareChecks(node, signal))];
+  return [...(await networkChecks(node, signal)), ...(await quotaChecks(node)), ...(await shareChecks(node, signal))];
 }
 
 async function networkChecks({ network }: ShoalNode, signal: AbortSignal): Promise<Check[]> {

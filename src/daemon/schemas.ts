@@ -7,6 +7,7 @@ import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from '../errors.ts';
 import { GRANTING_PARAMETERS, GRANTING_RESULTS, grantView, to } from './granting-schemas.ts';
+import { DROPPED, ELSEWHERE, STORE } from './carrying-schemas.ts';
 import { MAX_NOTE_BYTES, MAX_PATHS } from '../limits.ts';
 import { CONTACT_PARAMETERS, CONTACT_RESULTS } from './contacts-schemas.ts';
 
@@ -99,7 +100,14 @@ export const PARAMETERS = {
     timeoutMs,
   }),
   check: z.strictObject({ link, path: path.describe('An absolute path of a file or folder.'), timeoutMs }),
-  seed: z.strictObject({ link, timeoutMs }),
+  seed: z.strictObject({
+    link: link.describe('A link, with or without a key, or the id of a share.'),
+    timeoutMs,
+    always: z
+      .boolean()
+      .optional()
+      .describe('Serve it whenever there is a daemon, and answer once it is here; if absent, where there is one now.'),
+  }),
   show: z.strictObject({ id: idOrLink, withLink: z.boolean().default(false) }),
   list: z.strictObject({ link, timeoutMs }),
   shares: z.strictObject({}),
@@ -175,6 +183,7 @@ const share = z
     always: z.boolean().describe('Served whenever there is a daemon.'),
     downloadsLeft: count.optional().describe('Served until so many more complete deliveries.'),
     copies: z.array(copy).readonly().describe('At relays.'),
+    ...ELSEWHERE,
   })
   .meta({ id: 'Share', description: 'A share of this home.' });
 
@@ -392,6 +401,7 @@ export const RESULTS = {
     dhtPeers: count.optional().describe('Absent where it takes no part in the DHT.'),
     shares: z.strictObject({ total: count, serving: count }),
     transfers: z.strictObject({ total: count, running: count }),
+    ...STORE,
   }),
   peers: z.strictObject({
     peers: z
@@ -508,6 +518,7 @@ export const EVENT = z.discriminatedUnion('event', [
   z.strictObject({ event: z.literal('put-back'), as: z.string() }),
   z.strictObject({ event: z.literal('progress'), doneBytes: bytes, totalBytes: bytes, peers: count }),
   z.strictObject({ event: z.literal('finishing') }),
+  DROPPED,
   z
     .strictObject({ event: z.literal('keeping'), fetched, share })
     .describe('After a fetch with `keep`: the output is served from now on.'),

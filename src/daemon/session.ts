@@ -26,6 +26,8 @@ export interface SessionOptions {
   readonly network: NetworkSettings;
   /** What of `network` was asked for, and by which option or variable; the rest are defaults. */
   readonly asked?: { readonly [S in keyof NetworkSettings]?: string };
+  /** What the ciphertext in the home may take, in bytes; no limit but the disk when absent. */
+  readonly quotaBytes?: number | undefined;
   readonly log: Log;
   /** Something the user should know that is no event of the action. */
   readonly onNotice: (text: string) => void;
@@ -138,6 +140,7 @@ async function runHere<A extends ActionName>(
       ShoalNode.start({
         log: options.log,
         holds: needs === 'changing',
+        quotaBytes: options.quotaBytes,
         ...(isThere ? { home: options.home } : {}),
         ...(network === undefined ? {} : { network }),
       });
@@ -171,7 +174,8 @@ async function runHolding<A extends ActionName>(
   work: Work<A>,
 ): Promise<Results[A]> {
   const { ShoalNode, actorOf } = await nodeParts();
-  const node = await ShoalNode.start({ home: options.home, network: options.network, holds: true, log: options.log });
+  const { home, network, quotaBytes, log } = options;
+  const node = await ShoalNode.start({ home, network, quotaBytes, holds: true, log });
   try {
     const actor = actorOf(node, options.network);
     options.held = actor;

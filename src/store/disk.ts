@@ -12,20 +12,12 @@ import type { BlockId, Digest } from '../format/ids.ts';
 import { Listing } from '../format/listing.ts';
 import { decodeShareBlock, indexCount } from '../format/share-block.ts';
 import { CACHED_LISTINGS, MAX_BLOCK_BYTES, MAX_OPEN_FOLDERS } from '../limits.ts';
-import type {
-  BlockAddress,
-  ChunkStore,
-  Crypto,
-  Directory,
-  Holdings,
-  OpenFile,
-  RandomBytes,
-  StreamName,
-} from '../ports.ts';
+import type { BlockAddress, Crypto, Directory, Holdings, OpenFile, RandomBytes, StreamName } from '../ports.ts';
 import { giveMemory } from '../memory.ts';
 import { IndexSet, rangesOf } from '../protocol/ranges.ts';
 import { chunkFolders, indexOf, nameOf, placeOf } from './block-name.ts';
 import { notThere } from './memory.ts';
+import type { MeasuredStore } from './quota.ts';
 
 export interface DiskStoreOptions {
   /** Holds the store and nothing else, for this user only; stays open as long as the store is used. */
@@ -40,12 +32,13 @@ export interface DiskStoreOptions {
 const PART = 'part-';
 
 /** A chunk store on disk. `close` closes the folders that it holds open, not the one that it was given. */
-export function diskStore(options: DiskStoreOptions): ChunkStore & { close(): Promise<void> } {
+export function diskStore(options: DiskStoreOptions): MeasuredStore {
   return new DiskStore(options);
 }
 
-class DiskStore implements ChunkStore {
+class DiskStore implements MeasuredStore {
   readonly #root: Directory;
+  #discarded: Parameters<MeasuredStore['onDiscarded']>[0] | undefined;
   readonly #crypto: Pick<Crypto, 'verify'>;
   /** Tells this store's unfinished files from those that a crash left. */
   readonly #partPrefix: string;
@@ -99,7 +92,13 @@ class DiskStore implements ChunkStore {
     } catch (error) {
       if (!isMissing(error)) throw error;
       await this.#makeFolders(share, folder);
-      await put();
+      try {
+        await put();
+      } catch (again) {
+        // Somebody had begun to look for the folder before it was there, and what that found holds for all who ask meanwhile.
+        if (!isMissing(again)) throw again;
+        await put();
+      }
     }
     if (this.#takesChunks && at.kind === 'chunk') giveMemory(bytes);
   }
@@ -119,6 +118,31 @@ class DiskStore implements ChunkStore {
   async list(): Promise<BlockId[]> {
     const entries = await this.#root.list();
     return entries.flatMap(({ name, kind }) => (kind === 'directory' ? (idIn(name) ?? []) : []));
+  }
+
+  async bytesOf(share: BlockId): Promise<number> {
+    let sum = 0;
+    const add = async (folder: string | undefined): Promise<void> => {
+      const entries = await this.#names(share, folder);
+      const files = entries.filter(({ name, kind }) => kind === 'file' && !name.startsWith(PART));
+      await this.#in(share, folder, async directory => {
+        for (const { name } of files) sum += (await directory.stat(name))?.sizeBytes ?? 0;
+      }).catch(unlessMissing);
+      if (folder !== undefined) return;
+      for (const { name, kind } of entries) if (kind === 'directory') await add(name);
+    };
+    await add(undefined);
+    return sum;
+  }
+
+  async sizeOf(share: BlockId, at: BlockAddress): Promise<number> {
+    const { folder, name } = placeOf(at);
+    const found = await this.#in(share, folder, directory => directory.stat(name)).catch(unlessMissing);
+    return found?.kind === 'file' ? found.sizeBytes : 0;
+  }
+
+  onDiscarded(listener: (share: BlockId, bytes: number) => void): void {
+    this.#discarded = listener;
   }
 
   async close(): Promise<void> {
@@ -214,7 +238,11 @@ class DiskStore implements ChunkStore {
   /** Removes a damaged block. Where that fails it will be found damaged again. */
   async #discard(share: BlockId, at: BlockAddress): Promise<void> {
     const { folder, name } = placeOf(at);
-    await this.#in(share, folder, directory => directory.remove(name)).catch(unless('io', 'denied', 'disk-full'));
+    const sizeBytes = this.#discarded === undefined ? 0 : await this.sizeOf(share, at).catch(() => 0);
+    await this.#in(share, folder, directory => directory.remove(name)).then(
+      () => this.#discarded?.(share, sizeBytes),
+      unless('io', 'denied', 'disk-full'),
+    );
   }
 
   async #put(directory: Directory, name: string, bytes: Uint8Array): Promise<void> {

@@ -9,7 +9,7 @@ import type { FetchEvent } from '../../src/fetch.ts';
 import { newFileKey, type FileKey } from '../../src/format/keys.ts';
 import { PIECE_BYTES } from '../../src/limits.ts';
 import type { Catalog } from '../../src/catalog.ts';
-import type { ChunkStore } from '../../src/ports.ts';
+import type { ChunkStore, QuotaStore } from '../../src/ports.ts';
 import { indicesOf } from '../../src/protocol/ranges.ts';
 import { seed } from '../../src/seed.ts';
 import { openCatalog } from '../../src/store/catalog.ts';
@@ -39,6 +39,7 @@ describe('seed', () => {
 
   interface Run {
     readonly store?: ChunkStore;
+    readonly reserve?: QuotaStore['reserve'];
     readonly key?: FileKey | undefined;
     readonly onKnown?: () => void;
     readonly signal?: AbortSignal;
@@ -46,11 +47,16 @@ describe('seed', () => {
 
   /** Seeds into the test's catalog, to its end. */
   async function run(options: Run = {}): Promise<{ events: FetchEvent[]; failure: ShoalError | undefined }> {
-    const { store = memoryStore(), onKnown = () => undefined, signal = never } = options;
+    const {
+      store = memoryStore(),
+      reserve = () => Promise.resolve(() => undefined),
+      onKnown = () => undefined,
+      signal = never,
+    } = options;
     const key = 'key' in options ? options.key : share.key;
     const events: FetchEvent[] = [];
     const seeding = seed(
-      { network: world.network.node('carrier'), crypto: world.crypto, clock: world.clock, catalog, store },
+      { network: world.network.node('carrier'), crypto: world.crypto, clock: world.clock, catalog, store, reserve },
       { id: share.id, key, hints: [], timeoutMs: 1000, onKnown },
       event => events.push(event),
       signal,
