@@ -449,10 +449,8 @@ export const HOME_SPARE_OF_DISK = 1 / 20;
 export const FREE_LOOK_BYTES = 64 * MiB;
 /** Of a quota, what is used before the doctor says that it is nearly full. */
 export const NEARLY_FULL = 0.9;
-/** What is known of copies elsewhere is good for so long when room is needed … */
+/** What is known of two or more copies elsewhere is good for so long when room is needed; that of a last one is never. */
 export const LOOK_AGE_MS = 24 * 3600_000;
-/** … but where there is only one, for so long: another carrier may drop it just then, counting on this home. */
-export const LAST_COPY_LOOK_MS = 10 * 60_000;
 /** It is looked at again before it is too old, one share after the other. */
 export const LOOK_RENEWAL_MS = 12 * 3600_000;
 /** How often is looked which shares are due, and how long after the start: a node has met others by then. */

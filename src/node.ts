@@ -81,6 +81,8 @@ export class ShoalNode {
   readonly #turns = new Turns<BlockId>();
   /** Grants that led to shares, by those. */
   readonly #seenGrants = new Map<BlockId, ResolvedGrant>();
+  /** Shares that a seed is getting. */
+  readonly #seeding = new Set<BlockId>();
 
   private constructor(
     crypto: Crypto,
@@ -339,7 +341,7 @@ export class ShoalNode {
   ): Promise<readonly SourceSummary[]> {
     const home = this.#needHome();
     this.#refuseEnded(link.id);
-    return await this.#alone(link.id, 'seed', signal, async () => {
+    return await this.#oneSeed(link.id, onEvent, signal, async () => {
       const record = home.catalog.get(link.id);
       if (record !== undefined && record.source !== 'imported') {
         await this.#refuseUnlessWhole(record);
@@ -366,6 +368,26 @@ export class ShoalNode {
       this.carrying?.arrived();
       return sources;
     });
+  }
+
+  /** Does `work` alone; another seed of the same share is waited for, after which the rest is little or nothing. */
+  async #oneSeed<T>(
+    id: BlockId,
+    onEvent: (event: FetchEvent) => void,
+    signal: AbortSignal,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const noted = async (): Promise<T> => {
+      this.#seeding.add(id);
+      try {
+        return await work();
+      } finally {
+        this.#seeding.delete(id);
+      }
+    };
+    if (!this.#seeding.has(id)) return await this.#alone(id, 'seed', signal, noted);
+    onEvent({ event: 'waiting', why: 'another command of this home gets it at the moment' });
+    return await this.#turns.run(id, signal, noted);
   }
 
   /** @throws ShoalError `refused` for what nobody is to serve any more */

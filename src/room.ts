@@ -4,7 +4,7 @@
  */
 import { isShoalError } from './errors.ts';
 import type { BlockId } from './format/ids.ts';
-import { LAST_COPY_LOOK_MS, LOOK_AGE_MS, LOOKS_BEFORE_DROP_AT_ONCE } from './limits.ts';
+import { LOOK_AGE_MS, LOOKS_BEFORE_DROP_AT_ONCE } from './limits.ts';
 import { inParallel } from './parallel.ts';
 import type { Catalog, ShareRecord } from './catalog.ts';
 import type { Clock } from './ports.ts';
@@ -41,15 +41,16 @@ export async function makeRoom(
   const busy = new Set<BlockId>([wanted]);
   const carried = (): ShareRecord[] =>
     catalog.list().filter(record => isOnlyCarried(record) && !busy.has(record.id) && !deps.isAskedFor(record.id));
-  const isKnown = (record: ShareRecord): boolean => !needsLook(record, clock.now());
-  if (look !== undefined)
-    await inParallel(
-      carried().filter(({ lookedAt = 0 }) => lookedAt * 1000 < clock.now() - LOOK_AGE_MS),
-      LOOKS_BEFORE_DROP_AT_ONCE,
-      async ({ id }) => {
-        await look(id, signal);
-      },
-    );
+  const isOld = ({ lookedAt = 0 }: ShareRecord): boolean => lookedAt * 1000 < clock.now() - LOOK_AGE_MS;
+  const looked = new Set<BlockId>();
+  const lookAt = async ({ id }: ShareRecord): Promise<void> => {
+    await look?.(id, signal);
+    looked.add(id);
+  };
+  // The only other copy may go by the same thought at the same time: that there is one was just seen, or it does not count.
+  const isKnown = (record: ShareRecord): boolean =>
+    looked.has(record.id) || ((record.copiesElsewhere ?? 0) > 1 && !isOld(record));
+  if (look !== undefined) await inParallel(carried().filter(isOld), LOOKS_BEFORE_DROP_AT_ONCE, lookAt);
   for (let freedBytes = 0; freedBytes < neededBytes;) {
     const plan = await planDrops(
       deps,
@@ -59,7 +60,7 @@ export async function makeRoom(
     const doubtful = plan.find(record => !isKnown(record));
     if (plan.length === 0) return;
     if (doubtful !== undefined && look !== undefined) {
-      await look(doubtful.id, signal);
+      await lookAt(doubtful);
       continue;
     }
     for (const { id, copiesElsewhere = 0 } of plan) {
@@ -90,14 +91,6 @@ export function dropOrder(records: readonly ShareRecord[]): ShareRecord[] {
       (a, b) =>
         (b.copiesElsewhere ?? 0) - (a.copiesElsewhere ?? 0) || a.bytesUp - b.bytesUp || a.createdAt - b.createdAt,
     );
-}
-
-/** Whether what is known of its copies is too old to drop it by: the only other copy may go by the same thought at the same time. */
-export function needsLook(
-  { copiesElsewhere = 0, lookedAt = 0 }: Pick<ShareRecord, 'copiesElsewhere' | 'lookedAt'>,
-  nowMs: number,
-): boolean {
-  return lookedAt * 1000 < nowMs - (copiesElsewhere > 1 ? LOOK_AGE_MS : LAST_COPY_LOOK_MS);
 }
 
 /** The first of the order that have so many bytes together; none where all have fewer. */

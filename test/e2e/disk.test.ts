@@ -133,7 +133,7 @@ describe('a disk', function () {
     await command.interrupt();
   });
 
-  it('that is full ends a seed, and the same command completes once there is room', async () => {
+  it('that has no room for a seed refuses it before it begins, and the same command completes once there is room', async () => {
     const box = sandbox();
     const tree = await makePlainTree(box.path('from'), 20 * MIB, 'full');
     const { link, id } = await box.share('ann', tree);
@@ -141,13 +141,32 @@ describe('a disk', function () {
     const full = await box.run('carrier', ['seed', link, '--json']);
     expectFailed(full, 1, 'disk-full');
     expect(full.last('error').message).to.match(/no space is left on the disk; free some and run the same command/);
+    expect(full.told.filter(({ event }) => event === 'opened' || event === 'progress')).to.deep.equal([]);
+    expect(await readdir(`${small}/blocks`)).to.deep.equal([]);
     await mount(small, 'size=64m');
     const seeding = box.start('carrier', ['seed', link, '--json']);
     expect((await seeding.event('seeding')).id).to.equal(id);
-    expect((await seeding.event('resumed')).bytes).to.be.greaterThan(MIB);
     await seeding.interrupt();
     expectDone(await box.run('carrier', ['forget', id, '--json']));
     expect(await readdir(`${small}/blocks`)).to.deep.equal([]);
+  });
+
+  it('that fills up during a seed ends it, and the same command goes on once there is room', async () => {
+    const box = sandbox();
+    const tree = await makePlainTree(box.path('from'), 20 * MIB, 'full');
+    const { link } = await box.share('ann', tree);
+    const small = await mount(box.path('homes', 'carrier'), 'size=64m,mode=700');
+    const seeding = box.start('carrier', ['seed', link, '--json', '--max-down', '4 MB/s']);
+    await seeding.event('progress', ({ doneBytes = 0 }) => doneBytes > 2 * MIB);
+    await fill(`${small}/fill`);
+    const full = await seeding.ended;
+    expectFailed(full, 1, 'disk-full');
+    expect(full.last('error').message).to.match(/no space is left on the disk/);
+    await rm(`${small}/fill`);
+    const again = box.start('carrier', ['seed', link, '--json']);
+    await again.event('seeding');
+    expect((await again.event('resumed')).bytes).to.be.greaterThan(MIB);
+    await again.interrupt();
   });
 
   it('that has no room for a home at all is named', async () => {

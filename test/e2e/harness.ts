@@ -81,6 +81,10 @@ export interface Told {
   readonly problem?: string;
   readonly repaired?: number;
   readonly bytesUp?: number;
+  readonly sizeBytes?: number;
+  readonly copiesElsewhere?: number;
+  readonly store?: { readonly usedBytes: number; readonly quotaBytes?: number; readonly roomBytes: number };
+  readonly checks?: readonly { readonly name: string; readonly state: string; readonly message: string }[];
 }
 
 export interface Ended {
