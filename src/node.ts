@@ -340,7 +340,7 @@ export class ShoalNode {
     signal: AbortSignal,
   ): Promise<readonly SourceSummary[]> {
     const home = this.#needHome();
-    this.#refuseEnded(link.id);
+    this.refuseEnded(link.id);
     return await this.#oneSeed(link.id, onEvent, signal, async () => {
       const record = home.catalog.get(link.id);
       if (record !== undefined && record.source !== 'imported') {
@@ -391,7 +391,7 @@ export class ShoalNode {
   }
 
   /** @throws ShoalError `refused` for what nobody is to serve any more */
-  #refuseEnded(id: BlockId): void {
+  refuseEnded(id: BlockId): void {
     const now = this.#clock.now();
     const refusal = this.#needHome().refusalOf(id, now / 1000);
     if (refusal?.reason === 'withdrawn')

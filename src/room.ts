@@ -84,7 +84,7 @@ export function isOnlyCarried({ source, hasKey }: Pick<ShareRecord, 'source' | '
 }
 
 /** Those of which others have most copies first, and of these the ones that were asked for least; none without a known copy. */
-export function dropOrder(records: readonly ShareRecord[]): ShareRecord[] {
+function dropOrder(records: readonly ShareRecord[]): ShareRecord[] {
   return records
     .filter(({ copiesElsewhere = 0 }) => copiesElsewhere > 0)
     .sort(

@@ -17,7 +17,7 @@ import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 import { addContact, contactViews, removeContact } from './contacts.ts';
-import { carryLinkOf, storeOf, tellDropped, tellingDropped } from './carrying.ts';
+import { carryLinkOf, carryOn, storeOf, tellDropped, tellingDropped } from './carrying.ts';
 import { nodeChecks } from './doctor.ts';
 import { carryLink, chosenFor, grantAgain, grantTo, grantViews, namedShare, resolveLink } from './granting.ts';
 import { onlyOf } from './only.ts';
@@ -184,18 +184,31 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     return { id: link.id, name: manifest.name, kind: manifest.kind, path, ...compared };
   },
 
-  async seed({ node, daemon }, { link: text, timeoutMs, always = daemon !== undefined }, emit, signal) {
-    const link = await carryLink(node, carryLinkOf(node, text), timeoutMs, emit, signal);
+  async seed(on, { link: text, timeoutMs, always = on.daemon !== undefined }, emit, signal) {
+    const { node } = on;
+    const named = carryLinkOf(node, text);
+    // Before anybody is asked for it.
+    node.refuseEnded(named.id);
+    const link = await carryLink(node, named, timeoutMs, emit, signal);
     const end = tellDropped(node, emit);
     let stop: (() => void) | undefined;
     const off = node.service.onServed(served => {
       if (served.id === link.id) emit(servedEvent(served));
     });
     try {
-      const onKnown = (): void => void (stop ??= node.service.serve(link.id));
-      const sources = await node.seed(link, timeoutMs, emit, onKnown, signal);
+      const wasAlways = node.home?.catalog.get(link.id)?.serveAlways === true;
+      const onKnown = (): void => {
+        stop ??= node.service.serve(link.id);
+        // A daemon that is killed goes on with it then.
+        if (always) node.service.serveAs(link.id, { serveAlways: true });
+      };
+      const sources = await node.seed(link, timeoutMs, emit, onKnown, signal).catch((error: unknown) => {
+        // Not so one whose command was stopped while the daemon stays.
+        const isKnown = node.home?.catalog.get(link.id) !== undefined;
+        if (isKnown && on.daemon !== undefined) node.service.serveAs(link.id, { serveAlways: wasAlways });
+        throw error;
+      });
       off();
-      if (always) node.service.serveAs(link.id, { serveAlways: true });
       const share = await viewOf(node, link.id);
       emit({ event: 'seeding', share, sources });
       return always ? share : await serving(node, share, undefined, emit, signal);
@@ -361,6 +374,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     on.daemon = { pid, stop };
     const { node, transfers } = on;
     const ends = [watch(on, emit), node.service.serveAlways(), transfers.carryOut()];
+    const endCarrying = carryOn(node);
     try {
       emit({ event: 'ready', addresses: node.network?.addresses() ?? [], shares: node.service.count });
       await aborted(AbortSignal.any([signal, stop.signal]));
@@ -369,6 +383,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     } finally {
       on.daemon = undefined;
       for (const end of ends) end();
+      await endCarrying();
     }
   },
 

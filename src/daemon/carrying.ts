@@ -1,12 +1,13 @@
 /** What is told of what a home carries for others, and of the room that its ciphertext takes. */
+import type { ShareRecord } from '../catalog.ts';
+import { isShoalError, ShoalError } from '../errors.ts';
 import { parseHint } from '../format/hint.ts';
 import { parseId } from '../format/ids.ts';
 import { parseLink, type Link } from '../format/link.ts';
 import { formatBytes } from '../format/sizes.ts';
 import { NEARLY_FULL } from '../limits.ts';
 import type { ShoalNode } from '../node.ts';
-import type { ShareRecord } from '../catalog.ts';
-import type { ActionEvent, Results, ShareView } from './actions.ts';
+import type { ActionEvent, Results } from './actions.ts';
 
 type Emit = (event: ActionEvent) => void;
 
@@ -17,6 +18,42 @@ export function carryLinkOf({ home }: ShoalNode, text: string): Link {
   const [record, ...others] = home?.catalog.findByPrefix(trimmed) ?? [];
   if (record === undefined || others.length > 0) return { id: parseId(trimmed), hints: [] };
   return { id: record.id, hints: record.hints.map(parseHint) };
+}
+
+/**
+ * Gets what is to be carried always and is not all here, as a daemon that was killed has left it.
+ * @returns ends that, once what is under way has stopped
+ */
+export function carryOn(node: ShoalNode): () => Promise<void> {
+  const stop = new AbortController();
+  const { signal } = stop;
+  const work = unfinished(node).then(records =>
+    Promise.all(records.map(record => getRest(node, record, signal).catch(unlessFailed))),
+  );
+  return async () => {
+    stop.abort(new ShoalError('interrupted', 'the daemon stops'));
+    await work;
+  };
+}
+
+async function unfinished({ home }: ShoalNode): Promise<ShareRecord[]> {
+  const found: ShareRecord[] = [];
+  for (const record of home?.catalog.list() ?? []) {
+    const { id, source, serveAlways, state } = record;
+    if (source !== 'imported' || !serveAlways || state !== 'ready') continue;
+    if ((await home?.store.have(id)) !== 'all') found.push(record);
+  }
+  return found;
+}
+
+async function getRest(node: ShoalNode, { id, hints }: ShareRecord, signal: AbortSignal): Promise<void> {
+  const nothing = (): void => undefined;
+  await node.seed({ id, hints: hints.map(parseHint) }, undefined, nothing, nothing, signal);
+}
+
+/** The next daemon tries it again, and `shoal seed` tells why it fails. */
+function unlessFailed(error: unknown): void {
+  if (!isShoalError(error)) throw error;
 }
 
 /** Tells of shares that are dropped to make room, until the returned function is called. */
@@ -32,17 +69,6 @@ export async function tellingDropped<T>(node: ShoalNode, emit: Emit, work: () =>
   } finally {
     off();
   }
-}
-
-/** What a view of a share says of its copies elsewhere, which are looked for where it is carried. */
-export function elsewhereOf({
-  copiesElsewhere,
-  lookedAt,
-}: ShareRecord): Pick<ShareView, 'copiesElsewhere' | 'lookedAt'> {
-  return {
-    ...(copiesElsewhere === undefined ? {} : { copiesElsewhere }),
-    ...(lookedAt === undefined ? {} : { lookedAt }),
-  };
 }
 
 /** What the ciphertext in the home takes; nothing where there is no home. */

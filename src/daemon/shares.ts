@@ -10,7 +10,6 @@ import type { Catalog, ShareRecord } from '../catalog.ts';
 import { isHome, openRecords, statesOf, type Standing } from '../records.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { Results, ShareView } from './actions.ts';
-import { elsewhereOf } from './carrying.ts';
 
 /**
  * The shares of a home that nobody holds. Where there is none, none is made.
@@ -99,7 +98,8 @@ export function viewOfRecord(
     peersServed,
     bytesUp,
     always: serveAlways,
-    ...elsewhereOf(record),
+    ...(record.copiesElsewhere === undefined ? {} : { copiesElsewhere: record.copiesElsewhere }),
+    ...(record.lookedAt === undefined ? {} : { lookedAt: record.lookedAt }),
     ...(downloadsLeft === undefined ? {} : { downloadsLeft }),
     copies: copies.map(({ share: _share, ...copy }) => copy),
   };

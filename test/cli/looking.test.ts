@@ -222,7 +222,8 @@ describe('shoal show', () => {
     const nameless = { ...shown, name: '', hasKey: false, source: 'imported', hints: [] };
     const { stdout } = await runWith(['show', 'b'], () => nameless);
     expect(stdout.lines).to.include.members([
-      'name: (no key)',
+      'name: carried, without its key',
+      'copies elsewhere: not known yet',
       'hints: none',
       'source: encrypted blocks from elsewhere',
       'chunks: unknown, as blocks are damaged',

@@ -173,6 +173,32 @@ describe('helpers', function () {
     expectDone(await box.run('helper', ['daemon', '--stop', '--json']));
   });
 
+  it('of which the daemon was killed go on by themselves with the next one, and not with what was stopped', async () => {
+    const box = sandbox();
+    const ann = await box.daemon('ann');
+    const wanted = await shared(box, 'ann', 'wanted', 8 * MIB);
+    const stopped = await shared(box, 'ann', 'stopped', 8 * MIB);
+    const address = await addressOf(box, 'ann');
+    const slow = await box.daemon('helper', ['--max-down', '4 MB/s']);
+    const stopping = box.start('helper', ['seed', `shoal:${stopped.id}@${address}`, '--json']);
+    await stopping.event('progress', ({ doneBytes = 0 }) => doneBytes > MIB);
+    await stopping.interrupt();
+    const seeding = box.start('helper', ['seed', `shoal:${wanted.id}@${address}`, '--json']);
+    await seeding.event('progress', ({ doneBytes = 0 }) => doneBytes > MIB);
+    // The command would take over from the daemon.
+    seeding.kill('SIGSTOP');
+    await slow.destroy();
+    await seeding.destroy();
+    expect((await objectOf(box, 'helper', ['show', wanted.id])).chunksKept).to.be.lessThan(8);
+    await box.daemon('helper');
+    const again = await box.run('helper', ['seed', wanted.id, '--json']);
+    expectDone(again);
+    expect(again.last('seeding').sources, 'all came to the daemon').to.deep.equal([]);
+    expect((await objectOf(box, 'helper', ['show', stopped.id])).chunksKept).to.be.lessThan(8);
+    ann.kill('SIGTERM');
+    await ann.ended;
+  });
+
   describe('on a network', () => {
     const lan = useLan(2);
     const on = (machine: number): StartOptions => ({

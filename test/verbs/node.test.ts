@@ -104,6 +104,30 @@ describe('a node', () => {
     expect(await readdir(join(at('home'), 'spool'))).to.deep.equal([]);
   });
 
+  it('does not begin to carry what was withdrawn or has expired', async () => {
+    const { link } = await carOf(1);
+    const { home } = node;
+    if (home === undefined) throw new Error('it has a home');
+    const { statement, block, at: withdrawnAt } = { statement: new Uint8Array(9), block: new Uint8Array(9), at: 1 };
+    home.catalog.withdrawals.add({ id: link.id, share: link.id, statement, block, at: withdrawnAt, isOwn: false });
+    home.forgetSources();
+    const seedAt = () => failureOf(node.seed(link, 1000, quiet, () => undefined, never));
+    expect(await seedAt()).to.include({ code: 'refused' });
+    expect((await seedAt()).message).to.match(/cannot seed share .*its owner has withdrawn it/);
+    expect([home.catalog.list(), home.catalog.debris(), await home.store.list()]).to.deep.equal([[], [], []]);
+
+    await rm(at('x.car'));
+    const { link: other, car: again } = await carOf(1);
+    await node.import(again, quiet, never);
+    const record = home.catalog.get(other.id);
+    if (record === undefined) throw new Error('it was imported');
+    home.catalog.add({ ...record, expires: 3600 }, {});
+    home.forgetSources();
+    const expired = await failureOf(node.seed(other, 1000, quiet, () => undefined, never));
+    expect(expired).to.include({ code: 'refused' });
+    expect(expired.message).to.match(/it has expired/);
+  });
+
   it('forgets a share only when an import of it that is under way has ended', async () => {
     const { link, car } = await carOf(4);
     await node.import(car, quiet, never);
