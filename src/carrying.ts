@@ -1,15 +1,24 @@
 /** What a home carries for others: room for more of it, and how many others have it. */
 import { randomBytes } from 'node:crypto';
 import { systemClock } from './clock.ts';
+import type { OpeningDeps } from './download.ts';
+import { ShoalError } from './errors.ts';
+import type { FetchEvent } from './fetch.ts';
+import { parseHint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';
+import { fileKey } from './format/keys.ts';
+import type { Link } from './format/link.ts';
 import type { Home } from './home.ts';
 import { LOOK_CHUNKS } from './limits.ts';
 import { Looks } from './looks.ts';
 import type { ShareRecord } from './catalog.ts';
 import type { Candidate, ChunkStore, Crypto, Log, Network } from './ports.ts';
+import type { Standing } from './records.ts';
 import { isOnlyCarried, makeRoom, type Dropped } from './room.ts';
 import { sample, type Sample } from './sample.ts';
+import { refuseExpired, seed, type SeedDeps } from './seed.ts';
 import type { Service } from './service.ts';
+import type { SourceSummary } from './source.ts';
 import { memoryStore } from './store/memory.ts';
 
 export interface CarryingDeps {
@@ -21,6 +30,15 @@ export interface CarryingDeps {
   readonly holds: boolean;
   readonly crypto: Pick<Crypto, 'verify'>;
   readonly log: Log;
+  /** Does `work` on a share while nothing else is at work on it, and gives up soon where something is. @throws ShoalError `in-use` */
+  readonly alone: <T>(id: BlockId, signal: AbortSignal, work: () => Promise<T>) => Promise<T>;
+  /** … and waits as long as it takes. */
+  readonly inTurn: <T>(id: BlockId, signal: AbortSignal, work: () => Promise<T>) => Promise<T>;
+  /** Where blocks come from. */
+  readonly sources: () => OpeningDeps;
+  readonly stateOf: (record: ShareRecord) => Promise<Standing>;
+  /** Told that a share that is got is in the catalog. */
+  readonly onKnown: (id: BlockId) => void;
   /** Forgets a share where that is to be dropped still. @throws ShoalError `in-use` */
   readonly forget: (id: BlockId, isStill: (record: ShareRecord) => boolean, signal: AbortSignal) => Promise<void>;
 }
@@ -28,7 +46,9 @@ export interface CarryingDeps {
 export class Carrying {
   readonly #deps: CarryingDeps;
   readonly #looks: Looks | undefined;
-  /** Shares that are being got. */
+  /** Shares that a seed is getting. */
+  readonly #seeding = new Set<BlockId>();
+  /** Shares that have room reserved. */
   readonly #coming = new Set<BlockId>();
   readonly #listeners = new Set<(dropped: Dropped) => void>();
 
@@ -61,9 +81,88 @@ export class Carrying {
     }
   }
 
-  /** All of a share is here since just now. */
-  arrived(): void {
+  /**
+   * Gets the ciphertext of a share into this home. Another seed of the same share is waited for, after which the rest is little or
+   * nothing.
+   * @returns who gave how much; nobody where the home has the share already
+   * @throws ShoalError `usage` when the home has it from files that are not as they were; `refused` where it was withdrawn or has
+   *   expired; `in-use`; as `seed` does
+   */
+  async seed(
+    link: Link,
+    timeoutMs: number | undefined,
+    onEvent: (event: FetchEvent) => void,
+    onKnown: () => void,
+    signal: AbortSignal,
+  ): Promise<readonly SourceSummary[]> {
+    const { id } = link;
+    this.refuseEnded(id);
+    const work = async (): Promise<readonly SourceSummary[]> => {
+      this.#seeding.add(id);
+      try {
+        return await this.#seedAlone(link, timeoutMs, onEvent, onKnown, signal);
+      } finally {
+        this.#seeding.delete(id);
+      }
+    };
+    if (!this.#seeding.has(id)) return await this.#deps.alone(id, signal, work);
+    onEvent({ event: 'waiting', why: 'another command of this home gets it at the moment' });
+    return await this.#deps.inTurn(id, signal, work);
+  }
+
+  /** @throws ShoalError `refused` for what nobody is to serve any more */
+  refuseEnded(id: BlockId): void {
+    const now = systemClock.now();
+    const refusal = this.#deps.home.refusalOf(id, now / 1000);
+    if (refusal?.reason === 'withdrawn')
+      throw new ShoalError(
+        'refused',
+        `cannot seed share ${id}: its owner has withdrawn it, and nobody is to serve it any more; ask the sharer for a new link`,
+      );
+    if (refusal?.reason === 'expired') refuseExpired({ expires: refusal.until ?? 0 }, id, now);
+  }
+
+  async #seedAlone(
+    { id, key, hints }: Link,
+    timeoutMs: number | undefined,
+    onEvent: (event: FetchEvent) => void,
+    onKnown: () => void,
+    signal: AbortSignal,
+  ): Promise<readonly SourceSummary[]> {
+    const { home, sources } = this.#deps;
+    const { catalog, store } = home;
+    const record = catalog.get(id);
+    if (record !== undefined && record.source !== 'imported') {
+      await this.#refuseUnlessWhole(record);
+      onKnown();
+      return [];
+    }
+    const known = catalog.keyOf(id);
+    const request = {
+      id,
+      // What was known of it is not forgotten when it is asked for by its id alone.
+      key: key ?? (known === undefined ? undefined : fileKey(known)),
+      hints: hints.length > 0 ? hints : (record?.hints ?? []).map(parseHint),
+      timeoutMs,
+      onKnown: () => {
+        home.forgetSources();
+        this.#deps.onKnown(id);
+        onKnown();
+      },
+    };
+    const reserve: SeedDeps['reserve'] = (share, bytes, stop) => this.reserve(share, bytes, stop);
+    const got = await seed({ ...sources(), catalog, store, reserve }, request, onEvent, signal);
     this.#looks?.hurry();
+    return got;
+  }
+
+  async #refuseUnlessWhole(record: ShareRecord): Promise<void> {
+    const { state } = await this.#deps.stateOf(record);
+    if (state !== 'changed' && state !== 'missing') return;
+    throw new ShoalError(
+      'usage',
+      `cannot seed share ${record.id}: this home has it from files of its own, which are ${state}; run "shoal forget ${record.id}" first, and seed it then`,
+    );
   }
 
   /** Told of each share that was dropped to make room. */

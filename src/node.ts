@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
-import { Carrying } from './carrying.ts';
+import { Carrying, type CarryingDeps } from './carrying.ts';
 import { compare, type Compared } from './compare.ts';
 import type { OpeningDeps } from './download.ts';
 import type { SourceSummary } from './source.ts';
@@ -37,7 +37,6 @@ import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile } fro
 import { Relays } from './relays.ts';
 import { stateOf, type Standing } from './records.ts';
 import type { Step } from './search.ts';
-import { refuseExpired, seed } from './seed.ts';
 import { Service } from './service.ts';
 import { contentsOf, type Contents } from './show.ts';
 import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
@@ -81,8 +80,6 @@ export class ShoalNode {
   readonly #turns = new Turns<BlockId>();
   /** Grants that led to shares, by those. */
   readonly #seenGrants = new Map<BlockId, ResolvedGrant>();
-  /** Shares that a seed is getting. */
-  readonly #seeding = new Set<BlockId>();
 
   private constructor(
     crypto: Crypto,
@@ -92,9 +89,15 @@ export class ShoalNode {
     relays: Relays | undefined,
     { holds, log }: Pick<NodeOptions, 'holds' | 'log'>,
   ) {
-    const forget: ConstructorParameters<typeof Carrying>[0]['forget'] = (id, isStill, signal) =>
-      this.forget(id, signal, isStill);
-    this.carrying = home && new Carrying({ home, network, service, holds, crypto, log, forget });
+    const ofNode: Pick<CarryingDeps, 'forget' | 'alone' | 'inTurn' | 'sources' | 'stateOf' | 'onKnown'> = {
+      forget: (id, isStill, signal) => this.forget(id, signal, isStill),
+      alone: (id, signal, work) => this.#alone(id, 'seed', signal, work),
+      inTurn: (id, signal, work) => this.#turns.run(id, signal, work),
+      sources: () => this.#downloadDeps(),
+      stateOf: record => this.stateOf(record),
+      onKnown: id => this.#keepGrant(id),
+    };
+    this.carrying = home && new Carrying({ home, network, service, holds, crypto, log, ...ofNode });
     this.relays = relays;
     this.crypto = crypto;
     this.home = home;
@@ -339,76 +342,12 @@ export class ShoalNode {
     onKnown: () => void,
     signal: AbortSignal,
   ): Promise<readonly SourceSummary[]> {
-    const home = this.#needHome();
-    this.refuseEnded(link.id);
-    return await this.#oneSeed(link.id, onEvent, signal, async () => {
-      const record = home.catalog.get(link.id);
-      if (record !== undefined && record.source !== 'imported') {
-        await this.#refuseUnlessWhole(record);
-        onKnown();
-        return [];
-      }
-      const whenKnown = (): void => {
-        home.forgetSources();
-        this.#keepGrant(link.id);
-        onKnown();
-      };
-      const known = home.catalog.keyOf(link.id);
-      const request = {
-        id: link.id,
-        // What was known of it is not forgotten when it is asked for by its id alone.
-        key: link.key ?? (known === undefined ? undefined : fileKey(known)),
-        hints: link.hints.length > 0 ? link.hints : (record?.hints ?? []).map(parseHint),
-        timeoutMs,
-        onKnown: whenKnown,
-      };
-      const { catalog, store } = home;
-      const reserve: Carrying['reserve'] = (id, bytes, stop) => (this.carrying ?? store).reserve(id, bytes, stop);
-      const sources = await seed({ ...this.#downloadDeps(), catalog, store, reserve }, request, onEvent, signal);
-      this.carrying?.arrived();
-      return sources;
-    });
-  }
-
-  /** Does `work` alone; another seed of the same share is waited for, after which the rest is little or nothing. */
-  async #oneSeed<T>(
-    id: BlockId,
-    onEvent: (event: FetchEvent) => void,
-    signal: AbortSignal,
-    work: () => Promise<T>,
-  ): Promise<T> {
-    const noted = async (): Promise<T> => {
-      this.#seeding.add(id);
-      try {
-        return await work();
-      } finally {
-        this.#seeding.delete(id);
-      }
-    };
-    if (!this.#seeding.has(id)) return await this.#alone(id, 'seed', signal, noted);
-    onEvent({ event: 'waiting', why: 'another command of this home gets it at the moment' });
-    return await this.#turns.run(id, signal, noted);
+    return await this.#needCarrying().seed(link, timeoutMs, onEvent, onKnown, signal);
   }
 
   /** @throws ShoalError `refused` for what nobody is to serve any more */
   refuseEnded(id: BlockId): void {
-    const now = this.#clock.now();
-    const refusal = this.#needHome().refusalOf(id, now / 1000);
-    if (refusal?.reason === 'withdrawn')
-      throw new ShoalError(
-        'refused',
-        `cannot seed share ${id}: its owner has withdrawn it, and nobody is to serve it any more; ask the sharer for a new link`,
-      );
-    if (refusal?.reason === 'expired') refuseExpired({ expires: refusal.until ?? 0 }, id, now);
-  }
-
-  async #refuseUnlessWhole(record: ShareRecord): Promise<void> {
-    const { state } = await this.stateOf(record);
-    if (state !== 'changed' && state !== 'missing') return;
-    throw new ShoalError(
-      'usage',
-      `cannot seed share ${record.id}: this home has it from files of its own, which are ${state}; run "shoal forget ${record.id}" first, and seed it then`,
-    );
+    this.#needCarrying().refuseEnded(id);
   }
 
   /** What the blocks of a share of this home tell; undefined where they are damaged. */
@@ -565,6 +504,11 @@ export class ShoalNode {
       ...(home === undefined ? {} : { local: home.source }),
       onStep,
     };
+  }
+
+  #needCarrying(): Carrying {
+    if (this.carrying === undefined) throw new Error('this node has no home');
+    return this.carrying;
   }
 
   #needHome(): Home {

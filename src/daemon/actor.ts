@@ -17,9 +17,9 @@ import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 import { addContact, contactViews, removeContact } from './contacts.ts';
-import { carryLinkOf, carryOn, storeOf, tellDropped, tellingDropped } from './carrying.ts';
+import { carryOn, getToCarry, shareToCarry, storeOf, tellDropped, tellingDropped } from './carrying.ts';
 import { nodeChecks } from './doctor.ts';
-import { carryLink, chosenFor, grantAgain, grantTo, grantViews, namedShare, resolveLink } from './granting.ts';
+import { chosenFor, grantAgain, grantTo, grantViews, namedShare, resolveLink } from './granting.ts';
 import { onlyOf } from './only.ts';
 import {
   addRelay,
@@ -186,34 +186,20 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async seed(on, { link: text, timeoutMs, always = on.daemon !== undefined }, emit, signal) {
     const { node } = on;
-    const named = carryLinkOf(node, text);
-    // Before anybody is asked for it.
-    node.refuseEnded(named.id);
-    const link = await carryLink(node, named, timeoutMs, emit, signal);
-    const end = tellDropped(node, emit);
+    const link = await shareToCarry(node, text, timeoutMs, emit, signal);
     let stop: (() => void) | undefined;
     const off = node.service.onServed(served => {
       if (served.id === link.id) emit(servedEvent(served));
     });
     try {
-      const wasAlways = node.home?.catalog.get(link.id)?.serveAlways === true;
-      const onKnown = (): void => {
-        stop ??= node.service.serve(link.id);
-        // A daemon that is killed goes on with it then.
-        if (always) node.service.serveAs(link.id, { serveAlways: true });
-      };
-      const sources = await node.seed(link, timeoutMs, emit, onKnown, signal).catch((error: unknown) => {
-        // Not so one whose command was stopped while the daemon stays.
-        const isKnown = node.home?.catalog.get(link.id) !== undefined;
-        if (isKnown && on.daemon !== undefined) node.service.serveAs(link.id, { serveAlways: wasAlways });
-        throw error;
-      });
+      const onKnown = (): void => void (stop ??= node.service.serve(link.id));
+      const how = { timeoutMs, always, isDaemonThere: () => on.daemon !== undefined, onKnown };
+      const sources = await getToCarry(node, link, how, emit, signal);
       off();
       const share = await viewOf(node, link.id);
       emit({ event: 'seeding', share, sources });
       return always ? share : await serving(node, share, undefined, emit, signal);
     } finally {
-      end();
       off();
       stop?.();
     }

@@ -8,16 +8,65 @@ import { formatBytes } from '../format/sizes.ts';
 import { NEARLY_FULL } from '../limits.ts';
 import type { ShoalNode } from '../node.ts';
 import type { ActionEvent, Results } from './actions.ts';
+import { carryLink } from './granting.ts';
 
 type Emit = (event: ActionEvent) => void;
 
-/** What is to be carried: a link, with or without a key, or the id of a share, of which this home may know where to look. */
-export function carryLinkOf({ home }: ShoalNode, text: string): Link {
-  const trimmed = text.trim();
-  if (!/^b[a-z2-7]*$/.test(trimmed)) return parseLink(trimmed);
-  const [record, ...others] = home?.catalog.findByPrefix(trimmed) ?? [];
-  if (record === undefined || others.length > 0) return { id: parseId(trimmed), hints: [] };
+/**
+ * What is to be carried: by a link, with or without a key, or by the id of a share or grant, of which this home may know where to look.
+ * @throws ShoalError `bad-link`; `refused` for what nobody is to serve any more, before anybody is asked for it; as `resolve`
+ */
+export async function shareToCarry(
+  node: ShoalNode,
+  text: string,
+  timeoutMs: number | undefined,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<Link> {
+  const link = linkIn(node, text.trim());
+  node.refuseEnded(link.id);
+  return await carryLink(node, link, timeoutMs, emit, signal);
+}
+
+function linkIn({ home }: ShoalNode, text: string): Link {
+  if (!/^b[a-z2-7]*$/.test(text)) return parseLink(text);
+  const [record, ...others] = home?.catalog.findByPrefix(text) ?? [];
+  if (record === undefined || others.length > 0) return { id: parseId(text), hints: [] };
   return { id: record.id, hints: record.hints.map(parseHint) };
+}
+
+interface Carriage {
+  readonly timeoutMs: number | undefined;
+  /** Whether a daemon is to serve it. */
+  readonly always: boolean;
+  readonly isDaemonThere: () => boolean;
+  /** What there is of it can be served. */
+  readonly onKnown: () => void;
+}
+
+/** Gets a share, and tells of what is dropped for it. @returns who gave how much @throws ShoalError as `seed` */
+export async function getToCarry(
+  node: ShoalNode,
+  link: Link,
+  { timeoutMs, always, isDaemonThere, onKnown }: Carriage,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<Awaited<ReturnType<ShoalNode['seed']>>> {
+  const { id } = link;
+  const wasAlways = node.home?.catalog.get(id)?.serveAlways === true;
+  const whenKnown = (): void => {
+    onKnown();
+    // One that comes after a daemon that was killed goes on with it then.
+    if (always) node.service.serveAs(id, { serveAlways: true });
+  };
+  try {
+    return await tellingDropped(node, emit, () => node.seed(link, timeoutMs, emit, whenKnown, signal));
+  } catch (error) {
+    // Not so with what was stopped while the daemon stays.
+    const isKnown = node.home?.catalog.get(id) !== undefined;
+    if (isKnown && isDaemonThere()) node.service.serveAs(id, { serveAlways: wasAlways });
+    throw error;
+  }
 }
 
 /**
