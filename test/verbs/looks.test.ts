@@ -90,13 +90,7 @@ describe('looking for copies elsewhere', () => {
   });
 
   it('looks by itself at what has just come, and only at what is carried without a key', async () => {
-    const carried = {
-      ...someRecord({ id: ID, source: 'imported' }),
-      hasKey: false,
-      hints: [],
-      state: 'ready' as const,
-    };
-    const records = [
+    const records: ShareRecord[] = [
       { ...carried, id: 'own' as BlockId, source: 'copy' },
       { ...carried, id: 'read' as BlockId, hasKey: true },
       { ...carried, id: 'looked at' as BlockId, copiesElsewhere: 1, lookedAt: NOW },
