@@ -1,8 +1,7 @@
 /** What can be typed about who may read: options of the commands that make grants, and those commands. */
 import { Option, type Command } from 'commander';
 import type { GrantFlags } from './commands/grant.ts';
-import type { ContextFor } from './program.ts';
-import { repeatable } from './repeatable.ts';
+import { repeatable, type ContextFor } from './definitions.ts';
 
 export function readerOption(): Option {
   return repeatable(

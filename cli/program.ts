@@ -13,7 +13,7 @@ import { HELP } from './help.ts';
 import { accessPassphrase, addPeople, identityOption } from './program-people.ts';
 import { holdsKey } from './secrets.ts';
 import { settingList, type GlobalOptions, type Setting } from './settings.ts';
-import { repeatable } from './repeatable.ts';
+import { repeatable, type ContextFor } from './definitions.ts';
 import { parseCount } from './units.ts';
 
 /** Makes what a command needs, when it is called. */
@@ -77,8 +77,6 @@ export function programOf(
   addCompletion(program, print);
   return program;
 }
-
-export type ContextFor = (command: Command) => Promise<Context>;
 
 interface ShareFlags {
   readonly name?: string;

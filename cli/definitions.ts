@@ -1,5 +1,9 @@
-/** Options that can be given several times. */
-import { Option } from 'commander';
+/** What the definitions of commands share. */
+import { Option, type Command } from 'commander';
+import type { Context } from './context.ts';
+
+/** Makes what a command needs, when it is called. */
+export type ContextFor = (command: Command) => Promise<Context>;
 
 export function repeatable(flags: string, description: string): Option {
   return new Option(flags, `${description}; repeatable`).argParser((value: string, before: unknown) => [
