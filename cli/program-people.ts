@@ -4,7 +4,7 @@ import { ShoalError } from '../src/errors.ts';
 import type { Context, Surroundings } from './context.ts';
 import type { PassphraseFlags } from './passphrase.ts';
 import { passphraseFile, passphraseOption } from './program-granting.ts';
-import { repeatable, type ContextFor } from './definitions.ts';
+import { repeatable } from './definitions.ts';
 
 /** What opens grants, for commands that read a share. */
 export function identityOption(): Option {
