@@ -140,6 +140,10 @@ export const RATE_BURST_MS = 100;
 export const MAX_ACTIVE_PEERS = 8;
 /** Candidates that a fetch remembers per share; a flood of false providers does not grow memory. */
 export const MAX_CANDIDATES = 512;
+/** Providers that one answer of the DHT may name: with more, one server would take the places of what others know. */
+export const MAX_TOLD_PROVIDERS = 64;
+/** Providers after which one look-up in the DHT ends: more than the twenty servers that it asks may name. */
+export const MAX_HEARD_PROVIDERS = 2_048;
 /** Dials under way at once for one share: fifty dead providers and a live one cost seconds. */
 export const MAX_PARALLEL_DIALS = 12;
 /** A request is stalled when nothing of it came for the larger of this and a multiple of what the peer's rate predicts. */

@@ -8,6 +8,7 @@ import {
   LOOKUP_INTERVAL_MS,
   MAX_CANDIDATES,
   MAX_CLOCK_DRIFT_MS,
+  MAX_TOLD_PROVIDERS,
   MIN_RETRY_MS,
   NETWORK_CHECK_MS,
 } from '../limits.ts';
@@ -170,7 +171,8 @@ export class Discovery {
     const limited = AbortSignal.any([signal, AbortSignal.timeout(DHT_QUERY_TIMEOUT_MS)]);
     try {
       for await (const event of dht.findProviders(rendezvous(id, day), { signal: limited })) {
-        if (event.name === 'PROVIDER') event.providers.forEach(provider => this.#provides(provider, found));
+        if (event.name === 'PROVIDER')
+          event.providers.slice(0, MAX_TOLD_PROVIDERS).forEach(provider => this.#provides(provider, found));
         if (event.name === 'PEER_RESPONSE') onAnswer(event.from.toString());
       }
     } catch (error) {

@@ -4,6 +4,7 @@ import { kadDHT, passthroughMapper, type KadDHT } from '@libp2p/kad-dht';
 import { ping, type Ping } from '@libp2p/ping';
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
 import type { ServiceFactoryMap } from 'libp2p';
+import { lookingOn } from './dht.ts';
 import { isRelayed, placeOf } from './gater.ts';
 import type { Mapping } from './port-mapping.ts';
 
@@ -57,8 +58,12 @@ export function servicesOf(mode: DhtMode, bootstrap: readonly Multiaddr[]): Serv
           .forEach(address => addressManager.confirmObservedAddr(address, { type: 'transport' })),
       forget: () => (addressManager as WithPendingUpdate)._updatePeerStoreAddresses?.stop?.(),
     }),
-    ...(mode === 'off' ? {} : { dht: kadDHT({ ...DHT_OPTIONS, ...clientMode(mode, bootstrap) }) }),
+    ...(mode === 'off' ? {} : { dht: components => lookingOn(makeDht(mode, bootstrap)(components)) }),
   };
+}
+
+function makeDht(mode: 'client' | 'server' | 'auto', bootstrap: readonly Multiaddr[]): ReturnType<typeof kadDHT> {
+  return kadDHT({ ...DHT_OPTIONS, ...clientMode(mode, bootstrap) });
 }
 
 const DHT_OPTIONS = {

@@ -5,6 +5,8 @@
 import { noise } from '@chainsafe/libp2p-noise';
 import { decode, encode } from '@ipld/dag-cbor';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
+import { identify } from '@libp2p/identify';
+import { ping } from '@libp2p/ping';
 import type { Connection, Libp2p, PeerId, Stream, StreamMessageEvent } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
@@ -149,6 +151,8 @@ export interface PeerOptions {
   readonly from?: string;
   /** A multiaddr; null for none. */
   readonly listen?: string | null;
+  /** Whether it tells who connects which protocols it speaks, and answers pings, as who is to be taken for a server of the DHT. */
+  readonly isIdentified?: boolean;
 }
 
 /** A node of its own, on loopback. */
@@ -160,8 +164,13 @@ export class Peer {
   }
 
   /** @param from the address that it dials from, where that matters */
-  static async start({ from, listen = '/ip4/127.0.0.1/tcp/0', seed }: PeerOptions = {}): Promise<Peer> {
-    const node = await createLibp2p({
+  static async start({
+    from,
+    listen = '/ip4/127.0.0.1/tcp/0',
+    seed,
+    isIdentified = false,
+  }: PeerOptions = {}): Promise<Peer> {
+    const node = await createLibp2p<Record<string, unknown>>({
       ...(seed === undefined ? {} : { privateKey: await generateKeyPairFromSeed('Ed25519', seed) }),
       addresses: { listen: listen === null ? [] : [listen] },
       transports: [tcp(from === undefined ? {} : { dialOpts: { localAddress: from } as object })],
@@ -169,6 +178,7 @@ export class Peer {
       streamMuxers: [yamux()],
       connectionGater: { denyDialMultiaddr: () => false },
       connectionManager: { inboundConnectionThreshold: MANY, maxConnections: MANY },
+      services: isIdentified ? { identify: identify(), ping: ping() } : {},
     });
     return new Peer(node);
   }
@@ -277,22 +287,35 @@ export interface Recipe {
 }
 
 /** A share by format.md §3 to §5. What its plaintext and its share block say is not looked at. */
-export function makeShare({ manifest, data, twist = root => root }: Recipe): Share {
+export function makeShare({ manifest, data, twist }: Recipe): Share {
   const key = randomBytes(32);
-  const chunks = { manifest: seal(key, 'manifest', manifest), data: seal(key, 'data', data) };
-  const listOf = (plaintext: Uint8Array, sealed: Uint8Array[]): Fields => {
-    return { size: plaintext.length, chunks: sealed.map(chunk => rawCid(sha256(chunk))) };
+  return shareOfChunks(key, { manifest: seal(key, 'manifest', manifest), data: seal(key, 'data', data) }, twist);
+}
+
+/** A share of chunks that are sealed already. */
+export function shareOfChunks(
+  key: Uint8Array,
+  chunks: Share['chunks'],
+  twist: (root: Fields) => Fields = root => root,
+): Share {
+  const listOf = (sealed: readonly Uint8Array[]): Fields => {
+    const size = sealed.reduce((sum, chunk) => sum + chunk.length - 16, 0);
+    return { size, chunks: sealed.map(chunk => rawCid(sha256(chunk))) };
   };
   const bare = twist({
     type: 'share',
     version: 1,
     owner: ed25519.getPublicKey(randomBytes(32)),
-    manifest: listOf(manifest, chunks.manifest),
-    data: listOf(data, chunks.data),
+    manifest: listOf(chunks.manifest),
+    data: listOf(chunks.data),
   });
-  const commitment = createHmac('sha256', derive(key, 'commitment')).update(encode(bare)).digest();
-  const root = encode({ ...bare, commitment });
-  return { id: CID.createV1(0x71, Digest.create(0x12, sha256(root))), key, root, chunks };
+  const root = encode({ ...bare, commitment: commitment(key, bare) });
+  return { id: dagCid(root), key, root, chunks };
+}
+
+/** A share block's commitment (format.md §3). */
+export function commitment(key: Uint8Array, bare: Fields): Uint8Array {
+  return createHmac('sha256', derive(key, 'commitment')).update(encode(bare)).digest();
 }
 
 /** A share of one file. */
@@ -333,7 +356,8 @@ function seal(key: Uint8Array, stream: StreamName, plaintext: Uint8Array): Uint8
   });
 }
 
-function derive(key: Uint8Array, label: string): Uint8Array {
+/** The keys of format.md §3. */
+export function derive(key: Uint8Array, label: string): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', key, '', `shoal/1/${label}`, 32));
 }
 
@@ -358,6 +382,11 @@ export function sha256(...parts: (Uint8Array | string)[]): Uint8Array {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
   return hash.digest();
+}
+
+/** The id of a share block or grant. */
+export function dagCid(block: Uint8Array): CID {
+  return CID.createV1(0x71, Digest.create(0x12, sha256(block)));
 }
 
 export function rawCid(digest: Uint8Array): CID {

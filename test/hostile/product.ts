@@ -6,6 +6,16 @@ import { join } from 'node:path';
 
 const PROGRAM = join(import.meta.dirname, '..', '..', 'bin', 'shoal.js');
 const LOOK_MS = 25;
+/** Alone on loopback: it finds what it is told of. */
+const ALONE = ['--no-mdns', '--dht', 'off', '--listen', '/ip4/127.0.0.1/tcp/0'];
+
+/** Where a process runs, if not alone on loopback. */
+export interface Place {
+  /** Options in front of the command. */
+  readonly options: readonly string[];
+  /** A network namespace; only for root. */
+  readonly namespace?: string;
+}
 
 export interface Event {
   readonly event: string;
@@ -31,10 +41,11 @@ export class Run {
   readonly #events: Event[] = [];
   readonly #waiting = new Set<() => void>();
 
-  constructor(args: readonly string[], home: string) {
-    const common = ['--no-mdns', '--dht', 'off', '--listen', '/ip4/127.0.0.1/tcp/0'];
+  constructor(args: readonly string[], home: string, { options, namespace }: Place = { options: ALONE }) {
     const env = { ...process.env, SHOAL_HOME: home, NODE_OPTIONS: '' };
-    const child = spawn(process.execPath, [PROGRAM, ...common, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const command = [process.execPath, PROGRAM, ...options, ...args];
+    const [first = '', ...rest] = namespace === undefined ? command : ['ip', 'netns', 'exec', namespace, ...command];
+    const child = spawn(first, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.child = child;
     const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
     let line = '';
@@ -114,8 +125,8 @@ export class Stage {
     return join(this.folder, ...names);
   }
 
-  start(args: readonly string[], home = this.path(`home-${this.#homes++}`)): Run {
-    const run = new Run(args, home);
+  start(args: readonly string[], home = this.path(`home-${this.#homes++}`), place?: Place): Run {
+    const run = new Run(args, home, place);
     this.#runs.add(run);
     void run.ended.then(() => this.#runs.delete(run));
     return run;

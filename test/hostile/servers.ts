@@ -42,7 +42,16 @@ export async function serve(
   behaviour: Behaviour,
   first: Promise<unknown> = Promise.resolve(),
 ): Promise<Server> {
-  const peer = await Peer.start();
+  return await serveOn(await Peer.start(), share, behaviour, first);
+}
+
+/** The same by a peer that is there already. */
+export async function serveOn(
+  peer: Peer,
+  share: Share,
+  behaviour: Behaviour,
+  first: Promise<unknown> = Promise.resolve(),
+): Promise<Server> {
   const log: Log = { hellos: 0, asked: [] };
   const done = Promise.withResolvers<undefined>();
   await peer.serve(async wire => {
