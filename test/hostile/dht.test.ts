@@ -104,9 +104,9 @@ describe('A fetch, where the DHT is hostile,', () => {
   };
 
   it('finds the one that is there among fifty that are not, within seconds', async () => {
-    const { port, stop } = await silentPort();
-    stops.push(stop);
-    const providers = [...strangers(STALE / 2), ...strangers(STALE / 2, port), toldOf(holder)];
+    const dead = await silentPort();
+    stops.push(() => dead.stop());
+    const providers = [...strangers(STALE / 2), ...strangers(STALE / 2, dead.port), toldOf(holder)];
     const dht = await dhtServer(({ type }) => (type === GET_PROVIDERS ? { providers } : {}));
     stops.push(() => dht.peer.stop());
     await expectFound(await fetchOf(linkTo(share), [dht.hint]), 'dht');

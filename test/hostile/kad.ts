@@ -153,7 +153,7 @@ function queryIn(message: Buffer): Query {
     const [value, end] = numberAt(message, next) ?? [0, message.length];
     const isBytes = (tag & 7) === 2;
     if (tag >> 3 === 1) type = value;
-    if (tag >> 3 === 2) key = message.slice(end, end + value);
+    if (tag >> 3 === 2) key = Uint8Array.from(message.subarray(end, end + value));
     at = isBytes ? end + value : end;
   }
   return { type, key };
