@@ -101,8 +101,9 @@ describe('A fetch, with an attacker', () => {
       const home = stage.path('home-carrier');
       const carried = linkOf(share, [good.hint]).replace(/\.[\w-]+@/, '@');
       carrier = stage.start(['--json', 'seed', carried], home);
-      const { addresses } = await carrier.event(({ event }) => event === 'serving');
-      hint = String((addresses as string[])[0]);
+      await carrier.event(({ event }) => event === 'seeding');
+      const status = await stage.start(['--json', 'status'], home).ended;
+      hint = (JSON.parse(status.stdout.toString()) as { addresses: string[] }).addresses[0] ?? '';
       folder = await chunksBelow(home);
     });
     after(async () => {
