@@ -27,7 +27,7 @@ const NAME = 'file.bin';
 /** Two whole chunks and a part of one. */
 const SIZE = 2_500_000;
 /** A fetch from who gives nothing right ends when nothing has moved for so long. */
-const PATIENCE = '2s';
+const PATIENCE = '1s';
 
 /** Where a fetch looks: in the link, or at a server of the DHT. */
 interface From {

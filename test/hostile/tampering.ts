@@ -47,7 +47,7 @@ export const STORE_ATTACKS: Readonly<Record<string, Attack<OnDisk>>> = {
   'a chunk is cut short': { does: folder => truncate(join(folder, '1'), 1000) },
   'a chunk is empty': { does: folder => truncate(join(folder, '1'), 0) },
   'bytes are behind a chunk': { does: folder => appendFile(join(folder, '2'), randomBytes(100)) },
-  'a bit of a chunk is flipped': {
+  'a chunk has other bytes': {
     does: async (folder, { chunks }) => {
       await writeFile(join(folder, '1'), randomBytes(chunks.data[1]!.length));
     },
