@@ -1,13 +1,6 @@
 import { armor, Decrypter, Encrypter } from 'age-encryption';
 import { expect } from 'chai';
-import {
-  identitiesIn,
-  identityText,
-  isSealed,
-  makeIdentity,
-  sealText,
-  unsealText,
-} from '../../src/format/identity.ts';
+import { identitiesIn, identityText, isSealed, makeIdentity, sealText, unsealText } from '../../src/format/identity.ts';
 import { failureOf } from './failure.ts';
 
 const classic = await makeIdentity('x25519');

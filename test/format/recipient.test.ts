@@ -59,11 +59,15 @@ describe('the fingerprint of a recipient', () => {
     const hash = createHash('sha256').update(`shoal/1/recipient${classic}`).digest();
     const groups = [0, 5, 10, 15, 20, 25].map(at => String(hash.readUIntBE(at, 5) % 100_000).padStart(5, '0'));
     expect(fingerprint(classic)).to.equal(groups.join(' '));
-    expect(fingerprint(quantum)).to.match(/^\d{5}( \d{5}){5}$/).and.not.to.equal(fingerprint(classic));
+    expect(fingerprint(quantum))
+      .to.match(/^\d{5}( \d{5}){5}$/)
+      .and.not.to.equal(fingerprint(classic));
   });
 
   it('stays what it is', () => {
-    expect(fingerprint('age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj')).to.equal('55680 38777 42180 42257 25535 28726');
+    expect(fingerprint('age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj')).to.equal(
+      '55680 38777 42180 42257 25535 28726',
+    );
   });
 });
 

@@ -93,9 +93,7 @@ describe('a quota around a store', () => {
       const store = await make(2.5 * MIB);
       const failure = await failureOf(fill(store, share));
       expect(failure).to.include({ code: 'disk-full' });
-      expect((failure).message).to.match(
-        /it takes 3\.1 MB, and the quota of 2\.6 MB leaves .*raise store\.quota/,
-      );
+      expect(failure.message).to.match(/it takes 3\.1 MB, and the quota of 2\.6 MB leaves .*raise store\.quota/);
       await fill(store, other, name => !name.startsWith('data-'));
       expect(await used(store)).to.be.lessThan(sizeOf(share) + sizeOf(other));
     });
@@ -152,7 +150,7 @@ describe('a quota around a store', () => {
       freeBytes = HOME_SPARE_BYTES + 1000;
       const failure = await failureOf(store.reserve(share.id, ciphertextBytes(share.listing.block), never));
       expect(failure).to.include({ code: 'disk-full' });
-      expect((failure).message).to.match(/no space is left on the disk; free some and run the same command/);
+      expect(failure.message).to.match(/no space is left on the disk; free some and run the same command/);
       expect(await failureOf(fill(store, share))).to.include({ code: 'disk-full' });
       await fill(store, other, name => !name.startsWith('data-'));
       freeBytes = TIB;
