@@ -11,6 +11,7 @@ import { epilogue } from './epilogue.ts';
 import { addGranting, passphraseFile, passphraseOption, readerOption } from './program-granting.ts';
 import { HELP } from './help.ts';
 import { accessPassphrase, addPeople, identityOption } from './program-people.ts';
+import { addBackups } from './program-backup.ts';
 import { holdsKey } from './secrets.ts';
 import { settingList, type GlobalOptions, type Setting } from './settings.ts';
 import { repeatable, type ContextFor } from './definitions.ts';
@@ -72,6 +73,7 @@ export function programOf(
     const options = optionsOf(command);
     return { ...surroundings(), options, contextOf: () => contextOf(options) };
   };
+  addBackups(program, surroundings);
   addDoctor(program, unconfigured);
   addConfig(program, unconfigured);
   addCompletion(program, print);

@@ -132,7 +132,7 @@ export class Carrying {
     const { home, sources } = this.#deps;
     const { catalog, store } = home;
     const record = catalog.get(id);
-    if (record !== undefined && record.source !== 'imported') {
+    if (record !== undefined && record.source !== 'imported' && !(await this.#lacksItsCopy(record))) {
       await this.#refuseUnlessWhole(record);
       onKnown();
       return [];
@@ -154,6 +154,11 @@ export class Carrying {
     const got = await seed({ ...sources(), catalog, store, reserve }, request, onEvent, signal);
     this.#looks?.hurry();
     return got;
+  }
+
+  /** Whether a copy is not there any more, as in a home that was restored from its backup. */
+  async #lacksItsCopy(record: ShareRecord): Promise<boolean> {
+    return record.source === 'copy' && (await this.#deps.stateOf(record)).state === 'missing';
   }
 
   async #refuseUnlessWhole(record: ShareRecord): Promise<void> {

@@ -36,6 +36,8 @@ export interface Home {
    * its blocks. Takes no more than the quota.
    */
   readonly store: QuotaStore;
+  /** Where `store` keeps it. */
+  readonly blocksFolder: string;
   /** Where what comes from stdin is kept. */
   readonly spoolFolder: string;
   /** All shares of the home, wherever their chunks come from. Holds no share that is known to have changed. */
@@ -119,6 +121,7 @@ class OpenHome implements Home {
   readonly folder: string;
   readonly catalog: Catalog;
   readonly store: ClosableStore;
+  readonly blocksFolder: string;
   readonly spoolFolder: string;
   readonly peerSeed: Uint8Array;
   readonly source: ChunkSource;
@@ -143,6 +146,7 @@ class OpenHome implements Home {
     this.folder = folder;
     this.catalog = catalog;
     this.store = store;
+    this.blocksFolder = join(folder, 'blocks');
     this.spoolFolder = spool;
     this.peerSeed = seed;
     this.#crypto = crypto;

@@ -49,7 +49,8 @@ export async function checkKept(source: ChunkSource, id: BlockId, whole: boolean
     );
 }
 
-function* openingBlocks(manifestSize: number, dataSize: number): Generator<BlockAddress> {
+/** What a share is opened by, but for its share block. */
+export function* openingBlocks(manifestSize: number, dataSize: number): Generator<BlockAddress> {
   for (let index = 0; index < indexCount(manifestSize); index++) yield { kind: 'index', stream: 'manifest', index };
   for (let index = 0; index < indexCount(dataSize); index++) yield { kind: 'index', stream: 'data', index };
   for (let index = 0; index < chunkCount(manifestSize); index++) yield { kind: 'chunk', stream: 'manifest', index };

@@ -50,6 +50,13 @@ export const SHORT_PASSPHRASE_CHARS = 12;
 /** Random bytes of a passphrase that is made here, two in each of its words: 80 bits, which nobody tries out. */
 export const GENERATED_PASSPHRASE_BYTES = 10;
 
+/** Files of a backup that people may have written, such as a configuration or identities: they have some KiB. */
+export const MAX_BACKUP_TEXT_BYTES = MiB;
+/** A catalog in a backup, at a KiB a share some ten million of them: more than the eleven octal digits of a tar header hold. */
+export const MAX_BACKUP_CATALOG_BYTES = 8 ** 11 - 1;
+/** Read at once from a catalog that is backed up. */
+export const BACKUP_READ_BYTES = 256 * KiB;
+
 /** The header of a CAR file. Ours has one root; those of others are read so far as to say how many they have. */
 export const MAX_CAR_HEADER_BYTES = 4 * KiB;
 

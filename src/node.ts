@@ -415,7 +415,7 @@ export class ShoalNode {
 
   /** How a share stands, and why, where there is something to say. */
   async stateOf(record: ShareRecord): Promise<Standing> {
-    return await stateOf(record, this.service.has(record.id));
+    return await stateOf(record, this.service.has(record.id), this.#needHome().blocksFolder);
   }
 
   /** Whether the home itself keeps the original of a share, as it came from stdin. */

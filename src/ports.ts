@@ -308,8 +308,8 @@ export interface OpenFile {
  * All throw ShoalError by `fileError`.
  */
 export interface Directory {
-  /** Creates a file that must not exist. */
-  create(name: string): Promise<OpenFile>;
+  /** Creates a file that must not exist: as the user's umask has it, or with `ownerOnly` for this user only. */
+  create(name: string, options?: { readonly ownerOnly?: boolean }): Promise<OpenFile>;
   /** Opens an existing regular file of this user that has one name only; `denied` when it is anything else. */
   open(name: string, mode: 'read' | 'write'): Promise<OpenFile>;
   /** Creates a folder that must not exist: for this user only, or with `shared` as the user's umask has it. */

@@ -85,10 +85,12 @@ export interface Standing {
   readonly detail?: string;
 }
 
-export async function stateOf(record: ShareRecord, isServed: boolean): Promise<Standing> {
-  const standing = stateNow(record, isServed);
-  if (standing !== undefined || record.root === undefined) return standing ?? present(isServed);
-  const detail = await whyMissing(record.root);
+/** @param blocks the folder in which the home keeps those of its shares */
+export async function stateOf(record: ShareRecord, isServed: boolean, blocks: string): Promise<Standing> {
+  const standing = stateNow(record, isServed, blocks);
+  const root = neededBy(record, blocks);
+  if (standing !== undefined || root === undefined) return standing ?? present(isServed);
+  const detail = isKept(record) ? BLOCKS_MISSING : await whyMissing(root);
   return detail === undefined ? present(isServed) : { state: 'missing', detail };
 }
 
@@ -96,31 +98,47 @@ export async function stateOf(record: ShareRecord, isServed: boolean): Promise<S
 export async function statesOf(
   records: readonly ShareRecord[],
   isServed: (record: ShareRecord) => boolean,
+  blocks: string,
 ): Promise<Standing[]> {
-  const standings = records.map(record => stateNow(record, isServed(record)));
+  const standings = records.map(record => stateNow(record, isServed(record), blocks));
   const open = [...records.keys()].filter(n => standings[n] === undefined);
   await inParallel(open, LOOKS_AT_ONCE, async n => {
     const record = records[n];
-    if (record !== undefined) standings[n] = await stateOf(record, isServed(record));
+    if (record !== undefined) standings[n] = await stateOf(record, isServed(record), blocks);
   });
   return standings.map(standing => standing ?? present(false));
 }
 
 /** undefined where files have to be looked at for longer. */
-function stateNow(
-  { state, source, root, changedWhy, downloadsLeft }: ShareRecord,
-  isServed: boolean,
-): Standing | undefined {
+function stateNow(record: ShareRecord, isServed: boolean, blocks: string): Standing | undefined {
+  const { state, changedWhy, downloadsLeft } = record;
   if (state === 'changed') return { state, ...(changedWhy === undefined ? {} : { detail: changedWhy }) };
   if (downloadsLeft === 0) return { state: 'delivered' };
-  if (source === 'copy' || source === 'imported' || root === undefined) return present(isServed);
+  const root = neededBy(record, blocks);
+  if (root === undefined) return present(isServed);
   return isGoneNow(root) === false ? present(isServed) : undefined;
+}
+
+/** Whether all of its ciphertext is kept. */
+function isKept({ source }: ShareRecord): boolean {
+  return source === 'copy' || source === 'imported';
+}
+
+const BLOCKS_MISSING =
+  'its encrypted blocks are not in this home; "shoal seed LINK" with its link gets them from who has them';
+
+/** What has to be there for a share to be served: its files, or the first of the blocks that are kept. */
+function neededBy(record: ShareRecord, blocks: string): Root | undefined {
+  if (!isKept(record)) return record.root;
+  // Of one that was withdrawn or has expired there are none any more.
+  return record.state === 'ready' ? join(blocks, record.id, 'share') : undefined;
 }
 
 function present(isServed: boolean): Standing {
   return { state: isServed ? 'serving' : 'idle' };
 }
 
+/** undefined where all is there. */
 async function whyMissing(root: Root): Promise<string | undefined> {
   try {
     const gone = await goneOf(root);

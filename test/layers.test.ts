@@ -57,7 +57,7 @@ const LAYERS: readonly Layer[] = [
   // The home composes stores, the node verbs and all adapters; index.ts says what of all this is public.
   {
     name: 'node',
-    files: /^src\/(node|networks|home|records|service|relays|carrying|identities)\.ts$/,
+    files: /^src\/(node|networks|home|records|service|relays|carrying|identities|backup|restore)\.ts$/,
     imports: [...PURE, ...ADAPTERS, 'memory', 'pace', 'rate', 'system', 'verbs'],
     builtins: 'all',
   },
@@ -143,7 +143,7 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
   [/^@ipld\/dag-cbor$/, /^src\/format\/canonical\.ts$/],
   [/^@ipld\/car$/, /^src\/format\/car\.ts$/],
   // Grants, and both halves of whom they are made for.
-  [/^age-encryption$/, /^src\/format\/(grant-seal|recipient|identity)\.ts$/],
+  [/^age-encryption$/, /^src\/format\/(grant-seal|recipient|identity|age|backup-seal)\.ts$/],
   [/^@multiformats\/multiaddr$/, /^src\/(format\/hint\.ts$|net\/)/],
   // Messages of libp2p's own protocols, which are protobufs.
   [/^protons-runtime$/, /^src\/net\/hop-messages\.ts$/],
@@ -177,7 +177,7 @@ const ONLY_THERE: readonly [name: RegExp, files: RegExp][] = [
  */
 const RELAY_PROGRAM = /^relay\/main\.ts$/;
 const NOT_FOR_RELAYS =
-  /^src\/(format\/(keys|link|manifest|grant-seal|identity)\.ts$|crypto\/(node|pool)\.ts$|share\.ts$|open\.ts$|fetch\.ts$|node\.ts$)/;
+  /^src\/(format\/(keys|link|manifest|age|grant-seal|backup-seal|identity)\.ts$|crypto\/(node|pool)\.ts$|share\.ts$|open\.ts$|fetch\.ts$|node\.ts$)/;
 
 /** What is wrong with a set of files, a sentence each. */
 function layerProblems(sources: Sources): string[] {

@@ -237,6 +237,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         records,
         ({ id }) => node.service.has(id),
         record => node.isSpooled(record),
+        node.home.blocksFolder,
       ),
     };
   },

@@ -1,5 +1,6 @@
 /** What is told of the shares of a home. Read from its catalog alone: to start a node for that would take longer than all the rest. */
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { systemClock } from '../clock.ts';
 import { nameOf } from '../relay-name.ts';
 import { isSpooled, spoolFolder } from '../files/spool.ts';
@@ -21,7 +22,7 @@ export async function sharesOf(folder: string): Promise<Results['shares']> {
   try {
     const spool = await spoolFolder(folder);
     const isTakenIn = ({ root }: ShareRecord): boolean => typeof root === 'string' && isSpooled(spool, root);
-    return { shares: await viewsOf(catalog, catalog.list(), () => false, isTakenIn) };
+    return { shares: await viewsOf(catalog, catalog.list(), () => false, isTakenIn, join(folder, 'blocks')) };
   } finally {
     catalog.close();
   }
@@ -51,14 +52,15 @@ export async function statusOf(folder: string, network: NetworkSettings): Promis
   }
 }
 
-/** In the order of `records`. */
+/** In the order of `records`. @param blocks the folder in which the home keeps those of its shares */
 export async function viewsOf(
   catalog: Pick<Catalog, 'copies' | 'relays'>,
   records: readonly ShareRecord[],
   isServed: (record: ShareRecord) => boolean,
   isSpooledIn: (record: ShareRecord) => boolean,
+  blocks: string,
 ): Promise<ShareView[]> {
-  const standings = await statesOf(records, isServed);
+  const standings = await statesOf(records, isServed, blocks);
   const copies = Map.groupBy(copiesOf(catalog), ({ share }) => share);
   return records.map((record, n) =>
     viewOfRecord(record, standings[n] ?? { state: 'idle' }, isSpooledIn(record), copies.get(record.id)),

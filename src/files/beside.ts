@@ -11,12 +11,14 @@ import { claimPart, removePart, tagOf } from './part.ts';
  * Gives `path` what `write` puts into the file, durably. What a run that was killed has left is removed by the next one to
  * the same place.
  * @param path absolute
+ * @param options `ownerOnly`: nobody else may read it, whatever the umask says
  * @throws ShoalError `exists` when there is something at `path`, unless `replace`; `in-use`; by `fileError`; what `write` throws
  */
 export async function writeBeside(
   path: string,
   replace: boolean,
   write: (file: OpenFile) => Promise<void>,
+  options: { readonly ownerOnly?: boolean } = {},
 ): Promise<void> {
   const tag = tagOf('shoal/beside', basename(path));
   const parent = await openDirectory(dirname(path));
@@ -28,7 +30,7 @@ export async function writeBeside(
     const { part, held } = await claimPart(parent, dirname(path), tag, inUse);
     try {
       await part.remove(OUTPUT);
-      const file = await part.create(OUTPUT);
+      const file = await part.create(OUTPUT, options);
       try {
         await write(file);
         await file.sync();

@@ -120,9 +120,9 @@ class NodeDirectory implements Directory {
     this.#filesystem = filesystem;
   }
 
-  create(name: string): Promise<OpenFile> {
+  create(name: string, options: { readonly ownerOnly?: boolean } = {}): Promise<OpenFile> {
     return this.#at(name, 'create', async path => {
-      const descriptor = await this.#opened(path, CREATE_FLAGS, 0o666);
+      const descriptor = await this.#opened(path, CREATE_FLAGS, options.ownerOnly === true ? 0o600 : 0o666);
       return this.#file(descriptor, name);
     });
   }

@@ -15,7 +15,7 @@ import type {
   TransferList,
 } from '../catalog.ts';
 import type { Clock, RandomBytes } from '../ports.ts';
-import { openDurable, type DatabaseKind, type DurableDatabase } from './database.ts';
+import { copyDurable, openDurable, type DatabaseKind, type DurableDatabase } from './database.ts';
 import { arrayIn, countIn, idIn, oneOf, textsIn } from './rows.ts';
 import { ownerSeed, wrappingKey } from './secret.ts';
 import { contactList } from './contacts.ts';
@@ -174,6 +174,11 @@ export async function openCatalog(path: string, options: CatalogOptions): Promis
     database.close();
     throw error;
   }
+}
+
+/** Copies the catalog at `path` as it is now to a file that is empty, or not there. @throws ShoalError as `openCatalog` */
+export function copyCatalog(path: string, to: string): void {
+  copyDurable(path, to, KIND);
 }
 
 const CHECK_PLACE = 'check';

@@ -66,6 +66,23 @@ export async function openDurable(path: string, kind: DatabaseKind, clock: Clock
   };
 }
 
+/**
+ * Copies the database at `path` as it is at one moment, whoever else has it open and writes to it, with what is only in its
+ * log so far. @param to an empty file, or none
+ * @throws ShoalError as `openDurable`
+ */
+export function copyDurable(path: string, to: string, kind: DatabaseKind): void {
+  refuseNewer(path, kind);
+  const database = openSafely(path, kind, { readOnly: true });
+  try {
+    database.prepare('VACUUM INTO ?').run(to);
+  } catch (error) {
+    throw unusable(path, kind, error);
+  } finally {
+    database.close();
+  }
+}
+
 /** SQLite gives its further files the permissions of this one. */
 async function createPrivately(path: string, kind: DatabaseKind): Promise<void> {
   try {
