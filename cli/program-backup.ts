@@ -1,42 +1,34 @@
 /** `shoal backup` and `shoal restore`, as they are typed. They need no settings, so that they work where those are damaged. */
-import { Option, type Command } from 'commander';
-import type { RestoreFlags } from './commands/restore.ts';
+import type { Command } from 'commander';
 import type { BackupFlags } from './commands/backup.ts';
+import type { RestoreFlags } from './commands/restore.ts';
 import type { Surroundings } from './context.ts';
-import { passphraseOptions } from './passphrase.ts';
+import { passphraseFile, passphraseOption } from './program-granting.ts';
+import { repeatable } from './repeatable.ts';
 
 export function addBackups(program: Command, surroundings: () => Surroundings): void {
-  const [newPassphrase, newPassphraseFile] = passphraseOptions(
-    'seal it with a passphrase, which is made and shown once (the default), or asked for with --passphrase=ask',
-  );
-  const backup = program
+  program
     .command('backup')
-    .description('write a sealed backup of this home, whoever holds it: all but the files and data that it shares')
+    .description('write a sealed backup of this home: all but the files and data that it shares')
     .argument('<file>', 'the file to write, or "-" for stdout')
-    .addOption(listed('--to <recipient>', 'seal it to this age recipient, in the place of a passphrase'))
-    .option('--force', 'replace what stands there');
-  for (const option of [newPassphrase, newPassphraseFile]) if (option !== undefined) backup.addOption(option);
-  backup.action(async (file: string, flags: BackupFlags) => {
-    const { backup: backUp } = await import('./commands/backup.ts');
-    await backUp(surroundings(), file, flags);
-  });
+    .addOption(repeatable('--to <recipient>', 'seal it to this age recipient (age1…), in the place of a passphrase'))
+    .addOption(passphraseOption('seal it with a passphrase, as is usual: made and shown once; =ask for your own'))
+    .addOption(passphraseFile())
+    .option('--force', 'replace what stands there')
+    .action(async (file: string, flags: BackupFlags) => {
+      const { backup } = await import('./commands/backup.ts');
+      await backup(surroundings(), file, flags);
+    });
 
-  const [passphrase, passphraseFile] = passphraseOptions('ask for the passphrase, whatever SHOAL_PASSPHRASE is');
-  const restore = program
+  program
     .command('restore')
     .description('make a home again from its backup, where there is none')
     .argument('<file>', 'the backup, or "-" to read it from stdin')
-    .addOption(listed('--identity <file>', 'a file with age identities that it is sealed to'));
-  for (const option of [passphrase, passphraseFile]) if (option !== undefined) restore.addOption(option);
-  restore.action(async (file: string, flags: RestoreFlags) => {
-    const { restore: makeAgain } = await import('./commands/restore.ts');
-    await makeAgain(surroundings(), file, flags);
-  });
-}
-
-function listed(flags: string, description: string): Option {
-  return new Option(flags, `${description}; repeatable`).argParser((value: string, before: unknown) => [
-    ...(Array.isArray(before) ? (before as string[]) : []),
-    value,
-  ]);
+    .addOption(repeatable('--identity <file>', 'a file with age identities, of which it is sealed to one'))
+    .addOption(passphraseOption('of the backup; =ask asks for it even where SHOAL_PASSPHRASE is set'))
+    .addOption(passphraseFile())
+    .action(async (file: string, flags: RestoreFlags) => {
+      const { restore } = await import('./commands/restore.ts');
+      await restore(surroundings(), file, flags);
+    });
 }
