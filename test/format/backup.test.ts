@@ -56,7 +56,7 @@ describe('The seal of a backup', () => {
 
   it('is opened by each of its recipients, and by nobody else', async () => {
     const identities = await Promise.all([generateIdentity(), generateIdentity(), generateIdentity()]);
-    const [first = '', second = '', third = ''] = identities;
+    const [first, second, third] = identities;
     const recipients = await Promise.all([first, second].map(identityToRecipient));
     const sealed = await seal({ recipients });
     expect(sealedTo(sealed)).to.equal('recipients');
