@@ -19,6 +19,7 @@ export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] =
 export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
   ['SHOAL_HOME', "the folder of this node's identity and shares"],
   ['SHOAL_LINK', 'the link, where a command is given none'],
+  ['SHOAL_PASSPHRASE', 'the passphrase, where a command needs one'],
   [
     'SHOAL_CONFIG',
     "the configuration file (default: config.toml in SHOAL_HOME where that is set, else in the user's folder for configurations)",

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/clock.ts';
 import { homeFolder } from '../../src/daemon/socket.ts';
 import { fileError, ShoalError } from '../../src/errors.ts';
 import type { AgeSecrets } from '../../src/format/age.ts';
-import { identitiesIn } from '../../src/format/grant-seal.ts';
+import { identitiesIn } from '../../src/format/identity.ts';
 import { restoreHome } from '../../src/restore.ts';
 import type { Surroundings } from '../context.ts';
 import { givenPassphrase, type PassphraseFlags } from '../passphrase.ts';
@@ -72,5 +72,6 @@ async function identitiesFor({ cwd }: Surroundings, { identity = [] }: RestoreFl
       }
     }),
   );
-  return { identities: texts.flatMap(identitiesIn) };
+  const identities = await Promise.all(texts.map(identitiesIn));
+  return { identities: identities.flat().map(({ secret }) => secret) };
 }

@@ -65,7 +65,7 @@ describe('A backup', function () {
     expectDone(await box.run('ann', ['relays', 'add', relay.origin, '--json']));
     const daemon = await box.daemon('ann');
     const shared = await box.run('ann', ['share', tree, '--detach', '--wait-copies', '1', '--json']);
-    const { link = '', id = '' } = shared.last('shared');
+    const { link = '' } = shared.last('shared');
     const { peer } = (await box.run('ann', ['status', '--json'])).told[0] ?? {};
     const sealed = await backUp(box, 'ann');
     const [before] = await copiesIn(box, 'ann');
@@ -81,7 +81,7 @@ describe('A backup', function () {
     const { link: direct = '' } = (await box.run('ann', ['share', tree, '--detach', '--hint', 'self', '--json'])).last(
       'shared',
     );
-    expect(direct.split('?')[0]).to.equal(link.split('?')[0]);
+    expect(direct.split('@')[0]).to.equal(link.split('@')[0]);
     await relay.kill();
     expectDone(await box.fetch(direct, box.path('to')));
     expect(await treeAt(box.path('to'))).to.deep.equal(expected);
@@ -129,7 +129,7 @@ describe('A backup', function () {
     expect(listed).to.include({ id, state: 'missing' });
     expect(listed?.detail).to.match(/not in this home; "shoal seed LINK"/);
     const seeding = box.start('ann', ['seed', link, '--json']);
-    await seeding.event('done');
+    await seeding.event('seeding');
     await seeding.interrupt();
     const [again] = (await box.run('ann', ['shares', '--json'])).told[0]?.shares ?? [];
     expect(again).to.include({ id, state: 'idle' });
