@@ -275,7 +275,7 @@ function shown(path: string): string {
 }
 
 function unusable(path: string, why: string): ShoalError {
-  return new ShoalError('usage', `cannot use the ${shown(path)}: ${why}`);
+  return new ShoalError('usage', `cannot use the identity file "${showName(path)}": ${why}`);
 }
 
 function failed(tried: string): (error: unknown) => never {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import { idOf } from '../../src/format/ids.ts';
 import type { BlockId } from '../../src/format/ids.ts';
-import type { Catalog, RelayRecord, NewShareRecord, TransferRecord } from '../../src/catalog.ts';
+import type { Catalog, GrantRecord, RelayRecord, NewShareRecord, TransferRecord } from '../../src/catalog.ts';
 
 /** An id of nothing. */
 export function someId(): BlockId {
@@ -134,6 +134,79 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
     expect(catalog.copies.list()).to.deep.equal([stored]);
     catalog.remove(one.id);
     expect(catalog.copies.list()).to.deep.equal([]);
+  });
+
+  it('knows contacts by their names, also when opened again', async () => {
+    const [bob, ann] = ['bob', 'Ann "&" Co'].map(name => ({ name, recipient: `age1${name}`, addedAt: 1_790_000_000 }));
+    for (const contact of [bob!, ann!]) catalog.contacts.put(contact);
+    catalog = await reopen(catalog);
+    expect(catalog.contacts.list()).to.deep.equal([ann, bob]);
+    expect(catalog.contacts.get('bob')).to.deep.equal(bob);
+    expect(catalog.contacts.get('Bob')).to.equal(undefined);
+    const moved = { ...bob!, recipient: 'age1other', addedAt: 1_790_000_001 };
+    catalog.contacts.put(moved);
+    expect(catalog.contacts.get('bob')).to.deep.equal(moved);
+    catalog.contacts.remove('bob');
+    catalog.contacts.remove('bob');
+    expect(catalog.contacts.list()).to.deep.equal([ann]);
+  });
+
+  it('knows grants of its shares and which of them it made, until they or the share are gone', async () => {
+    const [one, other] = [someRecord(), someRecord()];
+    [one, other].forEach(record => catalog.add(record, {}));
+    const ownerSalt = randomBytes(16);
+    const [own, foreign, elsewhere] = [
+      someGrant(one.id, { createdAt: 2 }),
+      someGrant(one.id, { createdAt: 1, expires: 1_800_003_600, madeFor: [] }),
+      someGrant(other.id, { createdAt: 3 }),
+    ];
+    catalog.grants.add(own, ownerSalt);
+    for (const grant of [foreign, elsewhere, someGrant(someId())]) catalog.grants.add(grant);
+    catalog.grants.add({ ...own, madeFor: ['somebody else'] });
+    catalog = await reopen(catalog);
+    const kept = [
+      { ...foreign, isOwn: false },
+      { ...own, isOwn: true },
+      { ...elsewhere, isOwn: false },
+    ];
+    expect(catalog.grants.list().map(plain)).to.deep.equal(kept.map(plain));
+    expect(catalog.grants.list(one.id).map(({ id }) => id)).to.deep.equal([foreign.id, own.id]);
+    expect(plain(catalog.grants.get(own.id))).to.deep.equal(plain({ ...own, isOwn: true }));
+    expect(catalog.grants.get(someId())).to.equal(undefined);
+    expect(catalog.grants.findByPrefix(own.id.slice(0, 30)).map(({ id }) => id)).to.deep.equal([own.id]);
+    expect(catalog.grants.findByPrefix('').map(({ id }) => id)).to.deep.equal([foreign.id, own.id, elsewhere.id]);
+    expect(hex(catalog.grants.ownerSeedOf(own.id))).to.equal(hex(catalog.ownerSeed(ownerSalt)));
+    expect(catalog.grants.ownerSeedOf(foreign.id)).to.equal(undefined);
+    catalog.grants.remove(elsewhere.id);
+    expect(catalog.grants.list(other.id)).to.deep.equal([]);
+    catalog.remove(one.id);
+    expect(catalog.grants.list()).to.deep.equal([]);
+  });
+
+  it('knows which relays have a grant, until the relay lost the share or was forgotten', async () => {
+    const record = someRecord();
+    catalog.add(record, {});
+    ['R1', 'R2'].forEach(peer => catalog.relays.put(someRelay(peer)));
+    const [first, second] = [someGrant(record.id, { createdAt: 1 }), someGrant(record.id, { createdAt: 2 })];
+    for (const grant of [first, second]) catalog.grants.add(grant);
+    const missingAt = (relay: string): string[] => catalog.grants.missingAt(relay, record.id).map(({ id }) => id);
+    expect(missingAt('R1')).to.deep.equal([first.id, second.id]);
+    catalog.grants.isAt('R1', first.id);
+    catalog.grants.isAt('R1', first.id);
+    catalog.grants.isAt('R1', someId());
+    catalog.grants.isAt('R3', first.id);
+    catalog.grants.isAt('R2', second.id);
+    catalog = await reopen(catalog);
+    expect([missingAt('R1'), missingAt('R2'), missingAt('R3')]).to.deep.equal([
+      [second.id],
+      [first.id],
+      [first.id, second.id],
+    ]);
+    catalog.grants.goneFrom('R1', record.id);
+    expect(missingAt('R1')).to.deep.equal([first.id, second.id]);
+    catalog.relays.remove('R2');
+    catalog.relays.put(someRelay('R2'));
+    expect(missingAt('R2')).to.deep.equal([first.id, second.id]);
   });
 
   it('knows what was added, also when opened again', async () => {
@@ -342,4 +415,10 @@ function plain(record: object | undefined): object | undefined {
 function someRelay(peer: string): RelayRecord {
   const addresses = [`/ip4/192.0.2.1/tcp/4001/p2p/${peer}`];
   return { peer, addresses, origin: 'https://relay.example', name: 'a relay', always: true, addedAt: 1_790_000_000 };
+}
+
+/** A grant with every field but an end. */
+function someGrant(share: BlockId, changes: Partial<GrantRecord> = {}): Omit<GrantRecord, 'isOwn'> {
+  const block = Uint8Array.from(randomBytes(300));
+  return { id: someId(), share, block, madeFor: ['ann', 'bob'], createdAt: 1_800_000_000, ...changes };
 }
