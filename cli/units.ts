@@ -3,6 +3,8 @@ import { ShoalError } from '../src/errors.ts';
 import { quoted } from '../src/format/quoted.ts';
 import { MIN_BYTES_PER_SECOND } from '../src/limits.ts';
 
+export { formatDate } from '../src/format/dates.ts';
+
 /** Seconds in two units at most: `0:07`, `12:34`, `3 h 05 min`, `2 d 4 h`. */
 export function formatSeconds(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
@@ -11,14 +13,6 @@ export function formatSeconds(seconds: number): string {
   if (days > 0) return `${days} d ${hours} h`;
   if (hours > 0) return `${hours} h ${String(minutes).padStart(2, '0')} min`;
   return `${minutes}:${String(whole % 60).padStart(2, '0')}`;
-}
-
-/** A point in time of this place, to the minute: `2026-03-01 14:05`. `unixSeconds` may be before 1970. */
-export function formatDate(unixSeconds: number): string {
-  const date = new Date(unixSeconds * 1000);
-  const two = (value: number): string => String(value).padStart(2, '0');
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
 /** `1 file`, `2 files`. */

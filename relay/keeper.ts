@@ -21,7 +21,6 @@ import {
 } from '../src/format/statement.ts';
 import {
   EXPIRY_CHECK_MS,
-  MAX_CLOCK_DRIFT_MS,
   MAX_GRANTS_PER_SHARE,
   RELAY_SPARE_BYTES,
   STEADY_CLOCK_MS,
@@ -29,6 +28,7 @@ import {
   STORE_PROGRESS_MS,
   UPLOAD_STALL_MS,
 } from '../src/limits.ts';
+import { Steady } from '../src/steady.ts';
 import { onlyPeer } from '../src/only-peer.ts';
 import { Turns } from '../src/parallel.ts';
 import type { Channel, ChunkStore, Clock, Crypto, Log, Network, Refusal } from '../src/ports.ts';
@@ -425,16 +425,19 @@ export class Keeper {
     this.#server.remove(id);
   }
 
+  /** Announces a share no more, nor the grants that name it; who asks is told why. */
+  #withhold(id: BlockId): void {
+    for (const one of [id, ...this.#deps.leases.grantsOf(id)]) this.#server.withhold(one);
+  }
+
   /** Stops serving what has run out, and removes it once the clock is to be believed; else it may come back. */
   async #expire(): Promise<void> {
     const { clock, steadyClockMs = STEADY_CLOCK_MS } = this.#deps;
-    const drift = (): number => clock.now() - clock.monotonic();
+    const steady = new Steady(clock);
     const stopped = new Set<BlockId>();
-    for (let [before, evenSince] = [drift(), clock.monotonic()]; ;) {
+    for (;;) {
       await clock.sleep(Math.min(EXPIRY_CHECK_MS, Math.max(steadyClockMs, 1)), this.#stopping.signal);
-      if (Math.abs(drift() - before) > MAX_CLOCK_DRIFT_MS) evenSince = clock.monotonic();
-      before = drift();
-      await this.#sweep(stopped, clock.monotonic() - evenSince >= steadyClockMs);
+      await this.#sweep(stopped, steady.look().evenMs >= steadyClockMs);
     }
   }
 
@@ -449,18 +452,23 @@ export class Keeper {
       if (leases.get(id)?.state === 'kept' || leases.grantOf(id) !== undefined) this.#serve(id);
     }
     for (const id of over.grants) {
-      this.#server.remove(id);
+      // Who asks is told that it has expired for as long as that is known.
+      this.#server.withhold(id);
       stopped.add(id);
-      if (isSteady) leases.endGrant(id);
+      if (!isSteady) continue;
+      leases.endGrant(id);
+      this.#server.remove(id);
     }
     for (const id of over.leases) {
       if (this.#uploads.has(id)) continue;
-      this.#stopServing(id);
+      if ((leases.expiresOf(id) ?? Infinity) <= this.#nowSeconds()) this.#withhold(id);
+      else this.#stopServing(id);
       stopped.add(id);
       if (!isSteady) continue;
       // It may have been renewed or asked for again while others had their turn.
       await this.#turns.run(id, this.#stopping.signal, async () => {
         if (!leases.over().leases.includes(id)) return;
+        this.#stopServing(id);
         await leases.end(id);
         this.#deps.onEvent?.({ event: 'expiry' });
       });
@@ -513,7 +521,7 @@ function refusalOf(
     const withdrawal = leases.withdrawalOf(id);
     return { reason: 'withdrawn', ...(withdrawal === undefined ? {} : { withdrawal }) };
   }
-  const { expires = Infinity } = leases.get(id) ?? {};
+  const expires = leases.expiresOf(id) ?? Infinity;
   return expires <= nowSeconds ? { reason: 'expired', until: expires } : undefined;
 }
 

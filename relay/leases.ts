@@ -180,6 +180,17 @@ export class Leases {
     this.#database.run('DELETE FROM grants WHERE id = ?', id);
   }
 
+  /** When a share or grant that is kept here ends by itself, whatever its lease says; undefined where it does not. */
+  expiresOf(id: BlockId): number | undefined {
+    const [row] = this.#database.all(
+      `SELECT expires FROM leases WHERE id = ? AND expires IS NOT NULL
+       UNION ALL SELECT expires FROM grants WHERE id = ? AND expires IS NOT NULL`,
+      id,
+      id,
+    );
+    return countIn(row?.['expires']);
+  }
+
   grantOf(id: BlockId): { readonly share: BlockId; readonly bytes: Uint8Array } | undefined {
     const [row] = this.#database.all('SELECT share, block FROM grants WHERE id = ?', id);
     const share = idIn(row?.['share']);

@@ -4,6 +4,7 @@ import { ShoalError } from './errors.ts';
 import { carBlock, carHeader, readCar } from './format/car.ts';
 import { peekHeader } from './format/canonical.ts';
 import { DAG_CBOR_CODEC, digestOf, idOf, RAW_CODEC, type BlockId, type Digest } from './format/ids.ts';
+import { refuseExpired } from './expired.ts';
 import { Listing } from './format/listing.ts';
 import { decodeGrant } from './format/grant.ts';
 import { decodeShareBlock, indexCount } from './format/share-block.ts';
@@ -77,7 +78,7 @@ export interface ImportDeps extends Shelf {
  * read up to three times, since what a block is for shows only in the blocks that list it; memory does not grow with the
  * file. A share that the home has otherwise than by an import is left as it is.
  * @param open reads the file from its beginning
- * @throws ShoalError `malformed`, `corrupt`, `unsupported`; what `alone` throws; nothing new is kept then
+ * @throws ShoalError `malformed`, `corrupt`, `unsupported`, `refused` where the share has expired; what `alone` throws; nothing new is kept then
  */
 export async function importCar(
   deps: ImportDeps,
@@ -86,13 +87,15 @@ export async function importCar(
   signal: AbortSignal,
 ): Promise<Imported> {
   const { root, grant } = await findRoot(open, deps.hash, signal);
+  const { expires } = decodeShareBlock(root.bytes);
+  refuseExpired('import the share', expires, deps.clock);
   return await deps.alone(root.id, async () => {
     const source = deps.catalog.get(root.id)?.source ?? 'imported';
     if (source !== 'imported') return { id: root.id, blocks: 0, bytes: 0, complete: true, known: true };
     const isDebris = await beginKeeping(deps, root.id);
     try {
       const imported = await takeBlocks(deps, root, open, onBlock, signal);
-      if (deps.catalog.get(root.id) === undefined) deps.catalog.add(recordOf(imported, deps.clock), {});
+      if (deps.catalog.get(root.id) === undefined) deps.catalog.add(recordOf(imported, expires, deps.clock), {});
       if (grant !== undefined) deps.catalog.grants.add(grantRecordOf(grant, root.id, deps.clock));
       return imported;
     } catch (error) {
@@ -103,7 +106,7 @@ export async function importCar(
 }
 
 /** A share of which nothing is known but its blocks. */
-function recordOf({ id, bytes }: Imported, clock: Clock): NewShareRecord {
+function recordOf({ id, bytes }: Imported, expires: number | undefined, clock: Clock): NewShareRecord {
   return {
     id,
     kind: 'file',
@@ -114,6 +117,7 @@ function recordOf({ id, bytes }: Imported, clock: Clock): NewShareRecord {
     hints: [],
     createdAt: Math.floor(clock.now() / 1000),
     serveAlways: false,
+    ...(expires === undefined ? {} : { expires }),
   };
 }
 

@@ -324,6 +324,18 @@ export const EARLIEST_NOW_MS = Date.UTC(2026, 10, 1);
 /** What was written by a clock that is this much ahead of the present one shows that one of the two is wrong. */
 export const MAX_CLOCK_AHEAD_MS = 3_600_000;
 
+/** Another clock may differ by this much, and so may ours from one moment to the next, before it is said: expiries are full hours. */
+export const CLOCK_DIFFERENCE_MS = 3_600_000;
+/** For so long is told that a clock was found to differ, or has jumped: by then it has been set, or the difference was found again. */
+export const CLOCK_NOTE_MS = 24 * 3600_000;
+
+// When shares end.
+
+/** The least that may be asked for, in seconds: shares end at full hours (format.md §5). */
+export const MIN_EXPIRY_SECONDS = 3600;
+/** … and the most: whoever means more means none, or has mistyped. */
+export const MAX_EXPIRY_SECONDS = 100 * 366 * 86_400;
+
 // The daemon.
 
 /** Fetches that a daemon carries out at once; more take turns. One that finds nobody costs a look-up now and then. */
@@ -422,12 +434,12 @@ export const UPLOAD_STALL_MS = 60_000;
 export const UNFINISHED_UPLOAD_MS = 24 * 3600_000;
 /** Grants kept beside one share, of 64 KiB at most each. */
 export const MAX_GRANTS_PER_SHARE = 64;
-/** How often a relay looks which leases have run out. */
+/** How often a relay looks which leases have run out, and a home which shares and grants have, beside those that it waits for. */
 export const EXPIRY_CHECK_MS = 10_000;
 /** Free space that a relay leaves on its disk: records, logs and what others write must go on. */
 export const RELAY_SPARE_BYTES = 512 * MiB;
 /**
- * A relay removes what has run out only once its clock has run evenly for so long: one that was wrong for a moment, as at the
+ * What has run out is removed only once the clock has run evenly for so long: one that was wrong for a moment, as at the
  * start of a machine without a battery, must not cost what was promised.
  */
 export const STEADY_CLOCK_MS = 3600_000;

@@ -3,6 +3,7 @@ import { blamingTheMaker, getData, getListing } from './carry.ts';
 import { Download, type OpeningDeps } from './download.ts';
 import type { SourceSummary } from './source.ts';
 import type { FetchEvent } from './fetch.ts';
+import { refuseExpired } from './expired.ts';
 import { checkCommitment } from './format/commitment.ts';
 import type { Hint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';
@@ -55,7 +56,7 @@ export async function seed(
   let release: (() => void) | undefined;
   const check = async (block: ShareBlock): Promise<void> => {
     if (key !== undefined) checkCommitment(key, block);
-    refuseExpired(block, id, deps.clock.now());
+    refuseExpired('carry the share', block.expires, deps.clock);
     release = await deps.reserve(id, ciphertextBytes(block), signal);
   };
   try {
@@ -80,15 +81,6 @@ export async function seed(
   }
 }
 
-/** @throws ShoalError `refused` */
-export function refuseExpired({ expires = Infinity }: Pick<ShareBlock, 'expires'>, id: BlockId, nowMs: number): void {
-  if (expires * 1000 > nowMs) return;
-  throw new ShoalError(
-    'refused',
-    `cannot seed share ${id}: it has expired, and nobody is to serve it any more; ask the sharer for a new link`,
-  );
-}
-
 function recordOf(
   { catalog, clock }: SeedDeps,
   { id, hints }: SeedRequest,
@@ -96,6 +88,7 @@ function recordOf(
   manifest: Manifest | undefined,
 ): NewShareRecord {
   const entries = manifest?.entries ?? [];
+  const { expires } = listing.block;
   return {
     id,
     kind: manifest?.kind ?? 'file',
@@ -108,6 +101,6 @@ function recordOf(
     hints: hints.map(({ text }) => text),
     createdAt: catalog.get(id)?.createdAt ?? Math.floor(clock.now() / 1000),
     serveAlways: catalog.get(id)?.serveAlways ?? false,
-    ...(listing.block.expires === undefined ? {} : { expires: listing.block.expires }),
+    ...(expires === undefined ? {} : { expires }),
   };
 }

@@ -89,6 +89,8 @@ export class Server {
   #byKey = new Map<string, BlockId>();
   #keysOfDay: number | undefined;
   readonly #visits = new Map<Channel, Visit>();
+  /** What is known only so that who asks for it is told why it is refused. */
+  readonly #refused = new Set<BlockId>();
   /** Shares whose share block could not be read, which has been said. */
   readonly #unreadable = new Set<BlockId>();
   readonly #work: Work = { senders: 0 };
@@ -103,15 +105,17 @@ export class Server {
     return server;
   }
 
-  /** Serves and announces `id` from now on. */
+  /** Serves and announces `id` from now on. Who asks for what has expired is told so, and it is not announced until it is released. */
   add(id: BlockId): void {
     this.#know(id);
-    this.#deps.network.announce(id);
+    this.#refused.delete(id);
+    if (this.#refusalOf(id)?.reason !== 'expired') this.#deps.network.announce(id);
   }
 
   /** Tells who asks for a share that the refusals gate refuses why that is, without announcing it. */
   refuse(id: BlockId): void {
     this.#know(id);
+    this.#refused.add(id);
   }
 
   /** A relay has many shares, and new ones all the time: what there is of keys is added to, not made again. */
@@ -126,8 +130,16 @@ export class Server {
     if (this.#shares.has(id)) this.#deps.network.unannounce(id);
   }
 
+  /** Announces what was withheld and is not refused any more, and knows no more what was only to be refused. */
+  release(id: BlockId): void {
+    if (!this.#shares.has(id) || this.#refusalOf(id) !== undefined) return;
+    if (this.#refused.has(id)) this.remove(id);
+    else this.#deps.network.announce(id);
+  }
+
   /** Stops serving and announcing it, also to those who are being served. */
   remove(id: BlockId): void {
+    this.#refused.delete(id);
     if (!this.#shares.delete(id)) return;
     if (this.#keysOfDay !== undefined) for (const key of keysOf(id, this.#keysOfDay)) this.#byKey.delete(key);
     this.#deps.network.unannounce(id);
@@ -382,7 +394,7 @@ class Conversation {
   }
 
   async #send(wanted: Wanted): Promise<void> {
-    const refusal = this.#deps.refusals.for(this.#id, Math.floor(this.#deps.clock.now() / 1000));
+    const refusal = this.#refusalNow();
     if (refusal !== undefined) throw new Refused(wireRefusal(refusal), refusal.withdrawal);
     const isOver = this.#deps.charge?.(this.#channel, this.#lengthOf(wanted));
     if (isOver !== undefined) throw new Refused(isOver);
@@ -402,6 +414,14 @@ class Conversation {
     freeOnceRead(bytes);
     await this.#channel.send(encodeMessage({ type: 'block', ...wanted }), bytes);
     this.#report('sent', length);
+  }
+
+  /** Of the share, or of the grant through which it is got: what was fine at the beginning may have ended. */
+  #refusalNow(): Refusal | undefined {
+    const { refusals, clock } = this.#deps;
+    const { grant } = this.#visit;
+    const nowSeconds = Math.floor(clock.now() / 1000);
+    return refusals.for(this.#id, nowSeconds) ?? (grant === undefined ? undefined : refusals.for(grant, nowSeconds));
   }
 
   async #fail(error: unknown): Promise<void> {

@@ -58,6 +58,7 @@ export class Service {
     });
     // Who asks for a share that has changed is told so, whatever it is that this home serves at the moment.
     for (const id of home.catalog.changed()) service.#server.refuse(id);
+    for (const { id } of home.catalog.expiries()) if (service.#isOver(id)) service.#server.refuse(id);
     return service;
   }
 
@@ -90,13 +91,22 @@ export class Service {
       const left = (this.#wanted.get(id) ?? 1) - 1;
       if (left > 0) return void this.#wanted.set(id, left);
       this.#wanted.delete(id);
-      this.#remove(id);
+      if (this.#isOver(id)) this.#refuse(id);
+      else this.#remove(id);
     };
   }
 
   /** Serves the grants of a share that there are by now, where the share is served. */
   serveGrants(id: BlockId): void {
     if (this.has(id)) for (const one of this.#withGrants(id)) this.#server?.add(one);
+  }
+
+  /** Tells who asks for it why it is not served, and announces it no more. */
+  #refuse(id: BlockId): void {
+    for (const one of this.#withGrants(id)) {
+      this.#server?.refuse(one);
+      this.#server?.withhold(one);
+    }
   }
 
   #remove(id: BlockId): void {
@@ -137,7 +147,7 @@ export class Service {
   #followDaemon({ id, serveAlways, state, downloadsLeft }: ShareRecord): void {
     const always = this.#always;
     if (always === undefined) return;
-    const isWanted = serveAlways && state === 'ready' && downloadsLeft !== 0;
+    const isWanted = serveAlways && state === 'ready' && downloadsLeft !== 0 && !this.#isOver(id);
     if (isWanted && !always.has(id)) always.set(id, this.serve(id));
     if (isWanted) return;
     always.get(id)?.();
@@ -149,6 +159,27 @@ export class Service {
     this.#wanted.delete(id);
     this.#always?.delete(id);
     this.#remove(id);
+  }
+
+  /** A share or grant has ended by the clock: it is not announced any more, and who asks for it is told so. */
+  withhold(id: BlockId): void {
+    if (!this.has(id)) this.#server?.refuse(id);
+    for (const one of this.#withGrants(id)) this.#server?.withhold(one);
+  }
+
+  /** A share has ended for good: nobody has to go on serving it. */
+  expire(id: BlockId): void {
+    this.#wanted.delete(id);
+    this.#always?.delete(id);
+    this.#refuse(id);
+    this.tellEnded(id);
+  }
+
+  /** The clock was wrong: what was served before it ended is served again. */
+  release(id: BlockId): void {
+    for (const one of this.#withGrants(id)) this.#server?.release(one);
+    const record = this.#home?.catalog.get(id);
+    if (record !== undefined) this.#followDaemon(record);
   }
 
   tellEnded(id: BlockId): void {
@@ -169,7 +200,7 @@ export class Service {
     return added(this.#changeListeners, listener);
   }
 
-  /** Told when a share is not served any more, whoever wanted it: forgotten, or delivered as often as was wanted. */
+  /** Told when a share is not served any more, whoever wanted it: forgotten, expired, or delivered as often as was wanted. */
   onEnded(listener: EndListener): () => void {
     return added(this.#endListeners, listener);
   }
@@ -178,6 +209,11 @@ export class Service {
   stop(): void {
     clearInterval(this.#flusher);
     this.#flush();
+  }
+
+  /** Whether it has expired by now. */
+  #isOver(id: BlockId): boolean {
+    return this.#home?.refusalOf(id, Math.floor(systemClock.now() / 1000))?.reason === 'expired';
   }
 
   #changed(id: BlockId, why: string): void {

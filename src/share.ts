@@ -2,6 +2,7 @@
 import { isShoalError, ShoalError } from './errors.ts';
 import { sealShareBlock } from './format/commitment.ts';
 import type { Hint } from './format/hint.ts';
+import { checkExpiry } from './format/expiry.ts';
 import { DIGEST_BYTES, type BlockId } from './format/ids.ts';
 import { fileKey, newFileKey, streamKey, type FileKey } from './format/keys.ts';
 import { Layout, placesOf, type Root } from './format/layout.ts';
@@ -67,6 +68,8 @@ export interface ShareRequest {
   /** Whether the share goes on, without a command, whenever this home has a daemon. */
   readonly serveAlways: boolean;
   readonly hints: readonly Hint[];
+  /** When honest nodes stop to serve it: Unix seconds, a full hour; never when absent. */
+  readonly expires?: number;
 }
 
 export type ShareEvent =
@@ -103,6 +106,9 @@ export async function share(
   signal: AbortSignal,
 ): Promise<Shared> {
   checkWords(request);
+  const { expires } = request;
+  const ending = expires === undefined ? {} : { expires };
+  if (expires !== undefined) checkExpiry(expires, deps.clock.now() / 1000);
   const tree = await deps.walk(request.paths, request.exclude, signal);
   settleProblems(tree, request.skip, onEvent);
   const known = request.anew ? undefined : await sharedBefore(deps, tree, request, onEvent);
@@ -114,7 +120,7 @@ export async function share(
   const data = await sealData(deps, key, tree, request.pad, onEvent, signal);
   const names = await sealManifest(deps, key, encodeManifest(manifest));
   const owner = ownerOf(deps.catalog.ownerSeed(ownerSalt));
-  const block = sealShareBlock(key, { owner, manifest: names.list, data: data.list });
+  const block = sealShareBlock(key, { owner, manifest: names.list, data: data.list, ...ending });
 
   const sizeBytes = tree.entries.reduce((sum, entry) => sum + entry.sizeBytes, 0);
   const files = tree.entries.filter(entry => entry.directory !== true).length;
@@ -131,6 +137,7 @@ export async function share(
     hints: request.hints.map(hint => hint.text),
     createdAt: Math.floor(deps.clock.now() / 1000),
     serveAlways: request.serveAlways,
+    ...ending,
   };
   // Nobody knows the share until it is whole and durable; until then a crash leaves debris, and another key is used.
   deps.catalog.begin(block.id);
@@ -194,7 +201,7 @@ function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) 
     );
 }
 
-/** The newest share of the same files with the same name, note and padding that can still be served, if they are as they were then. */
+/** The newest share of the same files with the same name, note, end and padding that can still be served, if they are as they were then. */
 async function sharedBefore(
   deps: ShareDeps,
   tree: Tree,
@@ -204,7 +211,8 @@ async function sharedBefore(
   const fingerprint = deps.fingerprint(tree).join();
   const same = deps.catalog.findByRoot(tree.root).filter(({ state, source, name, note, ...old }) => {
     const isSame = old.fingerprint?.join() === fingerprint && name === (request.name ?? tree.name);
-    return isSame && note === request.note && state === 'ready' && source === (request.copy ? 'copy' : 'original');
+    if (note !== request.note || old.expires !== request.expires) return false;
+    return isSame && state === 'ready' && source === (request.copy ? 'copy' : 'original');
   });
   let damaged: ShareEvent | undefined;
   for (const { id, name, kind, sizeBytes, files } of same.reverse()) {

@@ -1,0 +1,21 @@
+/** What is said where something is not done any more with a share that has expired. */
+import { ShoalError } from './errors.ts';
+import { formatDate } from './format/dates.ts';
+import type { Clock } from './ports.ts';
+
+/**
+ * @param doing what is not to be done with it then
+ * @param expires of the share, in Unix seconds
+ * @throws ShoalError `refused` where that has passed
+ */
+export function refuseExpired(doing: string, expires: number | undefined, clock: Clock): void {
+  if (expires === undefined || expires * 1000 > clock.now()) return;
+  throw hasExpired(doing, expires);
+}
+
+export function hasExpired(doing: string, expires: number): ShoalError {
+  return new ShoalError(
+    'refused',
+    `cannot ${doing}: it has expired (${formatDate(expires)}); who has the files can share them anew`,
+  );
+}
