@@ -2,6 +2,7 @@
  * Copies of a home's shares at relays: made when they are wanted, checked from outside before they count, and renewed in time,
  * for as long as somebody holds the home.
  */
+import { compareClocks } from './clocks.ts';
 import { isShoalError, ShoalError } from './errors.ts';
 import type { BlockId } from './format/ids.ts';
 import { decodeStatement } from './format/statement.ts';
@@ -14,7 +15,7 @@ import {
 } from './limits.ts';
 import { Gate } from './parallel.ts';
 import { candidateOf, nameOf } from './relay-name.ts';
-import type { Catalog, CopyRecord, RelayRecord } from './catalog.ts';
+import type { Catalog, CopyRecord, GrantRecord, RelayRecord } from './catalog.ts';
 import type { Candidate, ChunkSource, Clock, Network } from './ports.ts';
 import type { Sample } from './sample.ts';
 import { leaveGrant, renew, upload, type UploadEvent } from './upload.ts';
@@ -141,20 +142,23 @@ export class Copies {
   #begin(): number {
     const { catalog, clock } = this.#deps;
     const relays = new Map(catalog.relays.list().map(relay => [relay.peer, relay]));
-    const lackGrants = new Set(catalog.grants.lacking().map(keyOf));
+    const lackGrants = new Set(catalog.grants.lacking().filter(one => this.#grantsFor(one).length > 0).map(keyOf));
+    const ends = new Map(catalog.expiries().map(({ id, expires, isOver }) => [id, isOver ? 0 : expires]));
     let nextMs = RENEWAL_CHECK_MS;
     for (const copy of catalog.copies.list()) {
       const [key, relay] = [keyOf(copy), relays.get(copy.relay)];
-      if (relay === undefined || this.#busy.has(key)) continue;
+      const end = ends.get(copy.share) ?? Infinity;
+      // What has ended is kept by no relay any more.
+      if (relay === undefined || this.#busy.has(key) || end * 1000 <= clock.now()) continue;
       const restMs = (this.#rests.get(key)?.dueMs ?? 0) - clock.monotonic();
       const isAsItShouldBe = copy.checkedAt !== undefined && !lackGrants.has(key);
-      const dueMs = Math.max(restMs, isAsItShouldBe ? renewalMs(copy, clock) : 0);
+      const dueMs = Math.max(restMs, isAsItShouldBe ? renewalMs(copy, clock, end) : 0);
       if (dueMs > 0) {
         nextMs = Math.min(nextMs, dueMs);
         continue;
       }
       const work = this.#gate
-        .run(() => this.#make(copy, relay))
+        .run(() => this.#make(copy, relay, end))
         .finally(() => {
           this.#busy.delete(key);
           this.#nap.abort();
@@ -164,19 +168,22 @@ export class Copies {
     return nextMs;
   }
 
-  /** Renews or uploads, and checks. What fails is tried again later. */
-  async #make(copy: CopyRecord, relay: RelayRecord): Promise<void> {
+  /** Renews or uploads, and checks. What fails is tried again later. @param end of the share, in Unix seconds */
+  async #make(copy: CopyRecord, relay: RelayRecord, end: number): Promise<void> {
     const { catalog, clock } = this.#deps;
     const tell = (progress: Progress): void => this.#tell(copy, relay, progress);
     const key = keyOf(copy);
     try {
       this.#stopping.signal.throwIfAborted();
-      const stored = renewalMs(copy, clock) <= 0 ? await this.#lease(copy, relay, tell) : copy;
+      const isDue = renewalMs(copy, clock, end) <= 0;
+      const stored = isDue ? await this.#lease(copy, relay, tell) : copy;
       catalog.copies.put(stored);
+      if (isDue && stored.receipt !== undefined)
+        compareClocks(catalog, nameOf(relay), decodeStatement(stored.receipt, 'receipt').at, clock);
       await this.#leaveGrants(stored, relay);
       const sampled = stored.checkedAt === undefined ? await this.#check(stored, relay, tell) : undefined;
       // Where the relay's clock is behind, its lease looks as if it were to be renewed at once.
-      const restMs = Math.max(MIN_COPY_RETRY_MS, Math.min(RENEWAL_CHECK_MS, renewalMs(stored, clock)));
+      const restMs = Math.max(MIN_COPY_RETRY_MS, Math.min(RENEWAL_CHECK_MS, renewalMs(stored, clock, end)));
       this.#rests.set(key, { dueMs: clock.monotonic() + restMs, pauseMs: MIN_COPY_RETRY_MS });
       tell({ state: 'stored', until: stored.until ?? 0, ...(sampled === undefined ? {} : { sampled }) });
     } catch (error) {
@@ -227,10 +234,16 @@ export class Copies {
   /** Leaves the grants of a share that the relay has not got yet. */
   async #leaveGrants({ share }: CopyRecord, relay: RelayRecord): Promise<void> {
     const { network, catalog, clock } = this.#deps;
-    for (const { id, block } of catalog.grants.missingAt(relay.peer, share)) {
+    for (const { id, block } of this.#grantsFor({ share, relay: relay.peer })) {
       await leaveGrant({ network, clock }, candidateOf(relay), block, this.#stopping.signal);
       catalog.grants.isAt(relay.peer, id);
     }
+  }
+
+  /** What a relay lacks of the grants of a share, and would still take. */
+  #grantsFor({ share, relay }: Pick<CopyRecord, 'share' | 'relay'>): GrantRecord[] {
+    const { catalog, clock } = this.#deps;
+    return catalog.grants.missingAt(relay, share).filter(({ expires = Infinity }) => expires * 1000 > clock.now());
   }
 
   async #check(copy: CopyRecord, relay: RelayRecord, tell: (progress: Progress) => void): Promise<number> {
@@ -260,9 +273,14 @@ export class Copies {
   }
 }
 
-/** Milliseconds until less than half of its lease is left; nothing where it is not there. */
-function renewalMs({ state, until = 0, receipt }: CopyRecord, clock: Clock): number {
+/**
+ * Milliseconds until less than half of its lease is left; nothing where it is not there. A lease that lasts to the end of its
+ * share is the longest that there is.
+ * @param end of the share, in Unix seconds
+ */
+function renewalMs({ state, until = 0, receipt }: CopyRecord, clock: Clock, end: number): number {
   if (state === 'wanted' || receipt === undefined) return 0;
+  if (until >= end) return Infinity;
   return ((until + decodeStatement(receipt, 'receipt').at) * 1000) / 2 - clock.now();
 }
 

@@ -74,7 +74,7 @@ export async function openHome(folder: string, deps: HomeDeps): Promise<Home> {
     await mkdir(join(folder, 'blocks'), { recursive: true, mode: 0o700 });
     root = await openDirectory(join(folder, 'blocks'));
     const spool = await spoolFolder(folder);
-    const disk = withSpool(diskStore({ folder: root, crypto: deps.crypto, random: deps.random }), spool);
+    const disk = withSpool(diskStore({ folder: root, crypto: deps.crypto, random: deps.random }), spool, catalog);
     const store = quotaStore({ store: disk, quotaBytes: deps.quotaBytes ?? Infinity, disk: () => diskAt(folder) });
     return new OpenHome(folder, deps.crypto, catalog, store, spool, root, peerSeed(secret));
   } catch (error) {
@@ -95,15 +95,15 @@ async function diskAt(folder: string): Promise<{ readonly freeBytes: number; rea
   }
 }
 
-/** A store that drops, with the blocks of a share, what was taken in for it. */
-function withSpool(store: MeasuredStore, spool: string): MeasuredStore {
+/** A store that drops, with the blocks of a share, what was taken in for it; that is the user's, and stays where the share has only expired. */
+function withSpool(store: MeasuredStore, spool: string, catalog: Pick<Catalog, 'get'>): MeasuredStore {
   return {
     have: share => store.have(share),
     read: (share, at, signal) => store.read(share, at, signal),
     write: (share, at, bytes) => store.write(share, at, bytes),
     sync: share => store.sync(share),
     drop: async share => {
-      await dropSpooled(spool, share);
+      if (catalog.get(share)?.state !== 'expired') await dropSpooled(spool, share);
       await store.drop(share);
     },
     list: () => store.list(),

@@ -77,7 +77,7 @@ async function isHomeFolder(folder: string): Promise<boolean> {
 }
 
 /** What a share looks like from here. */
-export type ShareState = 'serving' | 'idle' | 'changed' | 'missing' | 'delivered';
+export type ShareState = 'serving' | 'idle' | 'changed' | 'missing' | 'delivered' | 'expired' | 'withdrawn';
 
 /** How a share stands, and why, where there is something to say. */
 export interface Standing {
@@ -85,10 +85,17 @@ export interface Standing {
   readonly detail?: string;
 }
 
-/** @param blocks the folder in which the home keeps those of its shares */
-export async function stateOf(record: ShareRecord, isServed: boolean, blocks: string): Promise<Standing> {
-  const standing = stateNow(record, isServed, blocks);
-  const root = neededBy(record, blocks);
+/** What the states of shares are told by. */
+export interface Look {
+  /** The folder in which the home keeps the blocks of its shares. */
+  readonly blocks: string;
+  /** Unix seconds. */
+  readonly nowSeconds: number;
+}
+
+export async function stateOf(record: ShareRecord, isServed: boolean, look: Look): Promise<Standing> {
+  const standing = stateNow(record, isServed, look);
+  const root = neededBy(record, look.blocks);
   if (standing !== undefined || root === undefined) return standing ?? present(isServed);
   const detail = isKept(record) ? BLOCKS_MISSING : await whyMissing(root);
   return detail === undefined ? present(isServed) : { state: 'missing', detail };
@@ -98,20 +105,22 @@ export async function stateOf(record: ShareRecord, isServed: boolean, blocks: st
 export async function statesOf(
   records: readonly ShareRecord[],
   isServed: (record: ShareRecord) => boolean,
-  blocks: string,
+  look: Look,
 ): Promise<Standing[]> {
-  const standings = records.map(record => stateNow(record, isServed(record), blocks));
+  const standings = records.map(record => stateNow(record, isServed(record), look));
   const open = [...records.keys()].filter(n => standings[n] === undefined);
   await inParallel(open, LOOKS_AT_ONCE, async n => {
     const record = records[n];
-    if (record !== undefined) standings[n] = await stateOf(record, isServed(record), blocks);
+    if (record !== undefined) standings[n] = await stateOf(record, isServed(record), look);
   });
   return standings.map(standing => standing ?? present(false));
 }
 
 /** undefined where files have to be looked at for longer. */
-function stateNow(record: ShareRecord, isServed: boolean, blocks: string): Standing | undefined {
-  const { state, changedWhy, downloadsLeft } = record;
+function stateNow(record: ShareRecord, isServed: boolean, { blocks, nowSeconds }: Look): Standing | undefined {
+  const { state, changedWhy, downloadsLeft, expires = Infinity } = record;
+  if (state === 'withdrawn') return { state };
+  if (state === 'expired' || expires <= nowSeconds) return { state: 'expired' };
   if (state === 'changed') return { state, ...(changedWhy === undefined ? {} : { detail: changedWhy }) };
   if (downloadsLeft === 0) return { state: 'delivered' };
   const root = neededBy(record, blocks);

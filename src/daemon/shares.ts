@@ -60,7 +60,8 @@ export async function viewsOf(
   isSpooledIn: (record: ShareRecord) => boolean,
   blocks: string,
 ): Promise<ShareView[]> {
-  const standings = await statesOf(records, isServed, blocks);
+  const look = { blocks, nowSeconds: systemClock.now() / 1000 };
+  const standings = await statesOf(records, isServed, look);
   const copies = Map.groupBy(copiesOf(catalog), ({ share }) => share);
   return records.map((record, n) =>
     viewOfRecord(record, standings[n] ?? { state: 'idle' }, isSpooledIn(record), copies.get(record.id)),
@@ -84,8 +85,8 @@ export function viewOfRecord(
   isSpooled: boolean,
   copies: readonly Copy[] = [],
 ): ShareView {
-  const { id, name, kind, sizeBytes, files, root, createdAt, peersServed, bytesUp, serveAlways, downloadsLeft } =
-    record;
+  const { id, name, kind, sizeBytes, files, root, createdAt, peersServed, bytesUp, serveAlways } = record;
+  const { downloadsLeft, expires } = record;
   return {
     id,
     name,
@@ -103,6 +104,7 @@ export function viewOfRecord(
     ...(record.copiesElsewhere === undefined ? {} : { copiesElsewhere: record.copiesElsewhere }),
     ...(record.lookedAt === undefined ? {} : { lookedAt: record.lookedAt }),
     ...(downloadsLeft === undefined ? {} : { downloadsLeft }),
+    ...(expires === undefined ? {} : { expires }),
     copies: copies.map(({ share: _share, ...copy }) => copy),
   };
 }
