@@ -3,7 +3,7 @@ import type { ActionEvent, Results, ShareView } from '../src/daemon/actions.ts';
 import { table, type Column } from './columns.ts';
 import { droppedLine } from './dropped.ts';
 import { Rate, transferLine } from './progress.ts';
-import { Serving } from './serving.ts';
+import { HAS_EXPIRED, Serving } from './serving.ts';
 import type { Terminal } from './terminal.ts';
 import { formatBytes } from '../src/format/sizes.ts';
 import { count, formatSeconds } from './units.ts';
@@ -103,6 +103,9 @@ export class FetchView {
         break;
       case 'served':
         this.#serving.add(event);
+        break;
+      case 'ended':
+        if (event.why === 'expired') this.#terminal.say(HAS_EXPIRED);
         break;
       case 'found':
         if (event.via !== 'local') this.#paths.set(event.peer, event.path);

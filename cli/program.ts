@@ -2,6 +2,7 @@
 import { Argument, Command, Option } from 'commander';
 import { ShoalError } from '../src/errors.ts';
 import { parseDuration } from '../src/format/durations.ts';
+import { parseExpiry } from '../src/format/expiry.ts';
 import { parseLocalPort } from '../src/format/host-port.ts';
 import type { AccessFlags } from './access.ts';
 import type { Shell } from './commands/completion.ts';
@@ -100,6 +101,7 @@ interface ShareFlags {
   readonly to?: readonly string[];
   readonly passphrase?: string | true;
   readonly passphraseFile?: string;
+  readonly expires?: number;
 }
 
 function addSharing(program: Command, contextOf: ContextFor): void {
@@ -137,6 +139,12 @@ function addSharing(program: Command, contextOf: ContextFor): void {
     .option('--detach', 'have the daemon serve it, which is started where none runs')
     .option('--once', 'serve it until one has got it all')
     .addOption(new Option('--downloads <n>', 'serve it until so many have got it all').argParser(parseCount))
+    .addOption(
+      new Option(
+        '--expires <when>',
+        'nobody is to serve it after 12h, 7d, 2w, or that day or time: 2026-12-24, 2026-12-24T18:00',
+      ).argParser(text => parseExpiry(text, Date.now() / 1000)),
+    )
     .action(async (paths: string[], flags: ShareFlags, command: Command) => {
       const { name, note, exclude = [], qr = false, hints, hint, detach = false, relay, waitCopies } = flags;
       const { skip = false, copy = false, pad, new: anew = false } = flags;
@@ -152,7 +160,10 @@ function addSharing(program: Command, contextOf: ContextFor): void {
       const context = await contextOf(command);
       const { share } = await import('./commands/share.ts');
       const words = { ...(name === undefined ? {} : { name }), ...(note ? { note } : {}) };
-      const limit = downloads === undefined ? {} : { downloads };
+      const limit = {
+        ...(downloads === undefined ? {} : { downloads }),
+        ...(flags.expires === undefined ? {} : { expires: flags.expires }),
+      };
       const wanted = hints ? hint : [];
       const copies = {
         ...(relay === undefined ? {} : { relays: relay === false ? [] : relay }),

@@ -7,6 +7,9 @@ import { count } from './units.ts';
 
 type Served = Extract<ActionEvent, { event: 'served' }>;
 
+/** Why serving has ended, where the share itself has. */
+export const HAS_EXPIRED = 'the share has expired; it is not served any more';
+
 /** The peers of one share, for as long as a command serves it. */
 export class Serving {
   readonly #terminal: Terminal;

@@ -16,7 +16,7 @@ import type { Candidate, ChunkStore, Crypto, Log, Network } from './ports.ts';
 import type { Standing } from './records.ts';
 import { isOnlyCarried, makeRoom, type Dropped } from './room.ts';
 import { sample, type Sample } from './sample.ts';
-import { refuseExpired, seed, type SeedDeps } from './seed.ts';
+import { seed, type SeedDeps } from './seed.ts';
 import type { Service } from './service.ts';
 import type { SourceSummary } from './source.ts';
 import { memoryStore } from './store/memory.ts';
@@ -119,7 +119,7 @@ export class Carrying {
         'refused',
         `cannot seed share ${id}: its owner has withdrawn it, and nobody is to serve it any more; ask the sharer for a new link`,
       );
-    if (refusal?.reason === 'expired') refuseExpired({ expires: refusal.until ?? 0 }, id, now);
+    if (refusal?.reason === 'expired') throw hasExpired('carry the share', refusal.until);
   }
 
   async #seedAlone(

@@ -1,6 +1,6 @@
 /** How the clock of this machine compares with those of the relays of the home, as far as these have told what time it is. */
 import type { Catalog } from './catalog.ts';
-import { counted } from './search.ts';
+import { hoursText } from './format/dates.ts';
 import { CLOCK_DIFFERENCE_MS, CLOCK_NOTE_MS } from './limits.ts';
 import type { Clock } from './ports.ts';
 
@@ -45,11 +45,6 @@ export function clockDifference(settings: Settings, clock: Pick<Clock, 'now'>): 
 /** What was noted, as the beginning of a sentence. */
 export function differenceText({ aheadMs, relay }: Pick<ClockDifference, 'aheadMs' | 'relay'>): string {
   return `the clock of this machine is ${hoursText(aheadMs)} ${aheadMs > 0 ? 'ahead of' : 'behind'} that of the relay ${relay}`;
-}
-
-/** `3 hours`, of a time in milliseconds that may be negative. */
-export function hoursText(ms: number): string {
-  return counted(Math.round(Math.abs(ms) / 3_600_000), 'hour');
 }
 
 function differenceIn(text: string | undefined): ClockDifference | undefined {

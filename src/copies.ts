@@ -142,7 +142,12 @@ export class Copies {
   #begin(): number {
     const { catalog, clock } = this.#deps;
     const relays = new Map(catalog.relays.list().map(relay => [relay.peer, relay]));
-    const lackGrants = new Set(catalog.grants.lacking().filter(one => this.#grantsFor(one).length > 0).map(keyOf));
+    const lackGrants = new Set(
+      catalog.grants
+        .lacking()
+        .filter(one => this.#grantsFor(one).length > 0)
+        .map(keyOf),
+    );
     const ends = new Map(catalog.expiries().map(({ id, expires, isOver }) => [id, isOver ? 0 : expires]));
     let nextMs = RENEWAL_CHECK_MS;
     for (const copy of catalog.copies.list()) {

@@ -506,10 +506,10 @@ export class Download {
   }
 
   #hopeless(): ShoalError | undefined {
-    const now = this.#now();
+    const [now, nowSeconds] = [this.#now(), this.#deps.clock.now() / 1000];
     const { timeoutMs = Infinity } = this.#options;
     const isTimeUp = this.#movement.stillMs(now) >= timeoutMs;
-    const refused = this.#sources.size === 0 ? refusedByAll(this.#swarm, isTimeUp) : undefined;
+    const refused = this.#sources.size === 0 ? refusedByAll(this.#swarm, isTimeUp, this.#block, nowSeconds) : undefined;
     if (refused !== undefined && (isTimeUp || now - this.#lastRefusedMs > REFUSED_GRACE_MS)) return refused;
     if (!isTimeUp) return undefined;
     const isFound = this.#block !== undefined && (this.#sources.size > 0 || this.#left.length > 0);

@@ -13,9 +13,8 @@ export function refuseExpired(doing: string, expires: number | undefined, clock:
   throw hasExpired(doing, expires);
 }
 
-export function hasExpired(doing: string, expires: number): ShoalError {
-  return new ShoalError(
-    'refused',
-    `cannot ${doing}: it has expired (${formatDate(expires)}); who has the files can share them anew`,
-  );
+/** @param expires of the share or grant, in Unix seconds, where that is known */
+export function hasExpired(doing: string, expires: number | undefined): ShoalError {
+  const when = expires === undefined ? '' : ` (${formatDate(expires)})`;
+  return new ShoalError('refused', `cannot ${doing}: it has expired${when}; who has the files can share them anew`);
 }

@@ -9,6 +9,7 @@ import type { Link } from './format/link.ts';
 import type { Manifest } from './format/manifest.ts';
 import { giveMemory } from './memory.ts';
 import { pieceLength } from './format/pieces.ts';
+import type { ShareBlock } from './format/share-block.ts';
 import { NAMES_SHOWN } from './limits.ts';
 import { keyOf, openPiece, openShare } from './open.ts';
 import type { Destination, Sink } from './ports.ts';
@@ -24,6 +25,8 @@ export interface FetchRequest {
   readonly force: boolean;
   /** Give up when nothing has moved for so long. */
   readonly timeoutMs?: number;
+  /** Looks at the share block before the output is begun; what it throws ends the fetch. */
+  readonly check?: (block: ShareBlock) => void;
 }
 
 export type FetchEvent =
@@ -86,6 +89,7 @@ export async function fetch(
   let isComplete = false;
   try {
     const share = await openShare(download, destination.store, deps.crypto, link.id, key);
+    request.check?.(share.listing.block);
     const wanted = wantedOf(share, request.only);
     onEvent(openedEvent(share.manifest, wanted));
     if (request.force) await refuseToDelete(destination, share.manifest, request.only);

@@ -5,10 +5,13 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
 import { Carrying, type CarryingDeps } from './carrying.ts';
+import { forgetDifference } from './clocks.ts';
 import { compare, type Compared } from './compare.ts';
 import type { OpeningDeps } from './download.ts';
 import type { SourceSummary } from './source.ts';
 import { fileError, isShoalError, ShoalError } from './errors.ts';
+import { hasExpired, refuseExpired } from './expired.ts';
+import { Expiring } from './expiring.ts';
 import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch.ts';
 import { folderDestination, plannedPlace, type ClosableStore } from './files/destination.ts';
@@ -24,6 +27,7 @@ import { grant, type GrantRequest } from './grant.ts';
 import { grantIn, resolve, type Resolved, type ResolvedGrant } from './resolve.ts';
 import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
+import { decodeShareBlock, type ShareBlock } from './format/share-block.ts';
 import type { Manifest } from './format/manifest.ts';
 import { openHome, type Home } from './home.ts';
 import { freshNetwork, startNetwork, type NetworkSettings } from './networks.ts';
@@ -76,6 +80,8 @@ export class ShoalNode {
   /** Of the home. */
   readonly relays: Relays | undefined;
   readonly carrying: Carrying | undefined;
+  /** Where it serves: ends what has expired. */
+  readonly expiring: Expiring | undefined;
   /** Of each share, one at a time writes or removes blocks. */
   readonly #turns = new Turns<BlockId>();
   /** Grants that led to shares, by those. */
@@ -103,6 +109,7 @@ export class ShoalNode {
     this.home = home;
     this.network = network;
     this.service = service;
+    this.expiring = home !== undefined && service.isOn ? this.#ending(home, log) : undefined;
   }
 
   /** @throws ShoalError `home`, `newer-home`, `io`, `usage` */
@@ -244,9 +251,15 @@ export class ShoalNode {
     if (!request.keep) return await this.#fetch(request, onEvent, signal);
     const home = this.#needHome();
     const { id } = request.link;
+    this.refuseExpired(id, 'keep the share');
     return await this.#alone(id, 'fetch and keep', signal, async () => {
-      await beginKeeping(home, id);
-      return await this.#fetch(request, onEvent, signal);
+      const isDebris = await beginKeeping(home, id);
+      try {
+        return await this.#fetch(request, onEvent, signal);
+      } catch (error) {
+        if (isDebris && isShoalError(error, 'refused')) await discard(home, id);
+        throw error;
+      }
     });
   }
 
@@ -256,7 +269,10 @@ export class ShoalNode {
     const destination = await folderDestination({ id: request.link.id, output: request.output, storeIn });
     try {
       const deps = this.#downloadDeps(request.onStep);
-      const fetched = await fetch(deps, { ...request, destination }, onEvent, signal);
+      const check = (block: ShareBlock): void => {
+        if (request.keep) refuseExpired('keep the share', block.expires, this.#clock);
+      };
+      const fetched = await fetch(deps, { ...request, destination, check }, onEvent, signal);
       if (request.keep) await this.#keep(request.link, fetched);
       return fetched;
     } finally {
@@ -415,7 +431,29 @@ export class ShoalNode {
 
   /** How a share stands, and why, where there is something to say. */
   async stateOf(record: ShareRecord): Promise<Standing> {
-    return await stateOf(record, this.service.has(record.id), this.#needHome().blocksFolder);
+    const look = { blocks: this.#needHome().blocksFolder, nowSeconds: this.#clock.now() / 1000 };
+    return await stateOf(record, this.service.has(record.id), look);
+  }
+
+  /** @throws ShoalError `refused` where a share of this home has expired */
+  refuseExpired(id: BlockId, doing: string): void {
+    const refusal = this.home?.refusalOf(id, Math.floor(this.#clock.now() / 1000));
+    if (refusal?.reason === 'expired') throw hasExpired(doing, refusal.until);
+  }
+
+  #ending(home: Home, log: Log): Expiring {
+    return new Expiring({
+      catalog: home.catalog,
+      clock: this.#clock,
+      log,
+      onOver: id => this.service.withhold(id),
+      onEnded: id => this.service.expire(id),
+      onBack: id => this.service.release(id),
+      kept: () => home.store.list(),
+      drop: (id, signal) => this.#alone(id, 'end', signal, () => home.dropCiphertext(id)),
+      // It may have been set right.
+      onJump: () => forgetDifference(home.catalog),
+    });
   }
 
   /** Whether the home itself keeps the original of a share, as it came from stdin. */
@@ -425,6 +463,7 @@ export class ShoalNode {
 
   async stop(): Promise<void> {
     await this.carrying?.stop();
+    await this.expiring?.stop();
     await this.relays?.stop();
     await this.network?.stop();
     this.service.stop();
@@ -443,6 +482,7 @@ export class ShoalNode {
       );
     await home.store.sync(link.id);
     await checkKept(home.store, link.id, false);
+    const { expires } = decodeShareBlock(await home.store.read(link.id, { kind: 'share' }));
     const { kind, name } = fetched.manifest;
     home.catalog.add(
       {
@@ -456,6 +496,7 @@ export class ShoalNode {
         hints: link.hints.map(hint => hint.text),
         createdAt: Math.floor(this.#clock.now() / 1000),
         serveAlways: false,
+        ...(expires === undefined ? {} : { expires }),
       },
       { key: keyOf(link) },
     );

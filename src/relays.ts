@@ -1,6 +1,7 @@
 /** The relays of a home: which there are, a place at each, and the copies of its shares that they keep. */
 import { randomBytes } from 'node:crypto';
 import { systemClock } from './clock.ts';
+import { compareClocks } from './clocks.ts';
 import { Copies } from './copies.ts';
 import { isShoalError, ShoalError } from './errors.ts';
 import { parseHint, type Hint } from './format/hint.ts';
@@ -12,7 +13,7 @@ import type { RelayRecord } from './catalog.ts';
 import type { Candidate, Log, Network } from './ports.ts';
 import { present } from './present.ts';
 import type { RelayInfo } from './protocol/relay-info.ts';
-import { candidateOf } from './relay-name.ts';
+import { candidateOf, nameOf } from './relay-name.ts';
 import { sample, type Sample } from './sample.ts';
 import { memoryStore } from './store/memory.ts';
 import type { Service } from './service.ts';
@@ -81,7 +82,7 @@ export class Relays {
    */
   async add(text: string, token: string | undefined, always: boolean, signal: AbortSignal): Promise<RelayRecord> {
     const { home, network } = this.#deps;
-    const { peer, addresses, origin, name } = await placeOf(text, signal);
+    const { peer, addresses, origin, name } = await placeOf(text, this.#onDate(text), signal);
     const before = this.list().find(relay => relay.peer === peer);
     const relay: RelayRecord = {
       peer,
@@ -117,8 +118,14 @@ export class Relays {
   }
 
   /** What a relay tells of itself; undefined where it is known by its address only. @throws ShoalError as `fetchRelayInfo` */
-  async infoOf({ origin }: RelayRecord, signal: AbortSignal): Promise<RelayInfo | undefined> {
-    return origin === undefined ? undefined : await infoAt(origin, signal);
+  async infoOf(relay: RelayRecord, signal: AbortSignal): Promise<RelayInfo | undefined> {
+    const { origin } = relay;
+    return origin === undefined ? undefined : await infoAt(origin, this.#onDate(nameOf(relay)), signal);
+  }
+
+  /** Holds what a relay takes the time to be against our clock. */
+  #onDate(name: string): (unixSeconds: number) => void {
+    return seconds => compareClocks(this.#deps.home.catalog, name, seconds, systemClock);
   }
 
   /** The relays that a share goes to: those named, which are remembered, or those that are used for all. */
@@ -199,7 +206,7 @@ interface Place {
   readonly name?: string;
 }
 
-async function placeOf(text: string, signal: AbortSignal): Promise<Place> {
+async function placeOf(text: string, onDate: (seconds: number) => void, signal: AbortSignal): Promise<Place> {
   const trimmed = text.trim();
   const peer = peerIn(trimmed);
   if (peer !== undefined) return { peer, addresses: [trimmed] };
@@ -209,7 +216,7 @@ async function placeOf(text: string, signal: AbortSignal): Promise<Place> {
       'usage',
       `cannot use ${quoted(trimmed)} as a relay: it is neither an origin like https://relay.example nor a multiaddr that ends in /p2p/ and a peer id`,
     );
-  const { peer: self, addresses, name } = await infoAt(origin, signal);
+  const { peer: self, addresses, name } = await infoAt(origin, onDate, signal);
   return { peer: self, addresses, origin, name };
 }
 
@@ -224,9 +231,9 @@ function peerIn(text: string): string | undefined {
   }
 }
 
-async function infoAt(origin: string, signal: AbortSignal): Promise<RelayInfo> {
+async function infoAt(origin: string, onDate: (unixSeconds: number) => void, signal: AbortSignal): Promise<RelayInfo> {
   const { fetchRelayInfo } = await import('./net/relay-info.ts');
-  return await fetchRelayInfo(origin, { stranger: false, signal });
+  return await fetchRelayInfo(origin, { stranger: false, signal, onDate });
 }
 
 /** An origin as it is kept, of `host`, `host:port` or a URL of the relay's; undefined where it is none of these. */

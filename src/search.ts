@@ -1,5 +1,7 @@
 /** What the search for peers of a share has come to, for decisions and in words. */
 import { isShoalError, ShoalError } from './errors.ts';
+import { hoursText } from './format/dates.ts';
+import type { ShareBlock } from './format/share-block.ts';
 import type { FoundVia, NetworkStatus, Path } from './ports.ts';
 import type { WireRefusal } from './protocol/messages.ts';
 import type { Ending, Swarm } from './protocol/swarm.ts';
@@ -38,9 +40,17 @@ export function refusalsIn(swarm: Swarm): WireRefusal[] {
 /**
  * Why there is no hope, where all who know the share refuse it, not only for now.
  * @param isTimeUp who was not tried yet is not waited for
+ * @param block of the share, where it is known
+ * @param nowSeconds by our clock, Unix seconds
  */
-export function refusedByAll(swarm: Swarm, isTimeUp: boolean): ShoalError | undefined {
-  const reasons = [...new Set(refusalsIn(swarm).map(({ reason }) => reason))];
+export function refusedByAll(
+  swarm: Swarm,
+  isTimeUp: boolean,
+  block: Pick<ShareBlock, 'expires'> | undefined,
+  nowSeconds: number,
+): ShoalError | undefined {
+  const refusals = refusalsIn(swarm);
+  const reasons = [...new Set(refusals.map(({ reason }) => reason))];
   const isForNow = reasons.includes('busy') || reasons.includes('over-quota');
   if (reasons.length === 0 || isForNow) return undefined;
   if (swarm.counts().untried > 0 && !isTimeUp) return undefined;
@@ -50,10 +60,27 @@ export function refusedByAll(swarm: Swarm, isTimeUp: boolean): ShoalError | unde
       'cannot fetch: the files were changed after they were shared, and nobody was found who has them as they were; ask the sharer for a new link',
     );
   }
+  const left = reasons.every(reason => reason === 'expired') ? leftSeconds(refusals, block, nowSeconds) : 0;
+  if (left > 0)
+    return new ShoalError(
+      'refused',
+      `cannot fetch: everyone who knows the share says that it has expired, and by the clock of this machine it has ${hoursText(left * 1000)} left: this clock is behind, or theirs are ahead; "shoal doctor" compares it with those of relays, so set the one that is wrong, and run this again`,
+    );
   return new ShoalError(
     'refused',
     `cannot fetch: everyone who knows the share refuses it (${reasons.join(', ')}); ask the sharer`,
   );
+}
+
+/** How long a share or grant would last by our clock that others say has expired: by its block, else by their word. */
+function leftSeconds(
+  refusals: readonly WireRefusal[],
+  block: Pick<ShareBlock, 'expires'> | undefined,
+  nowSeconds: number,
+): number {
+  const told = refusals.flatMap(({ until }) => until ?? []);
+  const end = block === undefined ? Math.max(0, ...told) : block.expires;
+  return end === undefined ? 0 : end - nowSeconds;
 }
 
 /** Where is looked for peers. */

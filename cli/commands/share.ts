@@ -6,14 +6,14 @@ import { isTyped, type Context } from '../context.ts';
 import { EventPrinter } from '../events.ts';
 import { pathAt } from '../paths.ts';
 import { Rate, readingLine, showLine, transferLine } from '../progress.ts';
-import { Serving } from '../serving.ts';
+import { HAS_EXPIRED, Serving } from '../serving.ts';
 import type { Terminal } from '../terminal.ts';
 import { SHORT_ID_CHARS } from '../../src/limits.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
 import { copyLine } from '../copies.ts';
 import { readersLine, readersOf, tellPassphrase, type ReaderFlags } from '../readers.ts';
 import { droppedLine } from '../dropped.ts';
-import { count } from '../units.ts';
+import { count, formatDate } from '../units.ts';
 
 export interface ShareOptions {
   readonly name?: string;
@@ -34,6 +34,8 @@ export interface ShareOptions {
   readonly downloads?: number;
   /** Whom a grant is made for. */
   readonly readers: ReaderFlags;
+  /** Unix seconds, a full hour. */
+  readonly expires?: number;
 }
 
 /** @throws ShoalError as `share` does; `usage`; `interrupted` in the end */
@@ -77,7 +79,7 @@ export async function share(context: Context, paths: readonly string[], options:
           onEvent,
           signal,
         );
-    isDone = done.state === 'delivered' || options.waitCopies !== undefined;
+    isDone = done.state === 'delivered' || done.state === 'expired' || options.waitCopies !== undefined;
     if (terminal.isJson) terminal.json({ event: 'done', ...done });
   } finally {
     line.stop();
@@ -198,10 +200,18 @@ class ShareView {
         if (this.#passphrase !== undefined) tellPassphrase(this.#terminal, this.#passphrase);
         const readers = grant === undefined ? 'who has this link can read it' : readersLine(grant.madeFor);
         this.#terminal.say(`${readers}; ${this.#until(shared)}`);
+        if (shared.expires !== undefined)
+          this.#terminal.say(`it expires at ${formatDate(shared.expires)}; what was fetched by then stays readable`);
         break;
       }
       case 'served':
         this.#serving.add(event);
+        break;
+      case 'clock':
+        this.#terminal.warn(event.why);
+        break;
+      case 'ended':
+        if (event.why === 'expired') this.#terminal.say(HAS_EXPIRED);
         break;
       case 'copy': {
         const { state, name, doneBytes = 0 } = event;

@@ -24,6 +24,8 @@ const CARRIED: readonly Column[] = [
 ];
 /** What is carried without its key has no name that could be read. */
 export const NAMELESS = 'carried, without its key';
+/** Where some of them end. */
+const ENDING: Column = { title: 'EXPIRES', side: 'left' };
 
 /** @throws ShoalError */
 export async function shares({ terminal, performer, signal }: Context): Promise<void> {
@@ -38,13 +40,21 @@ export async function shares({ terminal, performer, signal }: Context): Promise<
   }
   const isStored = result.shares.some(({ copies }) => copies.length > 0);
   const isCarrying = result.shares.some(({ name }) => name === '');
-  const heads = [...HEADS, ...(isStored ? [STORED] : []), ...(isCarrying ? CARRIED : [])];
+  const isEnding = result.shares.some(({ expires }) => expires !== undefined);
+  const heads = [
+    ...HEADS,
+    ...(isStored ? [STORED] : []),
+    ...(isEnding ? [ENDING] : []),
+    ...(isCarrying ? CARRIED : []),
+  ];
   const rows = result.shares.map(share => [
     ...rowOf(share),
     ...(isStored ? [storedAt(share.copies)] : []),
+    ...(isEnding ? [share.expires === undefined ? '' : formatDate(share.expires)] : []),
     ...(isCarrying ? carriedOf(share) : []),
   ]);
   terminal.results(table(heads, rows, terminal.columns));
+  if (result.clock !== undefined) terminal.warn(result.clock);
   for (const { id, state, detail, copies } of result.shares) {
     for (const copy of copies)
       if (copy.detail !== undefined) terminal.say(`${id.slice(0, SHORT_ID_CHARS)} at ${copy.name}: ${copy.detail}`);

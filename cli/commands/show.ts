@@ -35,7 +35,8 @@ const HOW: Readonly<Record<Results['show']['source'], string>> = {
 
 function fieldsOf(share: Results['show']): [string, string | undefined][] {
   const { id, name, kind, sizeBytes, files, note, source, path, state, detail, createdAt, hints } = share;
-  const { chunks, chunksKept, diskBytes, padded, peersServed, bytesUp, hasKey } = share;
+  const isOver = state === 'expired' || state === 'withdrawn';
+  const { expires, chunks, chunksKept, diskBytes, padded, peersServed, bytesUp, hasKey } = share;
   return [
     ['id', id],
     ['name', name || NAMELESS],
@@ -52,11 +53,16 @@ function fieldsOf(share: Results['show']): [string, string | undefined][] {
     ['state', detail === undefined ? state : `${state}: ${detail}`],
     [hasKey ? 'created' : 'since', formatDate(createdAt)],
     ['copies elsewhere', hasKey ? undefined : elsewhere(share)],
+    ['expires', expires === undefined ? undefined : formatDate(expires)],
     ['padded', padded === undefined ? undefined : padded ? 'yes, its exact size is hidden' : 'no'],
     ['hints', hints.length === 0 ? 'none' : hints.join(', ')],
     [
       'chunks',
-      chunks === undefined ? 'unknown, as blocks are damaged' : `${chunks}, ${chunksKept ?? 0} of them kept here`,
+      chunks === undefined
+        ? isOver
+          ? undefined
+          : 'unknown, as blocks are damaged'
+        : `${chunks}, ${chunksKept ?? 0} of them kept here`,
     ],
     ...share.copies.map(({ name: relay, state: how, until, detail: why }): [string, string] => [
       'stored at',

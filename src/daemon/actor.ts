@@ -18,6 +18,7 @@ import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 import { addContact, contactViews, removeContact } from './contacts.ts';
 import { carryOn, getToCarry, shareToCarry, storeOf, tellDropped, tellingDropped } from './carrying.ts';
+import { clockWarning } from './clock-checks.ts';
 import { nodeChecks } from './doctor.ts';
 import { chosenFor, grantAgain, grantTo, grantViews, namedShare, resolveLink } from './granting.ts';
 import { onlyOf } from './only.ts';
@@ -31,7 +32,7 @@ import {
   tellStored,
   verifyShare,
 } from './relaying.ts';
-import { copiesOf, viewOfRecord, viewsOf } from './shares.ts';
+import { copiesOf, viewOfRecord, viewsOf, warningOf } from './shares.ts';
 import { isTransferId, Transfers } from './transfers.ts';
 
 type Emit = (event: ActionEvent) => void;
@@ -125,6 +126,8 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         again: shared.again,
         addresses: node.network?.addresses() ?? [],
       });
+      const wrong = options.expires === undefined ? undefined : node.home && clockWarning(node.home.catalog);
+      if (wrong !== undefined) emit({ event: 'clock', why: wrong });
       tellStored(node, shared.id, emit);
       node.relays?.copies?.want(shared.id, keepers, waitCopies !== undefined);
       if (always && waitCopies === undefined) return share;
@@ -138,6 +141,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async serve({ node }, { id: text, waitCopies }, emit, signal) {
     const { id } = findShare(node, text);
+    node.refuseExpired(id, 'serve the share');
     const stop = node.service.serve(id);
     const off = tellCopies(node, id, emit);
     try {
@@ -239,6 +243,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         record => node.isSpooled(record),
         node.home.blocksFolder,
       ),
+      ...warningOf(node.home.catalog),
     };
   },
 
@@ -397,6 +402,7 @@ function watch({ node, transfers }: Holder, emit: Emit): () => void {
 /** Whether a daemon serves a share, whenever there is one. */
 async function serveAlways(node: ShoalNode, text: string, always: boolean): Promise<ShareView> {
   const { id, downloadsLeft } = findShare(node, text);
+  if (always) node.refuseExpired(id, 'serve the share');
   node.service.serveAs(id, { serveAlways: always, ...(downloadsLeft === undefined ? {} : { downloadsLeft }) });
   return await viewOf(node, id);
 }
@@ -465,11 +471,13 @@ async function serving(
     if (wait !== undefined && !isStored)
       throw new ShoalError(
         'unavailable',
-        'cannot wait for copies of the share any longer: it was forgotten before there were so many; share it again',
+        'cannot wait for copies of the share any longer: it was forgotten or has expired before there were so many; share it again',
       );
     const record = node.home?.catalog.get(id);
     // A forgotten one is as it was before.
-    return record === undefined ? { ...share, state: 'idle' } : await viewIn(node, record);
+    const view: ShareView = record === undefined ? { ...share, state: 'idle' } : await viewIn(node, record);
+    if (view.state === 'expired') emit({ event: 'ended', id, why: 'expired' });
+    return view;
   } finally {
     over.abort();
     clearTimeout(timer);

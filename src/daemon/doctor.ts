@@ -16,6 +16,7 @@ import type { Reservation } from '../ports.ts';
 import { VERSION } from '../version.ts';
 import type { Results } from './actions.ts';
 import { quotaChecks } from './carrying.ts';
+import { clockChecks } from './clock-checks.ts';
 
 export type Check = Results['doctor']['checks'][number];
 
@@ -120,7 +121,12 @@ export function nodeProblem(error: ShoalError): Check {
 
 /** Of a node that runs, and of the shares of its home. @throws the signal's reason */
 export async function nodeChecks(node: ShoalNode, signal: AbortSignal): Promise<Check[]> {
-  return [...(await networkChecks(node, signal)), ...(await quotaChecks(node)), ...(await shareChecks(node, signal))];
+  return [
+    ...clockChecks(node),
+    ...(await networkChecks(node, signal)),
+    ...(await quotaChecks(node)),
+    ...(await shareChecks(node, signal)),
+  ];
 }
 
 async function networkChecks({ network }: ShoalNode, signal: AbortSignal): Promise<Check[]> {
@@ -260,6 +266,8 @@ async function shareCheck(node: ShoalNode, record: ShareRecord): Promise<Check |
         message: `${shown} can not be served: ${detail}`,
         remedy: 'put it back where it was, or forget the share ("shoal forget") and share it from where it is now',
       };
+    // Nothing is needed of what has ended.
+    if (state === 'expired' || state === 'withdrawn') return undefined;
     const touched = state === 'changed' ? detail : await node.home?.touched(record);
     if (touched === undefined) return undefined;
     return {

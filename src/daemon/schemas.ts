@@ -75,6 +75,7 @@ export const PARAMETERS = {
       .optional()
       .describe('Serve it whenever there is a daemon, and answer at once; if absent, where there is one now.'),
     downloads: z.number().int().positive().optional().describe('Stop after so many complete deliveries.'),
+    expires: seconds.optional().describe('When nobody is to serve it any more, a full hour; never where absent.'),
     to: to.optional().describe('Make a grant for these, and answer with its link, which holds no key.'),
   }),
   ...GRANTING_PARAMETERS,
@@ -174,14 +175,17 @@ const share = z
     path: z.string().optional().describe('Of its files.'),
     paths: z.array(z.string()).readonly().optional().describe('Of its files, where it was put together from several.'),
     state: z
-      .enum(['serving', 'idle', 'changed', 'missing', 'delivered'])
-      .describe('"idle" when nobody serves it; "changed" or "missing" files; "delivered" as often as was wanted.'),
+      .enum(['serving', 'idle', 'changed', 'missing', 'delivered', 'expired', 'withdrawn'])
+      .describe(
+        '"idle" when nobody serves it; "changed" or "missing" files; "delivered" as often as was wanted; "expired", or "withdrawn" by its owner.',
+      ),
     detail: z.string().optional().describe('Why it is in that state.'),
     createdAt: seconds,
     peersServed: count,
     bytesUp: bytes,
     always: z.boolean().describe('Served whenever there is a daemon.'),
     downloadsLeft: count.optional().describe('Served until so many more complete deliveries.'),
+    expires: seconds.optional().describe('When nobody serves it any more; it never ends where absent.'),
     copies: z.array(copy).readonly().describe('At relays.'),
     ...ELSEWHERE,
   })
@@ -368,7 +372,10 @@ export const RESULTS = {
     grants: z.array(grantView).readonly(),
   }),
   list: z.strictObject({ name: z.string(), kind, note: z.string().optional(), entries: z.array(entry).readonly() }),
-  shares: z.strictObject({ shares: z.array(share).readonly() }),
+  shares: z.strictObject({
+    shares: z.array(share).readonly(),
+    clock: z.string().optional().describe('What is wrong with a clock, where some of them end.'),
+  }),
   forget: share,
   export: z.strictObject({ id: z.string(), path: z.string(), bytes, blocks: count }),
   import: z.strictObject({ id: z.string(), blocks: count, bytes, complete: z.boolean() }),
@@ -543,6 +550,9 @@ export const EVENT = z.discriminatedUnion('event', [
     .describe('The daemon serves this many shares.'),
   z.strictObject({ event: z.literal('transfer'), transfer }).describe('A transfer has moved, or changed its state.'),
   z
-    .strictObject({ event: z.literal('ended'), id: z.string() })
-    .describe('A share is not served any more: forgotten, or delivered as often as was wanted.'),
+    .strictObject({ event: z.literal('ended'), id: z.string(), why: z.enum(['expired']).optional() })
+    .describe('A share is not served any more: forgotten, expired, or delivered as often as was wanted.'),
+  z
+    .strictObject({ event: z.literal('clock'), why: z.string() })
+    .describe('A clock is wrong, and the share ends by it.'),
 ]);

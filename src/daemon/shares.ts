@@ -11,6 +11,7 @@ import type { Catalog, ShareRecord } from '../catalog.ts';
 import { isHome, openRecords, statesOf, type Standing } from '../records.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { Results, ShareView } from './actions.ts';
+import { clockWarning } from './clock-checks.ts';
 
 /**
  * The shares of a home that nobody holds. Where there is none, none is made.
@@ -22,7 +23,8 @@ export async function sharesOf(folder: string): Promise<Results['shares']> {
   try {
     const spool = await spoolFolder(folder);
     const isTakenIn = ({ root }: ShareRecord): boolean => typeof root === 'string' && isSpooled(spool, root);
-    return { shares: await viewsOf(catalog, catalog.list(), () => false, isTakenIn, join(folder, 'blocks')) };
+    const shares = await viewsOf(catalog, catalog.list(), () => false, isTakenIn, join(folder, 'blocks'));
+    return { shares, ...warningOf(catalog) };
   } finally {
     catalog.close();
   }
@@ -66,6 +68,12 @@ export async function viewsOf(
   return records.map((record, n) =>
     viewOfRecord(record, standings[n] ?? { state: 'idle' }, isSpooledIn(record), copies.get(record.id)),
   );
+}
+
+/** What is to be known of the clock by who reads when shares end. */
+export function warningOf(catalog: Catalog): Pick<Results['shares'], 'clock'> {
+  const clock = catalog.expiries().length === 0 ? undefined : clockWarning(catalog);
+  return clock === undefined ? {} : { clock };
 }
 
 type Copy = ShareView['copies'][number] & { readonly share: BlockId };

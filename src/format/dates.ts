@@ -7,3 +7,10 @@ export function formatDate(unixSeconds: number): string {
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }
+
+/** `3 hours`, of a time in milliseconds that may be negative. */
+export function hoursText(ms: number): string {
+  const hours = Math.round(Math.abs(ms) / 3_600_000);
+  if (hours === 0) return 'less than an hour';
+  return `${hours} hour${hours === 1 ? '' : 's'}`;
+}

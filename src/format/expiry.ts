@@ -7,7 +7,8 @@ import { quoted } from './quoted.ts';
 const SECONDS_PER_HOUR = 3600;
 const SECONDS_PER_UNIT: Readonly<Record<string, number>> = { m: 60, h: SECONDS_PER_HOUR, d: 86_400, w: 604_800 };
 const DURATION = /^([0-9]+(?:\.[0-9]+)?) ?(m|h|d|w|minutes?|hours?|days?|weeks?)$/;
-const DATE = /^([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2}))? ?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$/i;
+const DATE =
+  /^([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2}))? ?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$/i;
 
 /**
  * A time to come as it is typed: how long from now on (`12h`, `7d`, `2w`), a day (`2026-12-24`, which is meant to its end) or a
@@ -44,7 +45,10 @@ export function checkExpiry(expires: number, nowSeconds: number): void {
           ? 'is more than a hundred years away'
           : undefined;
   if (problem !== undefined)
-    throw new ShoalError('usage', `cannot end at the time ${expires}: it ${problem}; give Unix seconds of a full hour to come`);
+    throw new ShoalError(
+      'usage',
+      `cannot end at the time ${expires}: it ${problem}; give Unix seconds of a full hour to come`,
+    );
 }
 
 function secondsOf(typed: string): number {
@@ -57,7 +61,9 @@ function momentOf(typed: string, text: string): number {
   const match = DATE.exec(typed);
   if (match === null)
     throw wrong(text, 'it is neither a duration nor a date; write it like 12h, 7d, 2w, 2026-12-24 or 2026-12-24T18:00');
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.slice(1, 7).map(part => Number(part ?? 0));
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match
+    .slice(1, 7)
+    .map(part => Number(part ?? 0));
   const zone = match[7];
   if (!isDay(year, month, day)) throw wrong(text, 'there is no such day; a date is written as year, month and day');
   if (hour > 23 || minute > 59 || second > 59) throw wrong(text, 'there is no such time of day; write it like 18:00');

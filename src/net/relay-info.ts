@@ -23,6 +23,8 @@ export interface RelayInfoOptions {
   /** Certificates (PEM) of authorities that are trusted, in place of the system's. */
   readonly authorities?: string;
   readonly timeoutMs?: number;
+  /** Told what the relay takes the time to be, in Unix seconds, where it says that. */
+  readonly onDate?: (unixSeconds: number) => void;
   /** All addresses of a name. */
   readonly resolve?: (name: string) => Promise<readonly LookupAddress[]>;
 }
@@ -53,7 +55,10 @@ export async function fetchRelayInfo(relay: string, options: RelayInfoOptions): 
     try {
       checkAnswer(response, asked);
       const document = documentOf(await bodyOf(response, asked), asked);
-      return readRelayInfo(document, nameOf(asked));
+      const info = readRelayInfo(document, nameOf(asked));
+      const dateMs = Date.parse(response.headers.date ?? '');
+      if (!Number.isNaN(dateMs)) options.onDate?.(dateMs / 1000);
+      return info;
     } finally {
       response.destroy();
     }
