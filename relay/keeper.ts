@@ -437,13 +437,18 @@ export class Keeper {
     const stopped = new Set<BlockId>();
     for (;;) {
       await clock.sleep(Math.min(EXPIRY_CHECK_MS, Math.max(steadyClockMs, 1)), this.#stopping.signal);
-      await this.#sweep(stopped, steady.look().evenMs >= steadyClockMs);
+      await this.#sweep(stopped, steadyClockMs, steady.look().evenMs);
     }
   }
 
   /** @param stopped what is not served because it seemed to have run out */
-  async #sweep(stopped: Set<BlockId>, isSteady: boolean): Promise<void> {
+  async #sweep(stopped: Set<BlockId>, steadyClockMs: number, evenMs: number): Promise<void> {
     const { leases } = this.#deps;
+    // What ended by itself is known for as long after that, so that who asks is told why.
+    const isLongOver = (id: BlockId): boolean => {
+      const agoMs = this.#deps.clock.now() - (leases.expiresOf(id) ?? 0) * 1000;
+      return evenMs >= steadyClockMs && (agoMs < 0 || agoMs >= steadyClockMs);
+    };
     const over = leases.over();
     for (const id of stopped) {
       if (over.leases.includes(id) || over.grants.includes(id)) continue;
@@ -452,10 +457,9 @@ export class Keeper {
       if (leases.get(id)?.state === 'kept' || leases.grantOf(id) !== undefined) this.#serve(id);
     }
     for (const id of over.grants) {
-      // Who asks is told that it has expired for as long as that is known.
       this.#server.withhold(id);
       stopped.add(id);
-      if (!isSteady) continue;
+      if (!isLongOver(id)) continue;
       leases.endGrant(id);
       this.#server.remove(id);
     }
@@ -464,7 +468,7 @@ export class Keeper {
       if ((leases.expiresOf(id) ?? Infinity) <= this.#nowSeconds()) this.#withhold(id);
       else this.#stopServing(id);
       stopped.add(id);
-      if (!isSteady) continue;
+      if (!isLongOver(id)) continue;
       // It may have been renewed or asked for again while others had their turn.
       await this.#turns.run(id, this.#stopping.signal, async () => {
         if (!leases.over().leases.includes(id)) return;

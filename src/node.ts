@@ -5,13 +5,12 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
 import { Carrying, type CarryingDeps } from './carrying.ts';
-import { forgetDifference } from './clocks.ts';
 import { compare, type Compared } from './compare.ts';
 import type { OpeningDeps } from './download.ts';
 import type { SourceSummary } from './source.ts';
 import { fileError, isShoalError, ShoalError } from './errors.ts';
 import { hasExpired, refuseExpired } from './expired.ts';
-import { Expiring } from './expiring.ts';
+import type { Expiring } from './expiring.ts';
 import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch.ts';
 import { folderDestination, plannedPlace, type ClosableStore } from './files/destination.ts';
@@ -41,7 +40,7 @@ import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile } fro
 import { Relays } from './relays.ts';
 import { stateOf, type Standing } from './records.ts';
 import type { Step } from './search.ts';
-import { Service } from './service.ts';
+import { expiringOf, Service } from './service.ts';
 import { contentsOf, type Contents } from './show.ts';
 import { share, type Made, type ShareEvent, type ShareRequest, type Shared } from './share.ts';
 import { diskStore } from './store/disk.ts';
@@ -109,7 +108,9 @@ export class ShoalNode {
     this.home = home;
     this.network = network;
     this.service = service;
-    this.expiring = home !== undefined && service.isOn ? this.#ending(home, log) : undefined;
+    const alone = (id: BlockId, signal: AbortSignal, work: () => Promise<void>): Promise<void> =>
+      this.#alone(id, 'end', signal, work);
+    this.expiring = home !== undefined && service.isOn ? expiringOf(home, service, log, alone) : undefined;
   }
 
   /** @throws ShoalError `home`, `newer-home`, `io`, `usage` */
@@ -439,21 +440,6 @@ export class ShoalNode {
   refuseExpired(id: BlockId, doing: string): void {
     const refusal = this.home?.refusalOf(id, Math.floor(this.#clock.now() / 1000));
     if (refusal?.reason === 'expired') throw hasExpired(doing, refusal.until);
-  }
-
-  #ending(home: Home, log: Log): Expiring {
-    return new Expiring({
-      catalog: home.catalog,
-      clock: this.#clock,
-      log,
-      onOver: id => this.service.withhold(id),
-      onEnded: id => this.service.expire(id),
-      onBack: id => this.service.release(id),
-      kept: () => home.store.list(),
-      drop: (id, signal) => this.#alone(id, 'end', signal, () => home.dropCiphertext(id)),
-      // It may have been set right.
-      onJump: () => forgetDifference(home.catalog),
-    });
   }
 
   /** Whether the home itself keeps the original of a share, as it came from stdin. */

@@ -1,5 +1,7 @@
 /** What a node serves: at whose wish, for how long, to whom, and how much of it. */
+import { forgetDifference } from './clocks.ts';
 import { isShoalError } from './errors.ts';
+import { Expiring } from './expiring.ts';
 import type { BlockId } from './format/ids.ts';
 import type { Home } from './home.ts';
 import { TRAFFIC_FLUSH_MS } from './limits.ts';
@@ -279,6 +281,27 @@ export class Service {
     if (this.#home === undefined) throw new Error('only a home has something to serve');
     return this.#home;
   }
+}
+
+/** Ends what has expired of what a home serves. @param alone does its work while nobody else writes or removes blocks of the share */
+export function expiringOf(
+  home: Home,
+  service: Service,
+  log: Log,
+  alone: (id: BlockId, signal: AbortSignal, work: () => Promise<void>) => Promise<void>,
+): Expiring {
+  return new Expiring({
+    catalog: home.catalog,
+    clock: systemClock,
+    log,
+    onOver: id => service.withhold(id),
+    onEnded: id => service.expire(id),
+    onBack: id => service.release(id),
+    kept: () => home.store.list(),
+    drop: (id, signal) => alone(id, signal, () => home.dropCiphertext(id)),
+    // It may have been set right.
+    onJump: () => forgetDifference(home.catalog),
+  });
 }
 
 function added<T>(listeners: Set<T>, listener: T): () => void {

@@ -11,7 +11,7 @@ import { Listing } from '../../src/format/listing.ts';
 import { encodeManifest } from '../../src/format/manifest.ts';
 import type { Manifest } from '../../src/format/manifest.ts';
 import { chunkCount, pad, pieceLength } from '../../src/format/pieces.ts';
-import { decodeShareBlock, indexCount, listStream, ownerOf } from '../../src/format/share-block.ts';
+import { decodeShareBlock, indexCount, listStream, ownerOf, type ShareBlock } from '../../src/format/share-block.ts';
 import { encodeStatement, signStatement } from '../../src/format/statement.ts';
 import { PIECE_BYTES } from '../../src/limits.ts';
 import type { BlockAddress, ChunkSource, StreamName } from '../../src/ports.ts';
@@ -40,7 +40,11 @@ export function chunkAt(stream: StreamName, index: number): BlockAddress {
 }
 
 /** A share of `files`: contents by path. One file whose path is the name makes a share of kind `file`. */
-export async function makeShare(name: string, files: Readonly<Record<string, Uint8Array>>): Promise<TestShare> {
+export async function makeShare(
+  name: string,
+  files: Readonly<Record<string, Uint8Array>>,
+  ending: Pick<ShareBlock, 'expires'> = {},
+): Promise<TestShare> {
   const entries = Object.entries(files).map(([path, content]) => ({ path, size: content.length }));
   const kind = entries.length === 1 && entries[0]?.path === name ? 'file' : 'folder';
   const manifest: Manifest = { kind, name, entries };
@@ -49,7 +53,7 @@ export async function makeShare(name: string, files: Readonly<Record<string, Uin
   const key = newFileKey(randomBytes);
   const manifestChunks = await sealStream(key, 'manifest', encodeManifest(manifest));
   const dataChunks = await sealStream(key, 'data', data);
-  return assemble(key, manifest, manifestChunks, dataChunks);
+  return assemble(key, manifest, manifestChunks, dataChunks, ending);
 }
 
 /**
@@ -91,7 +95,9 @@ async function sealStream(key: FileKey, stream: StreamName, bytes: Uint8Array): 
 function assemble(
   key: FileKey,
   manifest: Manifest,
-  ...[forManifest, forData]: [SealedStream, SealedStream]
+  forManifest: SealedStream,
+  forData: SealedStream,
+  ending: Pick<ShareBlock, 'expires'> = {},
 ): TestShare {
   const listed = {
     manifest: listStream(forManifest.size, forManifest.digests),
@@ -99,7 +105,8 @@ function assemble(
   };
   const ownerSeed = Uint8Array.from(randomBytes(32));
   const owner = ownerOf(ownerSeed);
-  const { id, bytes } = sealShareBlock(key, { owner, manifest: listed.manifest.list, data: listed.data.list });
+  const lists = { manifest: listed.manifest.list, data: listed.data.list };
+  const { id, bytes } = sealShareBlock(key, { owner, ...lists, ...ending });
   const indexBlocks = (['manifest', 'data'] as const).flatMap(stream =>
     listed[stream].blocks.map((block, index): TestBlock => ({
       at: { kind: 'index', stream, index },

@@ -49,6 +49,15 @@ describe("asking for a relay's document", () => {
   };
   const serve = (listener: RequestListener): Promise<number> => listen(createServer(listener));
 
+  it('tells what the relay takes the time to be, where it says that as it should', async () => {
+    const told: number[] = [];
+    for (const date of ['Tue, 01 Dec 2026 08:00:00 GMT', 'soon']) {
+      const port = await serve(answer(JSON.stringify(INFO), { date }));
+      await fetchRelayInfo(`127.0.0.1:${port}`, { ...GIVEN, onDate: seconds => told.push(seconds) });
+    }
+    expect(told).to.deep.equal([Date.UTC(2026, 11, 1, 8) / 1000]);
+  });
+
   it('gives what it has at its well-known place', async () => {
     const asked: (string | undefined)[] = [];
     const port = await serve((request, response) => {

@@ -472,4 +472,82 @@ describe('a relay that keeps shares', () => {
     place = { peer: liar.self, addresses: liar.addresses(), via: 'hint' };
     while (next < receipts.length) expect((await refused()).code).to.equal('protocol');
   });
+
+  describe('what has an end', () => {
+    const HOUR = 3600;
+    let ending: TestShare;
+    let expires: number;
+    let other: Seeder;
+    beforeEach(async () => {
+      expires = Math.ceil((nowSeconds() + HOUR) / HOUR) * HOUR;
+      ending = await makeShare('until then', { 'until then': randomBytes(2_000_000) }, { expires });
+      other = await seeder(world, 'other sharer', ending.id, await storeOf(ending));
+    });
+
+    /** What is answered to who asks by an id and can prove that it knows it. */
+    async function answerFor(id: BlockId): Promise<Record<string, unknown>> {
+      const { channel, frames } = await world.clock.run(greet(world, world.network.node('asker'), relay, id));
+      const next = await world.clock.run(frames.next());
+      channel.abort(new Error('that is all'));
+      return next.done === true ? {} : (decode(next.value.header, 'answer') as Record<string, unknown>);
+    }
+
+    it('is kept no longer, refused as expired from that moment on, and so after another start', async () => {
+      expect((await uploaded(ending, nowSeconds() + 30 * DAY, other.node)).until).to.equal(expires);
+      await world.clock.advance(expires * 1000 - world.clock.now() - 1);
+      expect(await answerFor(ending.id)).to.include({ type: 'hello' });
+      await world.clock.advance(1);
+      const refusal = { type: 'refuse', reason: 'expired', until: expires };
+      expect(await answerFor(ending.id)).to.deep.equal(refusal);
+      await world.clock.advance(30 * 60_000);
+      expect(await answerFor(ending.id), 'while it is swept').to.deep.equal(refusal);
+      await world.clock.run(keeper.stop());
+      await start();
+      expect(await answerFor(ending.id), 'after another start').to.deep.equal(refusal);
+      await other.node.stop();
+      const { failure } = await fetchAll(world, ending, { timeoutMs: 20_000, node: world.network.node('reader') });
+      expect(failure?.code).to.equal('refused');
+      expect(await store.have(ending.id), 'it may be the clock').to.equal('all');
+      await world.clock.advance(40 * 60_000);
+      expect(await store.have(ending.id)).to.equal(undefined);
+      expect((await refused(ending, nowSeconds() + DAY)).message).to.include('expired');
+    });
+
+    it('goes with its lease where that ends earlier', async () => {
+      const later = await makeShare('later', { later: randomBytes(9000) }, { expires: expires + 30 * DAY });
+      const { node } = await seeder(world, 'third sharer', later.id, await storeOf(later));
+      await uploaded(later, nowSeconds() + 600, node);
+      await world.clock.advance(30 * 60_000);
+      expect(await store.have(later.id)).to.equal('all');
+      await world.clock.advance(35 * 60_000);
+      expect(await store.have(later.id)).to.equal(undefined);
+    });
+
+    it('is served again where its clock had only jumped async () => {
+      await uploaded(ending, nowSeconds() + 30 * DAY, other.node);
+      const right = world.clock.now.bind(world.clock);
+      world.clock.now = () => right() + 2 * HOUR * 1000;
+      await world.clock.advance(30_000);
+      expect(await answerFor(ending.id)).to.include({ reason: 'expired' });
+      world.clock.now = right;
+      await world.clock.advance(30_000);
+      expect(await answerFor(ending.id)).to.include({ type: 'hello' });
+      await other.node.stop();
+      const { disk } = await fetchAll(world, ending);
+      expect(Object.keys(outputOf(disk))).to.deep.equal(['until then']);
+    });
+
+    it('is a grant that ends before its share: refused at once, and its share is not', async () => {
+      await uploaded();
+      const grant = grantFor(share, expires);
+      expect(await keepGrant(grant.bytes)).to.deep.equal({ type: 'stored' });
+      await world.clock.advance(expires * 1000 - world.clock.now() - 1);
+      expect(await answerFor(grant.id)).to.include({ type: 'grant' });
+      await world.clock.advance(1);
+      expect(await answerFor(grant.id)).to.deep.equal({ type: 'refuse', reason: 'expired', until: expires });
+      await world.clock.advance(60_000);
+      expect(await answerFor(grant.id)).to.include({ reason: 'expired' });
+      expect(await answerFor(share.id)).to.include({ type: 'hello' });
+    });
+  });
 });

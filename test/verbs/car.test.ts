@@ -63,6 +63,9 @@ function depsOf(store: ChunkStore): ImportDeps {
   return { store, catalog, hash, clock: systemClock, alone: (_id, work) => work() };
 }
 
+/** A full hour that is so many hours away. */
+const inHours = (hours: number): number => Math.ceil(systemClock.now() / 3_600_000 + hours) * 3600;
+
 function importInto(store: ChunkStore, car: Uint8Array): Promise<Imported> {
   return importCar(depsOf(store), reader(car), () => undefined, never);
 }
@@ -85,6 +88,25 @@ describe('a CAR file', () => {
   before(async () => {
     share = await makeShare('share', FILES);
     car = await carOf(share);
+  });
+
+  it('of a share that ends is taken in with that end, and not after it', async () => {
+    for (const [expires, isOver] of [
+      [inHours(2), false],
+      [inHours(-2), true],
+    ] as const) {
+      const share = await makeShare('ending', { 'a.txt': randomBytes(9) }, { expires });
+      const store = memoryStore();
+      if (isOver) {
+        const error = await failureOf(importInto(store, await carOf(share)));
+        expect(error).to.include({ code: 'refused' });
+        expect(error.message).to.include('cannot import the share: it has expired');
+        expect([await store.list(), catalog.get(share.id)]).to.deep.equal([[], undefined]);
+      } else {
+        expect(await importInto(store, await carOf(share))).to.include({ complete: true });
+        expect(catalog.get(share.id)).to.include({ expires });
+      }
+    }
   });
 
   it('goes out, comes in elsewhere, and is fetched from there', async () => {

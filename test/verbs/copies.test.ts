@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Keeper } from '../../relay/keeper.ts';
 import { Leases } from '../../relay/leases.ts';
+import { clockDifference } from '../../src/clocks.ts';
 import { Copies, type CopyEvent } from '../../src/copies.ts';
 import { ShoalError } from '../../src/errors.ts';
 import { RELAY_SPARE_BYTES } from '../../src/limits.ts';
@@ -15,6 +16,7 @@ import { sample, type Sample } from '../../src/sample.ts';
 import { openCatalog } from '../../src/store/catalog.ts';
 import { memoryStore } from '../../src/store/memory.ts';
 import { verify } from '../../src/verify.ts';
+import { someRecord } from '../contract/catalog.ts';
 import { makeShare, type TestShare } from '../contract/chunk-source.ts';
 import { failureOf } from '../contract/crypto.ts';
 import type { SimNode } from '../sim/network.ts';
@@ -23,6 +25,7 @@ import { newWorld, seeder, storeOf, type Seeder, type World } from './world.ts';
 describe('copies of shares at relays', () => {
   let world: World;
   let folder: string;
+  let film: TestShare;
   let share: TestShare;
   let relay: SimNode;
   let kept: ChunkStore;
@@ -39,10 +42,11 @@ describe('copies of shares at relays', () => {
   let presented: string[];
 
   before(async () => {
-    share = await makeShare('film', { film: randomBytes(40_000_000) });
+    film = await makeShare('film', { film: randomBytes(40_000_000) });
   });
   beforeEach(async () => {
     world = newWorld();
+    share = film;
     folder = mkdtempSync(join(tmpdir(), 'shoal-copies-'));
     [denied, leaseSeconds, events, served, presented] = [undefined, 10_000, [], 0, []];
     relay = world.network.node('relay');
@@ -287,5 +291,44 @@ describe('copies of shares at relays', () => {
       stop.abort(new ShoalError('interrupted', 'enough'));
       expect(await failureOf(world.clock.run(verifying))).to.include({ code: 'interrupted' });
     });
+  });
+
+  it('are left alone once they last to the end of their share, and never asked for after that', async () => {
+    const hour = 3600;
+    const expires = Math.ceil(world.clock.now() / 1000 / hour) * hour + 5 * hour;
+    const ending = await makeShare('until then', { 'until then': randomBytes(9000) }, { expires });
+    const { node } = await seeder(world, 'other sharer', ending.id, await storeOf(ending));
+    await world.clock.run(copies.stop());
+    [sharer, share] = [{ ...sharer, node }, ending];
+    catalog.add({ ...someRecord({ id: ending.id, source: 'copy', expires }) }, {});
+    leaseSeconds = 30 * 86_400;
+    copies = startCopies();
+    wanted();
+    await next('stored');
+    expect(copy()?.until).to.equal(expires);
+    const before = events.length;
+    await world.clock.advance(10 * hour * 1000);
+    expect(events.slice(before)).to.deep.equal([]);
+    catalog.copies.remove(ending.id, relay.self);
+    wanted();
+    await world.clock.advance(hour * 1000);
+    expect(events.slice(before), 'after its end').to.deep.equal([]);
+  });
+
+  it('show when the clock of their relay differs from ours by more than an hour', async () => {
+    wanted();
+    await next('stored');
+    expect(clockDifference(catalog, world.clock)).to.equal(undefined);
+    const relayClock = { ...world.clock, now: () => world.clock.now() + 3 * 3_600_000 };
+    await world.clock.run(keeper.stop());
+    const seen = world.clock;
+    world = { ...world, clock: Object.assign(relayClock, { run: seen.run, advance: seen.advance }) };
+    leases.close();
+    leases = await Leases.open(join(folder, 'others.sqlite'), kept, relayClock);
+    keeper = await startKeeper();
+    world = { ...world, clock: seen };
+    await next('stored');
+    expect(clockDifference(catalog, world.clock)).to.include({ relay: 'the relay' });
+    expect(Math.round((clockDifference(catalog, world.clock)?.aheadMs ?? 0) / 3_600_000)).to.equal(-3);
   });
 });

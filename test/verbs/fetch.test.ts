@@ -1,7 +1,7 @@
 /** Fetching from honest sharers, and from peers that vanish, stall, lie, refuse or talk nonsense. */
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
-import type { ErrorCode } from '../../src/errors.ts';
+import { ShoalError, type ErrorCode } from '../../src/errors.ts';
 import {
   CREDIT_BYTES,
   MAX_ACTIVE_PEERS,
@@ -535,6 +535,82 @@ describe('fetch', () => {
       await world.clock.run(fetching.outcome, 12_000);
       expectComplete(fetching, 'small', SMALL);
       expectNothingLeft(fetching);
+    });
+  });
+
+  describe('a fetch of what has expired', () => {
+    const HOUR = 3600;
+    let expires: number;
+    let ending: TestShare;
+    beforeEach(async () => {
+      expires = Math.ceil(world.clock.now() / 1000 / HOUR) * HOUR + HOUR;
+      ending = await makeShare('ending', SMALL, { expires });
+    });
+    const pass = (): Promise<void> => world.clock.advance(expires * 1000 + 1000 - world.clock.now());
+
+    it('opens it where its blocks are here already', async () => {
+      const local = await storeOf(ending);
+      await pass();
+      const fetching = await fetchAll(world, ending, { local });
+      expect(fetching.failure).to.equal(undefined);
+      expectComplete(fetching, 'ending', SMALL);
+    });
+
+    it('goes on with what an earlier run has left, as far as that is all', async () => {
+      const { node } = await seeder(world, 'sharer', ending.id, await storeOf(ending));
+      const disk = new Forgetful();
+      const store = memoryStore();
+      const full = await fetchAll(world, ending, { disk, store });
+      expectComplete(full, 'ending', SMALL);
+      await pass();
+      await node.stop();
+      const again = await fetchAll(world, ending, {
+        local: await storeOf(ending),
+        store,
+        force: true,
+        disk: new Forgetful(),
+      });
+      expectComplete(again, 'ending', SMALL);
+    });
+
+    it('asks all the same, and says that a clock is wrong where by its own it is not over', async () => {
+      const until = expires;
+      (await seeder(world, 'ahead', ending.id, await storeOf(ending))).refusal = { reason: 'expired', until };
+      const { failure } = await fetchAll(world, ending);
+      expect(failure).to.include({ code: 'refused' });
+      expect(failure?.message).to.match(
+        /by the clock of this machine it has [12] hours? left: this clock is behind, or theirs/,
+      );
+      await pass();
+      const later = await fetchAll(world, ending, { node: world.network.node('later') });
+      expect(later.failure?.message).to.equal(
+        'cannot fetch: everyone who knows the share refuses it (expired); ask the sharer',
+      );
+    });
+
+    it('believes the share block about its end, where it has that, and not who refuses', async () => {
+      (await seeder(world, 'ahead', ending.id, await storeOf(ending))).refusal = { reason: 'expired' };
+      const store = await storeOf(ending, at => at === 'share');
+      const { failure } = await fetchAll(world, ending, { store });
+      expect(failure?.message).to.include('this clock is behind, or theirs are ahead');
+      const other = newWorld();
+      const endless = await makeShare('endless', SMALL);
+      const lying = await seeder(other, 'liar', endless.id, await storeOf(endless));
+      lying.refusal = { reason: 'expired', until: 2 ** 50 };
+      const known = await storeOf(endless, at => at === 'share');
+      const of = await fetchAll(other, endless, { store: known });
+      expect(of.failure?.message).to.include('refuses it (expired); ask the sharer');
+    });
+
+    it('writes nothing where who fetches refuses to have it', async () => {
+      await seeder(world, 'sharer', ending.id, await storeOf(ending));
+      const check = (block: { readonly expires?: number }): void => {
+        expect(block.expires).to.equal(expires);
+        throw new ShoalError('refused', 'not to be kept');
+      };
+      const fetching = await fetchAll(world, ending, { check });
+      expect(fetching.failure?.message).to.equal('not to be kept');
+      expect(fetching.disk.contents().size).to.equal(0);
     });
   });
 

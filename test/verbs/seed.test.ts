@@ -181,4 +181,22 @@ describe('seed', () => {
     const have = await store.have(share.id);
     expect(have === 'all' || have === undefined ? have : [...indicesOf(have.data)]).not.to.include(1);
   });
+
+  it('notes when it ends, and takes nothing of what has ended', async () => {
+    const expires = Math.ceil(world.clock.now() / 1000 / 3600) * 3600 + 3600;
+    share = await makeShare('ending', FILES, { expires });
+    await seeder(world, 'sharer', share.id, await storeOf(share));
+    expect((await run()).failure).to.equal(undefined);
+    expect(catalog.get(share.id)).to.include({ source: 'imported', expires });
+    catalog.remove(share.id);
+    catalog.clear(share.id);
+    await world.clock.advance(expires * 1000 - world.clock.now());
+    const store = memoryStore();
+    const { failure } = await run({ store });
+    expect(failure).to.include({ code: 'refused' });
+    expect(failure?.message).to.match(
+      /^cannot carry the share: it has expired \(\d{4}-\d\d-\d\d \d\d:\d\d\); who has the files/,
+    );
+    expect([catalog.get(share.id), await store.list(), catalog.debris()]).to.deep.equal([undefined, [], []]);
+  });
 });

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { digestOf, rendezvous, dayOf, multihashOf } from '../../src/format/ids.ts';
+import { digestOf, rendezvous, dayOf, idOf, multihashOf, type BlockId } from '../../src/format/ids.ts';
 import {
   CREDIT_BYTES,
   HELLO_TIMEOUT_MS,
@@ -20,8 +20,10 @@ import {
 import type { Frame } from '../../src/ports.ts';
 import { decodeServerMessage, type AskerMessage, type ServerMessage } from '../../src/protocol/messages.ts';
 import { proofOf } from '../../src/protocol/proof.ts';
+import { Server } from '../../src/serve.ts';
 import { originalSource } from '../../src/store/original.ts';
 import { expectSame, makeShare, type TestShare } from '../contract/chunk-source.ts';
+import { quiet } from '../sim/clock.ts';
 import { faultySource } from '../sim/faulty-source.ts';
 import { actor, blockOf, fetchAll, greet, newWorld, say, seeder, storeOf, untilEnd, type World } from './world.ts';
 
@@ -116,6 +118,80 @@ describe('serve', () => {
     }
     expect(read(answers[0]![0]!)).to.deep.equal({ type: 'refuse', reason: 'unknown' });
     for (const answer of answers) expect(answer).to.deep.equal(answers[0]);
+  });
+
+  it('serves who came through a grant until that ends, block by block', async () => {
+    const node = world.network.node('sharer');
+    const grant = { id: idOf(randomBytes(32)), expires: Math.floor(world.clock.now() / 1000) + 60 };
+    const server = await Server.start({
+      network: node,
+      source: await storeOf(share),
+      refusals: {
+        for: (id, nowSeconds) =>
+          id === grant.id && grant.expires <= nowSeconds ? { reason: 'expired', until: grant.expires } : undefined,
+      },
+      grantOf: id => (id === grant.id ? { share: share.id, bytes: new Uint8Array(9) } : undefined),
+      clock: world.clock,
+      log: () => undefined,
+    });
+    server.add(share.id);
+    server.add(grant.id);
+    const asker = world.network.node('asker');
+    const byGrant = await greet(world, asker, node, grant.id);
+    const byShare = await greet(world, asker, node, share.id);
+    expect((await next(byGrant.frames)).message).to.deep.equal({ type: 'grant' });
+    for (const { channel, frames } of [byGrant, byShare]) {
+      expect((await next(frames)).message.type).to.equal('hello');
+      await say(channel, get(0, 1));
+      expect((await next(frames)).message.type).to.equal('block');
+    }
+    await world.clock.advance(60_000);
+    for (const { channel } of [byGrant, byShare]) await say(channel, get(1, 1));
+    expect((await next(byGrant.frames)).message).to.deep.equal({
+      type: 'refuse',
+      reason: 'expired',
+      until: grant.expires,
+    });
+    expect((await next(byShare.frames)).message.type).to.equal('block');
+  });
+
+  it('announces nothing that has expired, and does again once the gate lets it', async () => {
+    const isFound = async (id: BlockId): Promise<boolean> => {
+      const stop = new AbortController();
+      const found = world.network.node('looker').find(id, [], stop.signal)[Symbol.asyncIterator]();
+      const first = await Promise.race([found.next(), quiet().then(() => undefined)]);
+      stop.abort();
+      return first !== undefined && first.done !== true;
+    };
+    const seeding = await seeder(world, 'sharer', share.id, await storeOf(share));
+    expect(await isFound(share.id)).to.equal(true);
+    seeding.refusal = { reason: 'expired' };
+    seeding.server.withhold(share.id);
+    expect(await isFound(share.id), 'withheld').to.equal(false);
+    seeding.server.add(share.id);
+    seeding.server.release(share.id);
+    expect(await isFound(share.id), 'added while it is refused').to.equal(false);
+    seeding.refusal = undefined;
+    seeding.server.release(share.id);
+    expect(await isFound(share.id)).to.equal(true);
+  });
+
+  it('does not serve, once the gate lets it, what it knew only to refuse it', async () => {
+    const seeding = await seeder(world, 'sharer', share.id, await storeOf(share));
+    seeding.server.remove(share.id);
+    seeding.refusal = { reason: 'expired', until: 3600 };
+    seeding.server.refuse(share.id);
+    const asker = world.network.node('asker');
+    const answer = async (): Promise<unknown> => {
+      const { channel, frames } = await greet(world, asker, seeding.node, share.id);
+      const { message } = await next(frames);
+      await channel.close();
+      return message;
+    };
+    expect(await answer()).to.deep.equal({ type: 'refuse', reason: 'expired', until: 3600 });
+    seeding.refusal = undefined;
+    seeding.server.release(share.id);
+    expect(await answer()).to.deep.equal({ type: 'refuse', reason: 'unknown' });
   });
 
   it('tells nothing of a refusal to who does not know the id', async () => {
