@@ -4,7 +4,7 @@ import { ShoalError } from './errors.ts';
 import { carBlock, carHeader, readCar } from './format/car.ts';
 import { peekHeader } from './format/canonical.ts';
 import { DAG_CBOR_CODEC, digestOf, idOf, RAW_CODEC, type BlockId, type Digest } from './format/ids.ts';
-import { refuseExpired } from './expired.ts';
+import { hasExpired, refuseExpired } from './expired.ts';
 import { Listing } from './format/listing.ts';
 import { decodeGrant } from './format/grant.ts';
 import { decodeShareBlock, indexCount } from './format/share-block.ts';
@@ -90,7 +90,9 @@ export async function importCar(
   const { expires } = decodeShareBlock(root.bytes);
   refuseExpired('import the share', expires, deps.clock);
   return await deps.alone(root.id, async () => {
-    const source = deps.catalog.get(root.id)?.source ?? 'imported';
+    const { source = 'imported', state } = deps.catalog.get(root.id) ?? {};
+    // It stays so when the clock is set back.
+    if (state === 'expired') throw hasExpired('import the share', expires);
     if (source !== 'imported') return { id: root.id, blocks: 0, bytes: 0, complete: true, known: true };
     const isDebris = await beginKeeping(deps, root.id);
     try {

@@ -505,8 +505,11 @@ describe('a relay that keeps shares', () => {
       await start();
       expect(await answerFor(ending.id), 'after another start').to.deep.equal(refusal);
       await other.node.stop();
-      const { failure } = await fetchAll(world, ending, { timeoutMs: 20_000, node: world.network.node('reader') });
-      expect(failure?.code).to.equal('refused');
+      const hints = relay.addresses().map(parseHint);
+      const reading = { timeoutMs: 20_000, node: world.network.node('reader') };
+      expect((await fetchAll(world, ending, { ...reading, hints })).failure?.code).to.equal('refused');
+      const { failure } = await fetchAll(world, ending, reading);
+      expect(failure?.code, 'it is not announced').to.equal('not-found');
       expect(await store.have(ending.id), 'it may be the clock').to.equal('all');
       await world.clock.advance(40 * 60_000);
       expect(await store.have(ending.id)).to.equal(undefined);
@@ -523,7 +526,7 @@ describe('a relay that keeps shares', () => {
       expect(await store.have(later.id)).to.equal(undefined);
     });
 
-    it('is served again where its clock had only jumped async () => {
+    it('is served again where its clock had only jumped', async () => {
       await uploaded(ending, nowSeconds() + 30 * DAY, other.node);
       const right = world.clock.now.bind(world.clock);
       world.clock.now = () => right() + 2 * HOUR * 1000;
