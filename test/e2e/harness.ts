@@ -40,6 +40,8 @@ export interface Told {
   readonly alreadyThere?: boolean;
   readonly why?: string;
   readonly code?: string;
+  /** Unix seconds. */
+  readonly expires?: number;
   readonly message?: string;
   readonly exitCode?: number;
   readonly complete?: boolean;

@@ -10,7 +10,7 @@ import { expectDone, type Command, type Ended, type Sandbox, type StartOptions }
 
 const PROGRAM = fileURLToPath(new URL('../../bin/shoal-relay.js', import.meta.url));
 
-export interface RelayOptions extends Pick<StartOptions, 'namespace'> {
+export interface RelayOptions extends Pick<StartOptions, 'namespace' | 'env'> {
   /** The address that it listens on: of this machine by default. */
   readonly host?: string;
   /** TOML behind what a test needs in any case. */
@@ -28,7 +28,13 @@ export class Relay {
   readonly host: string;
   #peer = '';
 
-  private constructor(box: Sandbox, name: string, host: string, ports: readonly number[], namespace?: string) {
+  private constructor(
+    box: Sandbox,
+    name: string,
+    host: string,
+    ports: readonly number[],
+    { namespace, env = {} }: RelayOptions,
+  ) {
     this.#box = box;
     this.#name = name;
     this.host = host;
@@ -37,15 +43,15 @@ export class Relay {
     this.origin = `http://${host}:${httpPort}`;
     this.#start = {
       program: [process.execPath, PROGRAM],
-      env: { SHOAL_RELAY_HOME: this.folder },
+      env: { ...env, SHOAL_RELAY_HOME: this.folder },
       ...(namespace === undefined ? {} : { namespace }),
     };
   }
 
   /** Sets one up, and starts it. */
   static async start(box: Sandbox, name: string, options: RelayOptions = {}): Promise<Relay> {
-    const { host = '127.0.0.1', config = '', namespace } = options;
-    const relay = new Relay(box, name, host, await freePorts(2), namespace);
+    const { host = '127.0.0.1', config = '' } = options;
+    const relay = new Relay(box, name, host, await freePorts(2), options);
     expectDone(await relay.run(['init', '--name', name, '--data', relay.folder, '--json']));
     await relay.configure(config);
     await relay.again();

@@ -511,7 +511,7 @@ describe('a relay that keeps shares', () => {
       const { failure } = await fetchAll(world, ending, reading);
       expect(failure?.code, 'it is not announced').to.equal('not-found');
       expect(await store.have(ending.id), 'it may be the clock').to.equal('all');
-      await world.clock.advance(40 * 60_000);
+      await world.clock.advance(65 * 60_000);
       expect(await store.have(ending.id)).to.equal(undefined);
       expect((await refused(ending, nowSeconds() + DAY)).message).to.include('expired');
     });

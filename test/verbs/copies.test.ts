@@ -10,7 +10,7 @@ import { Copies, type CopyEvent } from '../../src/copies.ts';
 import { ShoalError } from '../../src/errors.ts';
 import { RELAY_SPARE_BYTES } from '../../src/limits.ts';
 import type { Catalog, RelayRecord } from '../../src/catalog.ts';
-import type { ChunkStore } from '../../src/ports.ts';
+import type { ChunkStore, Clock } from '../../src/ports.ts';
 import type { Admission } from '../../src/protocol/admission.ts';
 import { sample, type Sample } from '../../src/sample.ts';
 import { openCatalog } from '../../src/store/catalog.ts';
@@ -78,7 +78,7 @@ describe('copies of shares at relays', () => {
     rmSync(folder, { recursive: true });
   });
 
-  async function startKeeper(): Promise<Keeper> {
+  async function startKeeper(clock: Clock = world.clock): Promise<Keeper> {
     const admission: Admission = {
       admit: () =>
         denied === undefined ? { release: () => undefined } : { denied, of: 'relay', retryAfterSeconds: 7 },
@@ -90,7 +90,7 @@ describe('copies of shares at relays', () => {
     };
     return await Keeper.start({
       ...{ network: relay, leases, store: kept, crypto: world.crypto, admission, seed: relay.seed },
-      ...{ clock: world.clock, log: () => undefined, mostLeases: () => 100, capacityBytes: () => 1e9 },
+      ...{ clock, log: () => undefined, mostLeases: () => 100, capacityBytes: () => 1e9 },
       freeBytes: () => Promise.resolve(100 * RELAY_SPARE_BYTES),
     });
   }
@@ -319,14 +319,12 @@ describe('copies of shares at relays', () => {
     wanted();
     await next('stored');
     expect(clockDifference(catalog, world.clock)).to.equal(undefined);
-    const relayClock = { ...world.clock, now: () => world.clock.now() + 3 * 3_600_000 };
-    await world.clock.run(keeper.stop());
-    const seen = world.clock;
-    world = { ...world, clock: Object.assign(relayClock, { run: seen.run, advance: seen.advance }) };
+    const ours = world.clock;
+    const theirs = Object.assign(Object.create(ours) as typeof ours, { now: () => ours.now() + 3 * 3_600_000 });
+    await ours.run(keeper.stop());
     leases.close();
-    leases = await Leases.open(join(folder, 'others.sqlite'), kept, relayClock);
-    keeper = await startKeeper();
-    world = { ...world, clock: seen };
+    leases = await Leases.open(join(folder, 'others.sqlite'), kept, theirs);
+    keeper = await startKeeper(theirs);
     await next('stored');
     expect(clockDifference(catalog, world.clock)).to.include({ relay: 'the relay' });
     expect(Math.round((clockDifference(catalog, world.clock)?.aheadMs ?? 0) / 3_600_000)).to.equal(-3);

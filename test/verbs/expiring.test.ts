@@ -20,7 +20,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 /** A clock of which the wall clock can be set. */
-function settable(): { readonly clock: SimClock; set(aheadMs: number): void } {
+function settable(): { readonly clock: SimClock; readonly set: (aheadMs: number) => void } {
   const clock = simClock();
   const right = clock.now.bind(clock);
   let ahead = 0;
