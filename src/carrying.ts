@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from './clock.ts';
 import type { OpeningDeps } from './download.ts';
 import { ShoalError } from './errors.ts';
+import { hasExpired } from './expired.ts';
 import type { FetchEvent } from './fetch.ts';
 import { parseHint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';

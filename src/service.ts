@@ -298,7 +298,11 @@ export function expiringOf(
     onEnded: id => service.expire(id),
     onBack: id => service.release(id),
     kept: () => home.store.list(),
-    drop: (id, signal) => alone(id, signal, () => home.dropCiphertext(id)),
+    drop: (id, signal) =>
+      alone(id, signal, async () => {
+        await home.store.drop(id);
+        home.forgetSources();
+      }),
     // It may have been set right.
     onJump: () => forgetDifference(home.catalog),
   });
