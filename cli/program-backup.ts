@@ -4,7 +4,7 @@ import type { BackupFlags } from './commands/backup.ts';
 import type { RestoreFlags } from './commands/restore.ts';
 import type { Surroundings } from './context.ts';
 import { passphraseFile, passphraseOption } from './program-granting.ts';
-import { repeatable } from './repeatable.ts';
+import { repeatable } from './definitions.ts';
 
 export function addBackups(program: Command, surroundings: () => Surroundings): void {
   program

@@ -196,8 +196,9 @@ async function checkDraft(home: string, deps: BackupDeps): Promise<Restored> {
   const secret = await loadSecret(home, deps.random);
   const catalog = await openCatalog(join(home, CATALOG), { secret, ...deps });
   try {
+    const look = { blocks: join(home, BLOCKS), nowSeconds: deps.clock.now() / 1000 };
     const records = catalog.list();
-    const standings = await statesOf(records, () => false, join(home, BLOCKS));
+    const standings = await statesOf(records, () => false, look);
     return { shares: records.length, missing: standings.filter(({ state }) => state === 'missing').length };
   } finally {
     catalog.close();
