@@ -9,6 +9,7 @@ import { homeFolder } from '../src/daemon/socket.ts';
 import { DAEMON_PATIENCE_MS, DAEMON_POLL_MS } from '../src/limits.ts';
 import type { Context } from './context.ts';
 import { openLog } from './log.ts';
+import { withoutSecrets } from './secrets.ts';
 
 /** What a daemon says to who started it. */
 export type Report =
@@ -56,7 +57,7 @@ function spawnDaemon(args: readonly string[], log: string, env: Context['env']):
     return spawn(process.execPath, [program, ...args], {
       cwd: '/',
       detached: true,
-      env: { ...env, SHOAL_LINK: undefined, SHOAL_PASSPHRASE: undefined },
+      env: withoutSecrets(env),
       stdio: ['ignore', 'ignore', stderr, 'ipc'],
     });
   } finally {

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { format } from 'node:util';
 import type { Readable } from 'node:stream';
-import { CommanderError } from 'commander';
+import { CommanderError, type Command } from 'commander';
 import { exitCodeOf, fileError, isShoalError, ShoalError } from '../src/errors.ts';
 import type { Log } from '../src/ports.ts';
 import { VERSION } from '../src/version.ts';
@@ -10,7 +10,7 @@ import { loadSettings } from './config-place.ts';
 import { Told, type Performer } from './context.ts';
 import { isInBackground } from './foreground.ts';
 import { programOf, type MakeContext } from './program.ts';
-import { holdsKey } from './secrets.ts';
+import { holdsKey, takeSecrets } from './secrets.ts';
 import { askedOf, networkArgs, networkOf, type Settings } from './settings.ts';
 import { standardOutput } from './stdout.ts';
 import { Terminal, type TerminalOptions } from './terminal.ts';
@@ -34,12 +34,14 @@ export interface World {
   readonly terminal: Terminal;
   /** Aborted with a ShoalError that says why. */
   readonly signal: AbortSignal;
+  /** Told what is run, by its name alone, as in "relays add". */
+  readonly onCommand?: (name: string) => void;
   readonly performerOf: (asked: Asked, terminal: Terminal, log?: Log) => Promise<Performer>;
 }
 
 /** Runs one command. Whatever goes wrong is printed; the exit code says what it was. */
 export async function run(world: World): Promise<number> {
-  const { args, terminal, signal, performerOf, ...others } = world;
+  const { args, terminal, signal, performerOf, onCommand, ...others } = world;
   const print = (text: string): void => terminal.results(text.trimEnd().split('\n'));
   const surroundings = { ...others, terminal, signal };
   const contextOf: MakeContext = async options => {
@@ -57,6 +59,7 @@ export async function run(world: World): Promise<number> {
     };
   };
   const program = programOf(VERSION, print, contextOf, () => surroundings);
+  program.hook('preAction', (_program, command) => onCommand?.(nameOf(command)));
   try {
     if (args.length === 0) throw new ShoalError('usage', 'no command is given; "shoal --help" lists them');
     await program.parseAsync(args, { from: 'user' });
@@ -72,6 +75,12 @@ export async function run(world: World): Promise<number> {
   } finally {
     terminal.live('');
   }
+}
+
+/** With what it stands below, without the program's own name. */
+function nameOf(command: Command): string {
+  const { parent } = command;
+  return parent?.parent ? `${nameOf(parent)} ${command.name()}` : command.name();
 }
 
 /** This process hides its own arguments; npm and the shell that it starts are there for as long, and do not. */
@@ -127,7 +136,8 @@ const LINGER_MS = 3_000;
 
 /** Runs the program in this process. */
 export async function main(): Promise<void> {
-  const { stdin, stderr, env } = process;
+  const { stdin, stderr } = process;
+  const env = takeSecrets(process.env);
   const stdout = standardOutput();
   const args = process.argv.slice(2);
   const terminal = terminalOf(args, { env, stdout, stderr, isInBackground });
@@ -149,7 +159,10 @@ export async function main(): Promise<void> {
   });
   const cwd = process.cwd();
   const { signal } = stop;
-  process.exitCode = await run({ args, env, cwd, stdin, stdout, terminal, signal, performerOf: sessionPerformer });
+  // Lists of processes show this and nothing of the arguments (bin/shoal.js).
+  const onCommand = (name: string): void => void (process.title = `shoal ${name}`);
+  const world = { args, env, cwd, stdin, stdout, terminal, signal, onCommand, performerOf: sessionPerformer };
+  process.exitCode = await run(world);
   setTimeout(() => process.exit(), LINGER_MS).unref();
 }
 

@@ -90,6 +90,7 @@ interface ShareFlags {
   readonly copy?: true;
   readonly pad: boolean;
   readonly new?: true;
+  readonly freshId?: true;
   readonly hint?: readonly string[];
   readonly hints: boolean;
   readonly detach?: true;
@@ -116,6 +117,7 @@ function addSharing(program: Command, contextOf: ContextFor): void {
     .option('--copy', 'keep an encrypted copy, so that the files may change')
     .option('--no-pad', 'do not hide the exact size')
     .option('--new', 'a new key and link, also where the same files were shared before')
+    .option('--fresh-id', 'serve it under a peer id of its own, by which nobody can tell that it is yours')
     .addOption(
       repeatable('--relay <relay>', 'leave it at this relay too, by origin or multiaddr (default: those added)'),
     )
@@ -147,7 +149,7 @@ function addSharing(program: Command, contextOf: ContextFor): void {
     )
     .action(async (paths: string[], flags: ShareFlags, command: Command) => {
       const { name, note, exclude = [], qr = false, hints, hint, detach = false, relay, waitCopies } = flags;
-      const { skip = false, copy = false, pad, new: anew = false } = flags;
+      const { skip = false, copy = false, pad, new: anew = false, freshId } = flags;
       const { to, passphrase, passphraseFile: file } = flags;
       if (flags.once === true && flags.downloads !== undefined)
         throw new ShoalError('usage', '--once and --downloads do not go together');
@@ -184,6 +186,7 @@ function addSharing(program: Command, contextOf: ContextFor): void {
         copy,
         pad,
         anew,
+        ...(freshId === true ? { freshId } : {}),
         qr,
         detach,
         readers,

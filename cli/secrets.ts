@@ -1,4 +1,24 @@
-/** Keys in text that quotes what was typed: a link can stand in any wrong place, and be altered on its way there. */
+/**
+ * Secrets that were typed or given by the environment. A link can stand in any wrong place, be altered on its way there, and be
+ * quoted by a message.
+ */
+
+/** Variables that hold what no other program is to get. */
+const SECRET_VARIABLES = ['SHOAL_LINK', 'SHOAL_PASSPHRASE'] as const;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What is in the environment of this process, and takes the secrets out of it: what this process starts does not inherit them. */
+export function takeSecrets(env: NodeJS.ProcessEnv): Environment {
+  const taken = { ...env };
+  for (const name of SECRET_VARIABLES) Reflect.deleteProperty(env, name);
+  return taken;
+}
+
+/** As another program may have it. */
+export function withoutSecrets(env: Environment): Environment {
+  return { ...env, ...Object.fromEntries(SECRET_VARIABLES.map(name => [name, undefined])) };
+}
 
 /** As much of an id as tells links apart. */
 const SHOWN_ID_CHARS = 8;

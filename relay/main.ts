@@ -1,7 +1,7 @@
 /** The command line of a relay: from arguments to an exit code. */
 
 import { format } from 'node:util';
-import { CommanderError } from 'commander';
+import { CommanderError, type Command } from 'commander';
 import { exitCodeOf, isShoalError, ShoalError } from '../src/errors.ts';
 import { HANG_UP_MS } from '../src/limits.ts';
 import { VERSION } from '../src/version.ts';
@@ -25,10 +25,13 @@ export interface World {
   readonly signal: AbortSignal;
   readonly onReload: RunContext['onReload'];
   readonly start: StartRelay;
+  /** Told what is run, by its name alone, as in "token create". */
+  readonly onCommand?: (name: string) => void;
 }
 
 /** Runs one command. Whatever goes wrong is printed; the exit code says what it was. */
-export async function run({ args, env, cwd, isRoot, output, typed, signal, onReload, start }: World): Promise<number> {
+export async function run(world: World): Promise<number> {
+  const { args, env, cwd, isRoot, output, typed, signal, onReload, start, onCommand } = world;
   let exitCode = 0;
   const program = programOf({
     version: VERSION,
@@ -44,6 +47,7 @@ export async function run({ args, env, cwd, isRoot, output, typed, signal, onRel
     start,
     onExitCode: code => (exitCode = code),
   });
+  program.hook('preAction', (_program, command) => onCommand?.(nameOf(command)));
   try {
     if (args.length === 0) throw new ShoalError('usage', 'no command is given; "shoal-relay --help" lists them');
     await program.parseAsync(args, { from: 'user' });
@@ -52,6 +56,12 @@ export async function run({ args, env, cwd, isRoot, output, typed, signal, onRel
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     return report(error instanceof CommanderError ? usageError(error) : error, output, args.includes('--debug'));
   }
+}
+
+/** With what it stands below, without the program's own name. */
+function nameOf(command: Command): string {
+  const { parent } = command;
+  return parent?.parent ? `${nameOf(parent)} ${command.name()}` : command.name();
 }
 
 /** In the words of commander, but for its frame. */
@@ -100,6 +110,8 @@ export async function main(): Promise<void> {
     ...(stdin.isTTY && stderr.isTTY ? { typed: { from: stdin, shown: stderr } } : {}),
     signal: stop.signal,
     onReload: onHangUp,
+    // Lists of processes show this and nothing of the arguments (bin/shoal-relay.js).
+    onCommand: name => void (process.title = `shoal-relay ${name}`),
     start: async options => (await import('./server.ts')).startRelay(options),
   });
   // All has ended by now. A listener of libp2p was once seen to stay open, with nobody left who could close it.

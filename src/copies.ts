@@ -21,7 +21,8 @@ import type { Sample } from './sample.ts';
 import { leaveGrant, renew, upload, type UploadEvent } from './upload.ts';
 
 export interface CopiesDeps {
-  readonly network: Network;
+  /** Does something over the network under whose peer id a share is served. */
+  readonly lend: <T>(id: BlockId, work: (network: Network) => Promise<T>) => Promise<T>;
   readonly catalog: Catalog;
   /** What this home serves: the relays get it from here. */
   readonly source: ChunkSource;
@@ -181,7 +182,8 @@ export class Copies {
     try {
       this.#stopping.signal.throwIfAborted();
       const isDue = renewalMs(copy, clock, end) <= 0;
-      const stored = isDue ? await this.#lease(copy, relay, tell) : copy;
+      const lease = (network: Network): Promise<CopyRecord> => this.#lease(network, copy, relay, tell);
+      const stored = isDue ? await this.#deps.lend(copy.share, lease) : copy;
       catalog.copies.put(stored);
       if (isDue && stored.receipt !== undefined)
         compareClocks(catalog, nameOf(relay), decodeStatement(stored.receipt, 'receipt').at, clock);
@@ -205,12 +207,18 @@ export class Copies {
   }
 
   /** Renews a lease where the relay has the share, else uploads it, which has to be checked then. */
-  async #lease(copy: CopyRecord, relay: RelayRecord, tell: (progress: Progress) => void): Promise<CopyRecord> {
-    const { network, catalog, source, clock, serve, present } = this.#deps;
+  async #lease(
+    network: Network,
+    copy: CopyRecord,
+    relay: RelayRecord,
+    tell: (progress: Progress) => void,
+  ): Promise<CopyRecord> {
+    const { catalog, source, clock, serve, present } = this.#deps;
     const { signal } = this.#stopping;
     const { share, checkedAt } = copy;
     const candidate = candidateOf(relay);
-    const token = catalog.relays.tokenOf(relay.peer);
+    // By the token of the home, a relay could tell whose a share is that has a peer id of its own.
+    const token = catalog.get(share)?.freshId === true ? undefined : catalog.relays.tokenOf(relay.peer);
     // One that holds no more still leaves what everybody may have.
     if (token !== undefined) await present(candidate, token, signal).catch(unlessRefused);
     const block = await source.read(share, { kind: 'share' });
@@ -238,11 +246,15 @@ export class Copies {
 
   /** Leaves the grants of a share that the relay has not got yet. */
   async #leaveGrants({ share }: CopyRecord, relay: RelayRecord): Promise<void> {
-    const { network, catalog, clock } = this.#deps;
-    for (const { id, block } of this.#grantsFor({ share, relay: relay.peer })) {
-      await leaveGrant({ network, clock }, candidateOf(relay), block, this.#stopping.signal);
-      catalog.grants.isAt(relay.peer, id);
-    }
+    const { catalog, clock, lend } = this.#deps;
+    const missing = this.#grantsFor({ share, relay: relay.peer });
+    if (missing.length === 0) return;
+    await lend(share, async network => {
+      for (const { id, block } of missing) {
+        await leaveGrant({ network, clock }, candidateOf(relay), block, this.#stopping.signal);
+        catalog.grants.isAt(relay.peer, id);
+      }
+    });
   }
 
   /** What a relay lacks of the grants of a share, and would still take. */

@@ -18,7 +18,7 @@ import { openRecords } from './records.ts';
 import { diskStore } from './store/disk.ts';
 import { originalSource } from './store/original.ts';
 import { quotaStore, type MeasuredStore } from './store/quota.ts';
-import { peerSeed } from './store/secret.ts';
+import { peerSeed, sharePeerSeed } from './store/secret.ts';
 
 export interface HomeDeps {
   readonly crypto: Crypto;
@@ -44,6 +44,8 @@ export interface Home {
   readonly source: ChunkSource;
   /** The Ed25519 seed of the home's peer key. */
   readonly peerSeed: Uint8Array;
+  /** The Ed25519 seed of the peer key of a share that has its own. */
+  peerSeedOf(id: BlockId): Uint8Array;
   /**
    * The first file of a share that does not look as it did when it was shared, and how; undefined where all do, or where the
    * chunks are kept. By size and time: nothing is read.
@@ -76,7 +78,7 @@ export async function openHome(folder: string, deps: HomeDeps): Promise<Home> {
     const spool = await spoolFolder(folder);
     const disk = withSpool(diskStore({ folder: root, crypto: deps.crypto, random: deps.random }), spool, catalog);
     const store = quotaStore({ store: disk, quotaBytes: deps.quotaBytes ?? Infinity, disk: () => diskAt(folder) });
-    return new OpenHome(folder, deps.crypto, catalog, store, spool, root, peerSeed(secret));
+    return new OpenHome(folder, deps.crypto, catalog, store, spool, root, secret);
   } catch (error) {
     catalog.close();
     await root?.close();
@@ -124,6 +126,7 @@ class OpenHome implements Home {
   readonly blocksFolder: string;
   readonly spoolFolder: string;
   readonly peerSeed: Uint8Array;
+  readonly peerSeedOf: (id: BlockId) => Uint8Array;
   readonly source: ChunkSource;
   onChanged: ((id: BlockId, why: string) => void) | undefined;
   readonly #crypto: Crypto;
@@ -141,14 +144,15 @@ class OpenHome implements Home {
     store: ClosableStore,
     spool: string,
     root: Directory,
-    seed: Uint8Array,
+    secret: Uint8Array,
   ) {
     this.folder = folder;
     this.catalog = catalog;
     this.store = store;
     this.blocksFolder = join(folder, 'blocks');
     this.spoolFolder = spool;
-    this.peerSeed = seed;
+    this.peerSeed = peerSeed(secret);
+    this.peerSeedOf = id => sharePeerSeed(secret, id);
     this.#crypto = crypto;
     this.#root = root;
     this.#noteRefusals();

@@ -340,6 +340,8 @@ export const MAX_EXPIRY_SECONDS = 100 * 366 * 86_400;
 
 /** Fetches that a daemon carries out at once; more take turns. One that finds nobody costs a look-up now and then. */
 export const MAX_TRANSFERS = 16;
+/** Shares under peer ids of their own that are served at once: each takes a network, with its ports, connections and memory. */
+export const MAX_APART = 16;
 /** Fetches that are done and still listed; older ones are forgotten. */
 export const MAX_DONE_TRANSFERS = 100;
 /** A daemon that has been told to stop has ended after this time; how often that is looked for. */

@@ -1,14 +1,12 @@
 /** Composes adapters and verbs into a node: what a home does for its user, with or without a network of its own. */
 import { createHash, randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
 import { Carrying, type CarryingDeps } from './carrying.ts';
 import { compare, type Compared } from './compare.ts';
 import type { OpeningDeps } from './download.ts';
 import type { SourceSummary } from './source.ts';
-import { fileError, isShoalError, ShoalError } from './errors.ts';
+import { isShoalError, ShoalError } from './errors.ts';
 import { hasExpired, refuseExpired } from './expired.ts';
 import type { Expiring } from './expiring.ts';
 import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
@@ -16,6 +14,7 @@ import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch
 import { folderDestination, plannedPlace, type ClosableStore } from './files/destination.ts';
 import { writeBeside } from './files/beside.ts';
 import { showName } from './files/names.ts';
+import { readFile } from './files/ordinary.ts';
 import { dropSpooled, giveToShare, isSpooled, sweepSpool } from './files/spool.ts';
 import { streamDestination } from './files/stream.ts';
 import { fingerprint, walkTree } from './files/walk.ts';
@@ -28,10 +27,22 @@ import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
 import { decodeShareBlock, type ShareBlock } from './format/share-block.ts';
 import type { Manifest } from './format/manifest.ts';
+import { givenHint } from './given-hint.ts';
 import { openHome, type Home } from './home.ts';
-import { freshNetwork, startNetwork, type NetworkSettings } from './networks.ts';
+import {
+  apartNetwork,
+  apartPort,
+  freshNetwork,
+  networkOf,
+  ratesOf,
+  Strangers,
+  type Asking,
+  type NetworkSettings,
+  type NetworkShell,
+  type OnStatus,
+} from './networks.ts';
 import { beginKeeping, checkKept, discard } from './kept.ts';
-import { MAX_LINK_HINTS, MAX_SEEN_GRANTS, READ_BYTES, SHARE_PATIENCE_MS } from './limits.ts';
+import { MAX_LINK_HINTS, MAX_SEEN_GRANTS, SHARE_PATIENCE_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
 import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
@@ -67,6 +78,8 @@ export interface FolderFetch extends Omit<FetchRequest, 'destination'> {
   readonly keep: boolean;
   /** Told of each step of the search. */
   readonly onStep?: (step: Step) => void;
+  /** Given what tells how the network stands that it goes over, also once that has ended. */
+  readonly onStatus?: OnStatus;
 }
 
 export class ShoalNode {
@@ -81,6 +94,7 @@ export class ShoalNode {
   readonly carrying: Carrying | undefined;
   /** Where it serves: ends what has expired. */
   readonly expiring: Expiring | undefined;
+  readonly #strangers: Strangers;
   /** Of each share, one at a time writes or removes blocks. */
   readonly #turns = new Turns<BlockId>();
   /** Grants that led to shares, by those. */
@@ -93,12 +107,14 @@ export class ShoalNode {
     service: Service,
     relays: Relays | undefined,
     { holds, log }: Pick<NodeOptions, 'holds' | 'log'>,
+    strangers: Strangers,
   ) {
+    this.#strangers = strangers;
     const ofNode: Pick<CarryingDeps, 'forget' | 'alone' | 'inTurn' | 'sources' | 'stateOf' | 'onKnown'> = {
       forget: (id, isStill, signal) => this.forget(id, signal, isStill),
       alone: (id, signal, work) => this.#alone(id, 'seed', signal, work),
       inTurn: (id, signal, work) => this.#turns.run(id, signal, work),
-      sources: () => this.#downloadDeps(),
+      sources: () => this.#downloadDeps(network),
       stateOf: record => this.stateOf(record),
       onKnown: id => this.#keepGrant(id),
     };
@@ -129,12 +145,19 @@ export class ShoalNode {
               quotaBytes: options.quotaBytes,
             });
       if (options.holds) await home?.sweep();
-      network = options.network === undefined ? undefined : await startNetwork(options, options.network, home);
-      const service = await Service.start(home, options.holds ? network : undefined, options.log);
       const { holds, log, network: settings } = options;
-      const fresh = (): Promise<Network> => freshNetwork(settings, log);
+      const shell: NetworkShell = { rates: ratesOf(settings), log };
+      network = await networkOf(holds, shell, settings, home);
+      const startApart = (id: BlockId): Promise<Network> => {
+        if (settings === undefined || home === undefined) throw new Error('only the holder of a home serves');
+        return apartNetwork(id, shell, settings, home);
+      };
+      const service = await Service.start(home, holds ? network : undefined, startApart, log);
+      const fresh = (): Promise<Network> => freshNetwork(shell);
       const relays = home && new Relays({ home, network, service, holds, fresh, verify: crypto, log });
-      return new ShoalNode(crypto, home, network, service, relays, options);
+      // Who does not hold the home is a stranger anyway.
+      const strangers = new Strangers(shell, settings, home, service.isOn ? undefined : network);
+      return new ShoalNode(crypto, home, network, service, relays, options, strangers);
     } catch (error) {
       await network?.stop();
       await home?.close();
@@ -193,9 +216,9 @@ export class ShoalNode {
     return formatLink({ id, hints, ...(key === undefined ? {} : { key: key as NonNullable<Link['key']> }) });
   }
 
-  /** Hints as given by the user; `self` stands for the addresses under which this node can be reached. @throws ShoalError `usage`, `bad-link` */
-  hintsOf(texts: readonly string[]): Hint[] {
-    const own = this.network?.addresses() ?? [];
+  /** Hints as given by the user; `self` stands for the addresses under which this node can be reached, over its own network or that of a share. @throws ShoalError `usage`, `bad-link` */
+  hintsOf(texts: readonly string[], network: Pick<Network, 'addresses'> | undefined = this.network): Hint[] {
+    const own = network?.addresses() ?? [];
     const hints = texts.flatMap((text, n) => (text === 'self' ? own.map(parseHint) : [givenHint(text, n)]));
     const unique = hints.filter((hint, n) => hints.findIndex(other => other.text === hint.text) === n);
     return unique.slice(0, MAX_LINK_HINTS);
@@ -211,7 +234,9 @@ export class ShoalNode {
     const own = this.home?.catalog.grants.get(id);
     if (own !== undefined) return grantIn(id, own.block);
     if (this.home?.catalog.get(id) !== undefined) return { share: id };
-    const resolved = await resolve(this.#downloadDeps(), { id, hints, timeoutMs }, onEvent, signal);
+    const resolved = await this.asStranger(network =>
+      resolve(this.#downloadDeps(network), { id, hints, timeoutMs }, onEvent, signal),
+    );
     const { share, grant: seen } = resolved;
     if (seen !== undefined) this.#seenGrants.set(share, seen);
     for (const oldest of this.#seenGrants.keys()) {
@@ -249,27 +274,48 @@ export class ShoalNode {
   /** Gets a share to a folder or file. */
   async fetch(request: FolderFetch, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Fetched> {
     keyOf(request.link);
-    if (!request.keep) return await this.#fetch(request, onEvent, signal);
+    const { link, keep, onStatus } = request;
+    const run = (): Promise<Fetched> => {
+      const work: Asking<Fetched> = network => this.#fetch(request, network, onEvent, signal);
+      return keep ? this.#asking(link.id, work, onStatus) : this.asStranger(work, onStatus);
+    };
+    if (!keep) return await run();
     const home = this.#needHome();
-    const { id } = request.link;
-    this.refuseExpired(id, 'keep the share');
-    return await this.#alone(id, 'fetch and keep', signal, async () => {
-      const isDebris = await beginKeeping(home, id);
+    this.refuseExpired(link.id, 'keep the share');
+    return await this.#alone(link.id, 'fetch and keep', signal, async () => {
+      const isDebris = await beginKeeping(home, link.id);
       try {
-        return await this.#fetch(request, onEvent, signal);
+        return await run();
       } catch (error) {
-        if (isDebris && isShoalError(error, 'refused')) await discard(home, id);
+        if (isDebris && isShoalError(error, 'refused')) await discard(home, link.id);
         throw error;
       }
     });
   }
 
-  async #fetch(request: FolderFetch, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Fetched> {
+  /** Asks others for what this home serves by and by: under the peer id that it is served under, unless that is the share's own. */
+  async #asking<T>(id: BlockId, work: Asking<T>, onStatus?: OnStatus): Promise<T> {
+    if (this.service.isApart(id)) return await this.asStranger(work, onStatus);
+    onStatus?.(() => this.network?.status());
+    return await work(this.network);
+  }
+
+  /** Asks others for something as one whom nobody knows. */
+  async asStranger<T>(work: Asking<T>, onStatus?: OnStatus): Promise<T> {
+    return await this.#strangers.run(work, onStatus);
+  }
+
+  async #fetch(
+    request: FolderFetch,
+    network: Network | undefined,
+    onEvent: (event: FetchEvent) => void,
+    signal: AbortSignal,
+  ): Promise<Fetched> {
     const storeIn = (folder: Directory): ClosableStore =>
       request.keep ? borrowed(this.#needHome().store, folder) : this.#ownStore(folder);
     const destination = await folderDestination({ id: request.link.id, output: request.output, storeIn });
     try {
-      const deps = this.#downloadDeps(request.onStep);
+      const deps = this.#downloadDeps(network, request.onStep);
       const check = (block: ShareBlock): void => {
         if (request.keep) refuseExpired('keep the share', block.expires, this.#clock);
       };
@@ -298,18 +344,24 @@ export class ShoalNode {
   async plan(request: FolderFetch, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Plan> {
     const { link, output } = request;
     const place = await plannedPlace({ id: link.id, output });
-    return await plan(this.#downloadDeps(), { ...request, place, store: memoryStore() }, onEvent, signal);
+    return await this.asStranger(network =>
+      plan(this.#downloadDeps(network), { ...request, place, store: memoryStore() }, onEvent, signal),
+    );
   }
 
   /** Gets a share of one file to a stream, in order. */
   async fetchTo(
-    request: Omit<FetchRequest, 'destination'> & Pick<FolderFetch, 'onStep'>,
+    request: Omit<FetchRequest, 'destination'> & Pick<FolderFetch, 'onStep' | 'onStatus'>,
     output: NodeJS.WritableStream,
     onEvent: (event: FetchEvent) => void,
     signal: AbortSignal,
   ): Promise<Fetched> {
     const destination = streamDestination(output, memoryStore());
-    return await fetch(this.#downloadDeps(request.onStep), { ...request, destination }, onEvent, signal);
+    const { onStep, onStatus } = request;
+    return await this.asStranger(
+      network => fetch(this.#downloadDeps(network, onStep), { ...request, destination }, onEvent, signal),
+      onStatus,
+    );
   }
 
   async list(
@@ -317,7 +369,9 @@ export class ShoalNode {
     onEvent: (event: FetchEvent) => void,
     signal: AbortSignal,
   ): Promise<Manifest> {
-    return await list(this.#downloadDeps(), { ...request, store: memoryStore() }, onEvent, signal);
+    return await this.asStranger(network =>
+      list(this.#downloadDeps(network), { ...request, store: memoryStore() }, onEvent, signal),
+    );
   }
 
   /** Whether this home can open a share, given its key, without asking anybody. */
@@ -342,8 +396,10 @@ export class ShoalNode {
     const walk = (path: string, stop: AbortSignal): ReturnType<typeof walkTree> => walkTree([path], [], stop, 'check');
     // What is to be checked may be what it was shared from: chunks made of that would tell nothing.
     const known = home !== undefined && (await this.knows(request.link.id)) ? home.store : undefined;
-    const deps = known === undefined ? this.#downloadDeps() : { crypto, clock: this.#clock, local: known };
-    return await compare({ ...deps, walk }, { ...request, store: known ?? memoryStore() }, onEvent, signal);
+    const comparing = (deps: OpeningDeps): Promise<Compared> =>
+      compare({ ...deps, walk }, { ...request, store: known ?? memoryStore() }, onEvent, signal);
+    if (known !== undefined) return await comparing({ crypto, clock: this.#clock, local: known });
+    return await this.asStranger(network => comparing(this.#downloadDeps(network)));
   }
 
   /**
@@ -389,6 +445,7 @@ export class ShoalNode {
       if (record !== undefined && !isStill(record)) throw this.#inUse(id, 'forget');
       this.service.end(id);
       home.catalog.remove(id);
+      home.catalog.setSetting(apartPort(id), undefined);
       home.forgetSources();
       await home.store.drop(id);
       home.catalog.clear(id);
@@ -451,8 +508,8 @@ export class ShoalNode {
     await this.carrying?.stop();
     await this.expiring?.stop();
     await this.relays?.stop();
-    await this.network?.stop();
-    this.service.stop();
+    await Promise.all([this.network?.stop(), this.#strangers.stop()]);
+    await this.service.stop();
     await this.home?.close();
     await this.crypto.close();
   }
@@ -522,8 +579,8 @@ export class ShoalNode {
     };
   }
 
-  #downloadDeps(onStep?: OpeningDeps['onStep']): OpeningDeps {
-    const { crypto, home, network } = this;
+  #downloadDeps(network: Network | undefined, onStep?: OpeningDeps['onStep']): OpeningDeps {
+    const { crypto, home } = this;
     return {
       crypto,
       clock: this.#clock,
@@ -554,50 +611,5 @@ async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promi
   for await (const bytes of parts) {
     await file.write(bytes, position);
     position += bytes.length;
-  }
-}
-
-/** What is no hint is not shown: it could be a link. */
-function givenHint(text: string, n: number): Hint {
-  const hint = readHint(text);
-  // A single word is rather a mistyped "self" than a host that others know.
-  if (hint?.kind === 'multiaddr' || hint?.host.includes('.') === true) return hint;
-  const form = '/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…';
-  throw new ShoalError(
-    'usage',
-    `cannot put hint ${n + 1} into the link: it is neither "self", a multiaddr like ${form}, nor the host of a relay`,
-  );
-}
-
-function readHint(text: string): Hint | undefined {
-  try {
-    return parseHint(text);
-  } catch (error) {
-    if (text.startsWith('/')) throw error;
-    return undefined;
-  }
-}
-
-async function* readFile(path: string): AsyncGenerator<Uint8Array> {
-  try {
-    const file = await openOrdinary(path);
-    for await (const bytes of file.createReadStream({ highWaterMark: READ_BYTES })) yield bytes as Uint8Array;
-  } catch (error) {
-    throw fileError(error, `read "${showName(path)}"`);
-  }
-}
-
-/** Opening a pipe would wait for its other end, in a thread that nobody can wake; and it can be read only once. */
-async function openOrdinary(path: string): Promise<FileHandle> {
-  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-  try {
-    if ((await file.stat()).isFile()) return file;
-    throw new ShoalError(
-      'usage',
-      `cannot read "${showName(path)}": it is not an ordinary file; save what it gives to a file first, and give that one`,
-    );
-  } catch (error) {
-    await file.close();
-    throw error;
   }
 }

@@ -34,7 +34,7 @@ export interface RelaysDeps {
 
 export class Relays {
   readonly #deps: RelaysDeps;
-  /** Ends the reservations, by peer id. */
+  /** Ends the reservations, by the peer ids of the network and the relay. */
   readonly #places = new Map<string, () => void>();
   readonly copies: Copies | undefined;
 
@@ -43,8 +43,9 @@ export class Relays {
     const { home, network, service, holds, log } = deps;
     if (!holds || network === undefined) return;
     for (const relay of this.list()) this.#reserve(network, relay);
+    service.onNetwork(apart => this.list().forEach(relay => this.#reserve(apart, relay)));
     this.copies = new Copies({
-      network,
+      lend: (id, work) => lend(service, network, id, work),
       catalog: home.catalog,
       source: home.source,
       clock: systemClock,
@@ -94,7 +95,8 @@ export class Relays {
     };
     if (token !== undefined) await this.#try(candidateOf(relay), token, signal);
     home.catalog.relays.put(relay, token);
-    if (this.copies !== undefined && network !== undefined) this.#reserve(network, relay);
+    if (this.copies !== undefined && network !== undefined)
+      [network, ...this.#deps.service.apart.values()].forEach(one => this.#reserve(one, relay));
     return relay;
   }
 
@@ -112,8 +114,11 @@ export class Relays {
   remove(text: string): RelayRecord {
     const relay = this.find(text);
     this.#deps.home.catalog.relays.remove(relay.peer);
-    this.#places.get(relay.peer)?.();
-    this.#places.delete(relay.peer);
+    for (const [key, release] of this.#places) {
+      if (!key.endsWith(` ${relay.peer}`)) continue;
+      release();
+      this.#places.delete(key);
+    }
     return relay;
   }
 
@@ -183,16 +188,35 @@ export class Relays {
   #reserve(network: Network, relay: RelayRecord): void {
     const { peer, addresses } = relay;
     const greet = async (signal: AbortSignal): Promise<unknown> => {
-      const token = this.#deps.home.catalog.relays.tokenOf(peer);
+      // A token that both show would link a network that is to be apart with that of the home.
+      const isHomes = network === this.#deps.network;
+      const token = isHomes ? this.#deps.home.catalog.relays.tokenOf(peer) : undefined;
       return token === undefined ? undefined : await present(network, candidateOf(relay), token, systemClock, signal);
     };
-    this.#places.get(peer)?.();
+    const key = `${network.self} ${peer}`;
+    this.#places.get(key)?.();
     try {
-      this.#places.set(peer, network.reserve({ peer, addresses, greet }));
+      this.#places.set(key, network.reserve({ peer, addresses, greet }));
     } catch (error) {
       if (!isShoalError(error)) throw error;
       this.#deps.log('warn', 'there will be no place at a relay', { reason: error.message });
     }
+  }
+}
+
+/** Does `work` over the network under whose peer id a share is known: one of its own is served meanwhile. */
+async function lend<T>(
+  service: Service,
+  network: Network,
+  id: BlockId,
+  work: (network: Network) => Promise<T>,
+): Promise<T> {
+  if (!service.isApart(id)) return await work(network);
+  const end = service.serve(id);
+  try {
+    return await work(await service.apartNetworkOf(id));
+  } finally {
+    end();
   }
 }
 

@@ -6,6 +6,7 @@ import type { BlockId } from './format/ids.ts';
 import type { Home } from './home.ts';
 import { TRAFFIC_FLUSH_MS } from './limits.ts';
 import type { ShareRecord } from './catalog.ts';
+import { Apart } from './apart.ts';
 import type { Log, Network } from './ports.ts';
 import { Server, type Served } from './serve.ts';
 import { systemClock } from './clock.ts';
@@ -17,6 +18,9 @@ type EndListener = (id: BlockId) => void;
 export class Service {
   readonly #home: Home | undefined;
   #server: Server | undefined;
+  /** Shares that are served under peer ids of their own. */
+  #apart: Apart | undefined;
+  readonly #networkListeners = new Set<(network: Network) => void>();
   /** How many commands ask for each share to be served. */
   readonly #wanted = new Map<BlockId, number>();
   /** While there is a daemon: the shares that it serves, and what ends that. */
@@ -41,26 +45,37 @@ export class Service {
     this.#flusher.unref();
   }
 
-  /** @param network of a node that serves; without one it only keeps what is to be served */
-  static async start(home: Home | undefined, network: Network | undefined, log: Log): Promise<Service> {
+  /**
+   * @param network of a node that serves; without one it only keeps what is to be served
+   * @param startApart starts the network of a share that is served under a peer id of its own
+   */
+  static async start(
+    home: Home | undefined,
+    network: Network | undefined,
+    startApart: (id: BlockId) => Promise<Network>,
+    log: Log,
+  ): Promise<Service> {
     const service = new Service(home, log);
     if (home === undefined || network === undefined) return service;
-    service.#server = await Server.start({
-      network,
-      source: home.source,
-      refusals: { for: (id, now) => home.refusalOf(id, now) },
-      grantOf: id => {
-        const grant = home.catalog.grants.get(id);
-        return grant && { share: grant.share, bytes: grant.block };
-      },
-      deliveriesLeft: id => service.#leftOf(id),
-      clock: systemClock,
-      log,
-      onServed: served => service.#onServed(served),
-    });
-    // Who asks for a share that has changed is told so, whatever it is that this home serves at the moment.
-    for (const id of home.catalog.changed()) service.#server.refuse(id);
-    for (const { id } of home.catalog.expiries()) if (service.#isOver(id)) service.#server.refuse(id);
+    const serverOn = (one: Network): Promise<Server> =>
+      Server.start({
+        network: one,
+        source: home.source,
+        refusals: { for: (id, now) => home.refusalOf(id, now) },
+        grantOf: id => {
+          const grant = home.catalog.grants.get(id);
+          return grant && { share: grant.share, bytes: grant.block };
+        },
+        deliveriesLeft: id => service.#leftOf(id),
+        clock: systemClock,
+        log,
+        onServed: served => service.#onServed(served),
+      });
+    service.#server = await serverOn(network);
+    const onStarted = (one: Network): void => service.#networkListeners.forEach(listener => listener(one));
+    service.#apart = new Apart({ start: startApart, idsOf: id => service.#withGrants(id), serverOn, onStarted, log });
+    for (const id of home.catalog.changed()) service.refuse(id);
+    for (const { id } of home.catalog.expiries()) if (service.#isOver(id)) service.refuse(id);
     return service;
   }
 
@@ -75,7 +90,7 @@ export class Service {
   }
 
   has(id: BlockId): boolean {
-    return this.#server?.has(id) === true;
+    return this.#server?.has(id) === true || this.#apart?.has(id) === true;
   }
 
   /** Whether a command that runs asks for a share to be served. */
@@ -83,28 +98,70 @@ export class Service {
     return (this.#wanted.get(id) ?? 0) > (this.#always?.has(id) === true ? 1 : 0);
   }
 
-  /** Serves a share until the returned function was called as often as this one. */
+  /** Whether a share, or that of a grant, has a peer id of its own: whoever meets this home under another one is told nothing of it. */
+  isApart(id: BlockId): boolean {
+    const { catalog } = this.#home ?? {};
+    return catalog?.get(catalog.grants.get(id)?.share ?? id)?.freshId === true;
+  }
+
+  /** The networks of shares that are served under peer ids of their own. */
+  get apart(): ReadonlyMap<BlockId, Network> {
+    return this.#apart?.networks ?? new Map();
+  }
+
+  /** @throws ShoalError `in-use` where no further share can be served under a peer id of its own */
+  checkRoomApart(): void {
+    this.#apart?.checkRoom();
+  }
+
+  /** The network of a share of its own that is served. @throws ShoalError as it failed to start */
+  async apartNetworkOf(id: BlockId): Promise<Network> {
+    if (this.#apart === undefined) throw new Error('only the holder of a home serves');
+    return await this.#apart.networkOf(id);
+  }
+
+  /** Told of each network that is started for a share of its own. */
+  onNetwork(listener: (network: Network) => void): () => void {
+    return added(this.#networkListeners, listener);
+  }
+
+  /**
+   * Tells who asks for a share that the refusals gate refuses why that is, whatever it is that this home serves at the moment.
+   * One with a peer id of its own is not told of under that of the home.
+   */
+  refuse(id: BlockId): void {
+    if (!this.isApart(id)) this.#server?.refuse(id);
+  }
+
+  /**
+   * Serves a share until the returned function was called as often as this one.
+   * @throws ShoalError `in-use` where it has a peer id of its own, and as many such shares are served as may be
+   */
   serve(id: BlockId): () => void {
     const server = this.#server;
     if (server === undefined) throw new Error('only the holder of a home serves');
+    if (this.isApart(id)) this.#apart?.open(id);
+    else for (const one of this.#withGrants(id)) server.add(one);
     this.#wanted.set(id, (this.#wanted.get(id) ?? 0) + 1);
-    for (const one of this.#withGrants(id)) server.add(one);
     return () => {
       const left = (this.#wanted.get(id) ?? 1) - 1;
       if (left > 0) return void this.#wanted.set(id, left);
       this.#wanted.delete(id);
-      if (this.#isOver(id)) this.#refuse(id);
+      if (this.#isOver(id) && !this.isApart(id)) this.#withhold(id);
       else this.#remove(id);
     };
   }
 
   /** Serves the grants of a share that there are by now, where the share is served. */
   serveGrants(id: BlockId): void {
-    if (this.has(id)) for (const one of this.#withGrants(id)) this.#server?.add(one);
+    if (!this.has(id)) return;
+    if (this.isApart(id)) this.#apart?.addAgain(id);
+    else for (const one of this.#withGrants(id)) this.#server?.add(one);
   }
 
   /** Tells who asks for it why it is not served, and announces it no more. */
-  #refuse(id: BlockId): void {
+  #withhold(id: BlockId): void {
+    if (this.isApart(id)) return void this.#apart?.withhold(id);
     for (const one of this.#withGrants(id)) {
       this.#server?.refuse(one);
       this.#server?.withhold(one);
@@ -113,6 +170,7 @@ export class Service {
 
   #remove(id: BlockId): void {
     for (const one of this.#withGrants(id)) this.#server?.remove(one);
+    this.#apart?.close(id);
   }
 
   /** A share, and the grants that name it. */
@@ -139,11 +197,21 @@ export class Service {
    */
   serveAlways(): () => void {
     this.#always ??= new Map();
-    for (const record of this.#needHome().catalog.list()) this.#followDaemon(record);
+    for (const record of this.#needHome().catalog.list()) this.#followAtStart(record);
     return () => {
       for (const stop of this.#always?.values() ?? []) stop();
       this.#always = undefined;
     };
+  }
+
+  /** What can not be served is no reason to serve nothing. */
+  #followAtStart(record: ShareRecord): void {
+    try {
+      this.#followDaemon(record);
+    } catch (error) {
+      if (!isShoalError(error)) throw error;
+      this.#log('warn', 'a share is not served', { reason: error.message });
+    }
   }
 
   #followDaemon({ id, serveAlways, state, downloadsLeft }: ShareRecord): void {
@@ -173,7 +241,7 @@ export class Service {
   expire(id: BlockId): void {
     this.#wanted.delete(id);
     this.#always?.delete(id);
-    this.#refuse(id);
+    this.#withhold(id);
     this.tellEnded(id);
   }
 
@@ -207,8 +275,9 @@ export class Service {
     return added(this.#endListeners, listener);
   }
 
-  /** Notes what has not been noted of the traffic; to be called once nothing is served any more. */
-  stop(): void {
+  /** Stops the networks of shares of their own, and notes what has not been noted of the traffic; to be called once the home's network is stopped. */
+  async stop(): Promise<void> {
+    await this.#apart?.stop();
     clearInterval(this.#flusher);
     this.#flush();
   }
@@ -220,6 +289,7 @@ export class Service {
 
   #changed(id: BlockId, why: string): void {
     this.#server?.withhold(id);
+    this.#apart?.withhold(id);
     for (const listener of this.#changeListeners) listener(id, why);
   }
 

@@ -65,6 +65,8 @@ export interface ShareRequest {
   readonly pad: boolean;
   /** A new key and link, also where the same files were shared before. */
   readonly anew: boolean;
+  /** Serve it under a peer id of its own. */
+  readonly freshId?: boolean | undefined;
   /** Whether the share goes on, without a command, whenever this home has a daemon. */
   readonly serveAlways: boolean;
   readonly hints: readonly Hint[];
@@ -138,6 +140,7 @@ export async function share(
     createdAt: Math.floor(deps.clock.now() / 1000),
     serveAlways: request.serveAlways,
     ...ending,
+    ...(request.freshId === true ? { freshId: true as const } : {}),
   };
   // Nobody knows the share until it is whole and durable; until then a crash leaves debris, and another key is used.
   deps.catalog.begin(block.id);
@@ -201,7 +204,10 @@ function settleProblems(tree: Tree, skip: boolean, onEvent: (event: ShareEvent) 
     );
 }
 
-/** The newest share of the same files with the same name, note, end and padding that can still be served, if they are as they were then. */
+/**
+ * The newest share of the same files with the same name, note, end and padding that can still be served, if they are as they were then.
+ * One under the peer id of the home is none that has its own: who knows its link could tell whose it is.
+ */
 async function sharedBefore(
   deps: ShareDeps,
   tree: Tree,
@@ -212,6 +218,7 @@ async function sharedBefore(
   const same = deps.catalog.findByRoot(tree.root).filter(({ state, source, name, note, ...old }) => {
     const isSame = old.fingerprint?.join() === fingerprint && name === (request.name ?? tree.name);
     if (note !== request.note || old.expires !== request.expires) return false;
+    if (old.freshId !== (request.freshId === true || undefined)) return false;
     return isSame && state === 'ready' && source === (request.copy ? 'copy' : 'original');
   });
   let damaged: ShareEvent | undefined;

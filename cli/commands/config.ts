@@ -9,6 +9,7 @@ import { table, type Column } from '../columns.ts';
 import { CONFIG_SCHEMA, configTemplate, settingAt } from '../config.ts';
 import { configPlace, editing, isThere, loadSettings, type ConfigPlace } from '../config-place.ts';
 import type { Context, Surroundings } from '../context.ts';
+import { withoutSecrets } from '../secrets.ts';
 import { settingList, typedValue, type Chosen, type GlobalOptions } from '../settings.ts';
 
 /** What a command on the configuration is given. */
@@ -173,7 +174,7 @@ async function runEditor({ env, signal }: ConfigContext, path: string): Promise<
   const ignore = (): void => undefined;
   process.removeAllListeners('SIGINT').on('SIGINT', ignore);
   try {
-    const child = spawn(file, args, { stdio: 'inherit', env, shell, signal });
+    const child = spawn(file, args, { stdio: 'inherit', env: withoutSecrets(env), shell, signal });
     const [code] = (await once(child, 'close')) as [number | null];
     if (code === 0) return;
     const name = `the editor "${editor}"`;

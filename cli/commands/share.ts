@@ -23,6 +23,7 @@ export interface ShareOptions {
   readonly copy: boolean;
   readonly pad: boolean;
   readonly anew: boolean;
+  readonly freshId?: true;
   /** The relays where it is left, where none are given. */
   readonly hints?: readonly string[];
   /** Where it is left; at the relays of this home where none are given. */

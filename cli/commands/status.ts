@@ -3,6 +3,7 @@ import type { Results } from '../../src/daemon/actions.ts';
 import { isShoalError } from '../../src/errors.ts';
 import { table, type Column } from '../columns.ts';
 import type { Context } from '../context.ts';
+import { SHORT_ID_CHARS } from '../../src/limits.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
 import { count, formatSeconds } from '../units.ts';
 
@@ -26,7 +27,7 @@ function nobody({ shares, transfers }: Results['status']): string[] {
 
 function linesOf(status: Results['status']): string[] {
   const { version, pid, daemon, since, peer, addresses, connections, lanPeers, dhtPeers, shares, transfers } = status;
-  const { maxConnections, maxUp, maxDown, reservations = [] } = status;
+  const { maxConnections, maxUp, maxDown, reservations = [], apart = [] } = status;
   const limits = [
     ...(maxUp === undefined ? [] : [`${formatBytes(maxUp)}/s up`]),
     ...(maxDown === undefined ? [] : [`${formatBytes(maxDown)}/s down`]),
@@ -44,6 +45,7 @@ function linesOf(status: Results['status']): string[] {
     `known nodes:  ${lanPeers ?? 'none asked'} on the local network, ${dhtPeers ?? 'none asked'} in the DHT`,
     ...reservations.map((one, n) => `${n === 0 ? 'relays:     ' : '            '}  ${relayLine(one)}`),
     `peer id:      ${peer}`,
+    ...apart.map(({ id, peer: own }) => `of a share:   ${own}, of ${id.slice(0, SHORT_ID_CHARS)}`),
     ...addresses.map((address, n) => `${n === 0 ? 'addresses:  ' : '            '}  ${address}`),
   ];
 }

@@ -11,8 +11,7 @@ import type { Fetched, FetchEvent } from '../fetch.ts';
 import type { NetworkSettings } from '../networks.ts';
 import type { FolderFetch, ShoalNode } from '../node.ts';
 import type { RelayRecord, ShareRecord } from '../catalog.ts';
-import type { NetworkStatus } from '../ports.ts';
-import type { Step } from '../search.ts';
+import type { Network, NetworkStatus } from '../ports.ts';
 import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
@@ -25,6 +24,7 @@ import { onlyOf } from './only.ts';
 import {
   addRelay,
   copiesThere,
+  noteHints,
   relayViews,
   removeRelay,
   showRelay,
@@ -101,16 +101,23 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         `cannot wait for ${waitCopies} copies: relays that are to keep the share: ${keepers.length}; name more with --relay, or add them with "shoal relays add"`,
       );
     const readers = to === undefined ? undefined : chosenFor(node, to);
-    if (hints?.includes('self') === true) await node.network?.settled(signal);
-    const chosen = hints === undefined ? (node.relays?.hintsOf(keepers) ?? []) : node.hintsOf(hints);
+    const hintsOver = async (network: Network | undefined): Promise<Hint[]> => {
+      if (hints?.includes('self') === true) await network?.settled(signal);
+      return hints === undefined ? (node.relays?.hintsOf(keepers) ?? []) : node.hintsOf(hints, network);
+    };
+    if (options.freshId === true) node.service.checkRoomApart();
+    // Under a peer id of its own it has addresses only once it is there.
+    const given = await hintsOver(options.freshId === true ? undefined : node.network);
     const shared = await tellingDropped(node, emit, () =>
-      node.share({ ...options, serveAlways: always, hints: chosen }, emit, signal),
+      node.share({ ...options, serveAlways: always, hints: given }, emit, signal),
     );
-    noteHints(node, shared.id, chosen);
-    const granted = readers && (await grantTo(node, shared.id, readers, chosen));
     const stop = node.service.serve(shared.id);
     const off = tellCopies(node, shared.id, emit);
     try {
+      const network = options.freshId === true ? await node.service.apartNetworkOf(shared.id) : node.network;
+      const chosen = options.freshId === true ? await hintsOver(network) : given;
+      noteHints(node, shared.id, chosen);
+      const granted = readers && (await grantTo(node, shared.id, readers, chosen));
       // What the daemon serves already goes on being served by it.
       const serveAlways = always || node.home?.catalog.get(shared.id)?.serveAlways === true;
       node.service.serveAs(shared.id, {
@@ -124,7 +131,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
         link: node.linkOf(shared.id, chosen),
         ...granted,
         again: shared.again,
-        addresses: node.network?.addresses() ?? [],
+        addresses: network?.addresses() ?? [],
       });
       const wrong = options.expires === undefined ? undefined : node.home && clockWarning(node.home.catalog);
       if (wrong !== undefined) emit({ event: 'clock', why: wrong });
@@ -145,6 +152,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     const stop = node.service.serve(id);
     const off = tellCopies(node, id, emit);
     try {
+      if (node.service.isApart(id)) await node.service.apartNetworkOf(id);
       const wait = waitCopies === undefined ? undefined : { copies: waitCopies };
       return await serving(node, await viewOf(node, id), wait, emit, signal);
     } finally {
@@ -155,8 +163,8 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async fetch({ node, transfers, daemon }, { explain, ...wanted }, emit, signal) {
     const { link, keep } = fetchOf(wanted);
-    const work: Fetching = (tell, onStep) => transfers.follow(wanted, tell, signal, onStep);
-    const fetched = fetchedView(await (explain ? explained(node, link, emit, work) : work(emit)));
+    const work: Fetching = (tell, told) => transfers.follow(wanted, tell, signal, told);
+    const fetched = fetchedView(await (explain ? explained(link, emit, work) : work(emit)));
     if (!keep) return fetched;
     const stop = node.service.serve(link.id);
     try {
@@ -286,6 +294,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       ...(daemon === undefined ? {} : { daemon: { pid: daemon.pid } }),
       since,
       ...(status === undefined ? { connections: 0 } : meetingOf(status)),
+      apart: [...node.service.apart].map(([id, one]) => ({ id, peer: one.self, addresses: one.addresses() })),
       shares: { total: node.home?.catalog.count() ?? 0, serving: node.service.count },
       transfers: { total: all.length, running: all.filter(({ state }) => state === 'running').length },
       ...(await storeOf(node)),
@@ -293,7 +302,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   peers({ node }) {
-    const peers = node.network?.peers() ?? [];
+    const peers = [node.network, ...node.service.apart.values()].flatMap(network => network?.peers() ?? []);
     return Promise.resolve({ peers: peers.map(one => ({ ...one, ...node.service.trafficWith(one.peer) })) });
   },
 
@@ -497,18 +506,25 @@ function fetchOf({ link, output, only, force, keep, timeoutMs }: Parameters<'pla
   return { link: parseLink(link), output, force, keep, ...onlyOf(only), timeoutMs };
 }
 
-/** A fetch that tells of what happens, and where somebody wants to know, of its steps. */
-export type Fetching = (onEvent: (event: FetchEvent) => void, onStep?: (step: Step) => void) => Promise<Fetched>;
+/** A fetch that tells of what happens, and where somebody wants to know, of its steps and its network. */
+export type Fetching = (
+  onEvent: (event: FetchEvent) => void,
+  told?: Pick<FolderFetch, 'onStep' | 'onStatus'>,
+) => Promise<Fetched>;
 
 /** Does a fetch, and tells in the end how it went, also when it fails. */
-export async function explained(node: ShoalNode, link: Link, emit: Emit, fetching: Fetching): Promise<Fetched> {
-  const explanation = new Explanation(systemClock, link.hints, () => node.network?.status());
+export async function explained(link: Link, emit: Emit, fetching: Fetching): Promise<Fetched> {
+  let statusNow: () => NetworkStatus | undefined = () => undefined;
+  const explanation = new Explanation(systemClock, link.hints, () => statusNow());
   const onEvent = (event: FetchEvent): void => {
     explanation.onEvent(event);
     emit(event);
   };
   try {
-    const fetched = await fetching(onEvent, step => explanation.onStep(step));
+    const fetched = await fetching(onEvent, {
+      onStep: step => explanation.onStep(step),
+      onStatus: status => (statusNow = status),
+    });
     explanation.done(fetched.alreadyThere);
     emit({ event: 'explained', ...explanation.stages() });
     return fetched;
@@ -543,14 +559,6 @@ function sharesNamed({ home }: ShoalNode, prefix: string): ShareRecord[] {
   const named = grants.findByPrefix(prefix).flatMap(({ share }) => home.catalog.get(share) ?? []);
   const all = new Map([...home.catalog.findByPrefix(prefix), ...named].map(record => [record.id, record]));
   return [...all.values()];
-}
-
-/** The link that is told last is the one that is shown. */
-function noteHints({ home }: ShoalNode, id: BlockId, hints: readonly Hint[]): void {
-  const record = home?.catalog.get(id);
-  const texts = hints.map(({ text }) => text);
-  if (record === undefined || record.hints.join() === texts.join()) return;
-  home?.catalog.add({ ...record, hints: texts }, {});
 }
 
 /** What is to be verified: also a share that this home has not got, by its id or a link. */

@@ -1,13 +1,14 @@
 /** Actions of a home that are about its relays, and about who else has its shares. */
 import type { CopyEvent } from '../copies.ts';
 import { ShoalError } from '../errors.ts';
-import { parseHint } from '../format/hint.ts';
+import { parseHint, type Hint } from '../format/hint.ts';
 import type { BlockId } from '../format/ids.ts';
 import type { Link } from '../format/link.ts';
 import { systemClock } from '../clock.ts';
 import type { ShoalNode } from '../node.ts';
 import type { CopyRecord, RelayRecord } from '../catalog.ts';
 import type { RelayInfo } from '../protocol/relay-info.ts';
+import type { Network } from '../ports.ts';
 import type { Relays } from '../relays.ts';
 import { candidateOf, nameOf } from '../relay-name.ts';
 import { verify, type Holder } from '../verify.ts';
@@ -58,6 +59,14 @@ export function removeRelay(node: ShoalNode, text: string): Results['removeRelay
   const view = viewOf(node, relaysOf(node).find(text));
   relaysOf(node).remove(text);
   return view;
+}
+
+/** The link that is told last is the one that is shown. */
+export function noteHints({ home }: ShoalNode, id: BlockId, hints: readonly Hint[]): void {
+  const record = home?.catalog.get(id);
+  const texts = hints.map(({ text }) => text);
+  if (record === undefined || record.hints.join() === texts.join()) return;
+  home?.catalog.add({ ...record, hints: texts }, {});
 }
 
 /** Tells of the copies of a share until the returned function is called. */
@@ -114,10 +123,8 @@ export async function verifyShare(
   emit: Emit,
   signal: AbortSignal,
 ): Promise<Results['verify']> {
-  const { network } = node;
   const relays = relaysOf(node);
   const { catalog } = homeOf(node);
-  if (network === undefined) throw new Error('who has a share is asked over the network');
   const names = new Map(relays.list().map(relay => [relay.peer, nameOf(relay)]));
   const view = (holder: Holder) => {
     const name = names.get(holder.peer);
@@ -128,12 +135,20 @@ export async function verifyShare(
     return found === undefined ? [] : [{ ...candidateOf(found), via: 'relay' as const }];
   });
   const record = catalog.get(id);
-  const holders = await verify(
-    { network, clock: systemClock, sample: (share, from, stop) => relays.sample(share, from, stop) },
-    { id, hints: [...hints, ...(record?.hints ?? []).map(parseHint)], known },
-    holder => emit({ event: 'holder', ...view(holder) }),
-    signal,
-  );
+  const search = async (network: Network | undefined): Promise<Holder[]> => {
+    if (network === undefined) throw new Error('who has a share is asked over the network');
+    const self = node.service.apart.get(id)?.self ?? network.self;
+    const looking = { self, find: network.find.bind(network), status: network.status.bind(network) };
+    return await verify(
+      { network: looking, clock: systemClock, sample: (share, from, stop) => relays.sample(share, from, stop) },
+      { id, hints: [...hints, ...(record?.hints ?? []).map(parseHint)], known },
+      holder => emit({ event: 'holder', ...view(holder) }),
+      signal,
+    );
+  };
+  // Others know already that the home has what it serves under its own peer id.
+  const isKnown = record !== undefined && !node.service.isApart(id);
+  const holders = await (isKnown ? search(node.network) : node.asStranger(search));
   for (const { peer, problem } of holders) if (problem !== undefined) node.relays?.copies?.doubt(id, peer, problem);
   const repaired = repair ? await repairCopies(node, id, holders, emit, signal) : 0;
   return {

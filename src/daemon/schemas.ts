@@ -57,6 +57,7 @@ export const PARAMETERS = {
     copy: z.boolean().default(false),
     pad: z.boolean().default(true),
     anew: z.boolean().default(false),
+    freshId: z.boolean().optional().describe('Serve it under a peer id of its own.'),
     hints: z
       .array(z.string())
       .optional()
@@ -186,6 +187,7 @@ const share = z
     always: z.boolean().describe('Served whenever there is a daemon.'),
     downloadsLeft: count.optional().describe('Served until so many more complete deliveries.'),
     expires: seconds.optional().describe('When nobody serves it any more; it never ends where absent.'),
+    freshId: z.literal(true).optional().describe('It is served under a peer id of its own.'),
     copies: z.array(copy).readonly().describe('At relays.'),
     ...ELSEWHERE,
   })
@@ -406,6 +408,11 @@ export const RESULTS = {
       .describe('At the relays by which others are to reach it; their addresses are among the addresses then.'),
     lanPeers: count.optional().describe('Absent where it does not look there.'),
     dhtPeers: count.optional().describe('Absent where it takes no part in the DHT.'),
+    apart: z
+      .array(z.strictObject({ id: z.string(), peer, addresses: z.array(z.string()).readonly() }))
+      .readonly()
+      .optional()
+      .describe('The shares that are served under peer ids of their own, with these.'),
     shares: z.strictObject({ total: count, serving: count }),
     transfers: z.strictObject({ total: count, running: count }),
     ...STORE,

@@ -272,9 +272,9 @@ export async function fetchTo(
   const node = await ShoalNode.start(start);
   try {
     const { timeoutMs, explain } = parameters;
-    const work: Fetching = (tell, onStep) =>
-      node.fetchTo({ link, force: false, timeoutMs, onStep }, output, tell, signal);
-    return fetchedView(await (explain ? explained(node, link, onEvent, work) : work(onEvent)));
+    const work: Fetching = (tell, told) =>
+      node.fetchTo({ link, force: false, timeoutMs, ...told }, output, tell, signal);
+    return fetchedView(await (explain ? explained(link, onEvent, work) : work(onEvent)));
   } catch (error) {
     if (signal.aborted && !isShoalError(error))
       throw new ShoalError('interrupted', 'stopped on request', { cause: error });

@@ -113,6 +113,7 @@ export function viewOfRecord(
     ...(record.lookedAt === undefined ? {} : { lookedAt: record.lookedAt }),
     ...(downloadsLeft === undefined ? {} : { downloadsLeft }),
     ...(expires === undefined ? {} : { expires }),
+    ...(record.freshId === undefined ? {} : { freshId: record.freshId }),
     copies: copies.map(({ share: _share, ...copy }) => copy),
   };
 }

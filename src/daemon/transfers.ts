@@ -9,10 +9,9 @@ import { sameBytes } from '../format/ids.ts';
 import { parseLink, type Link } from '../format/link.ts';
 import { quoted } from '../format/quoted.ts';
 import { MAX_DONE_TRANSFERS, MAX_TRANSFERS, TRANSFER_EVENT_MS } from '../limits.ts';
-import type { ShoalNode } from '../node.ts';
+import type { FolderFetch, ShoalNode } from '../node.ts';
 import { keyOf } from '../open.ts';
 import type { TransferRecord } from '../catalog.ts';
-import type { Step } from '../search.ts';
 import { onlyOf } from './only.ts';
 import type { Parameters, Results } from './actions.ts';
 
@@ -21,6 +20,8 @@ export type TransferView = Results['transfer'];
 /** What is to be fetched, and where to. */
 type Wanted = Parameters<'transfer'> & { readonly timeoutMs?: number | undefined };
 type Emit = (event: FetchEvent) => void;
+/** What tells more of a fetch than its events. */
+type Told = Pick<FolderFetch, 'onStep' | 'onStatus'>;
 
 /** A fetch, and how it stands. */
 interface Job {
@@ -31,8 +32,7 @@ interface Job {
   /** Where a command waits for it; without one, the catalog knows it. */
   readonly attached?: {
     readonly emit: Emit;
-    /** Told of each step of the search. */
-    readonly onStep: ((step: Step) => void) | undefined;
+    readonly told: Told;
     readonly settle: (ending: Ending) => void;
   };
   state: TransferView['state'];
@@ -75,9 +75,9 @@ export class Transfers {
   }
 
   /** Fetches for a command that waits. @throws ShoalError as `fetch` does; `interrupted` also when it is cancelled from elsewhere */
-  async follow(wanted: Wanted, emit: Emit, signal: AbortSignal, onStep?: (step: Step) => void): Promise<Fetched> {
+  async follow(wanted: Wanted, emit: Emit, signal: AbortSignal, told: Told = {}): Promise<Fetched> {
     const { promise, resolve } = Promise.withResolvers<Ending>();
-    const job = this.#newJob(wanted, { emit, onStep, settle: resolve });
+    const job = this.#newJob(wanted, { emit, told, settle: resolve });
     this.#jobs.set(job.id, job);
     const onAbort = (): void => {
       // A paused one has nothing under way that would end.
@@ -255,8 +255,7 @@ export class Transfers {
     };
     let ending: Ending;
     try {
-      const steps = attached?.onStep === undefined ? {} : { onStep: attached.onStep };
-      const request = { link, output, force, keep, ...onlyOf(only), timeoutMs, ...steps };
+      const request = { link, output, force, keep, ...onlyOf(only), timeoutMs, ...attached?.told };
       ending = { fetched: await this.#node.fetch(request, emit, stop.signal) };
     } catch (error) {
       ending = { error };

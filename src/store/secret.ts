@@ -1,10 +1,11 @@
 /**
  * The home's secret: 32 random bytes in a file that only its user can read. The key that wraps the catalog's secrets, the
- * owner keys of all shares and the home's peer key come from it.
+ * owner keys of all shares, the home's peer key, and those of shares that have their own come from it.
  */
 import { hkdfSync } from 'node:crypto';
 import { join } from 'node:path';
 import { ShoalError, fileError } from '../errors.ts';
+import type { BlockId } from '../format/ids.ts';
 import { showName } from '../files/names.ts';
 import { makePrivate, readPrivate } from '../files/private.ts';
 import type { RandomBytes } from '../ports.ts';
@@ -36,6 +37,11 @@ export function wrappingKey(secret: Uint8Array): Uint8Array {
 /** The seed of the Ed25519 key that is the home's peer id: 32 bytes. */
 export function peerSeed(secret: Uint8Array): Uint8Array {
   return derive(secret, 'peer');
+}
+
+/** The seed of the peer key of one share, which nobody can link with the home's or with those of other shares: 32 bytes. */
+export function sharePeerSeed(secret: Uint8Array, id: BlockId): Uint8Array {
+  return derive(secret, 'share-peer', new TextEncoder().encode(id));
 }
 
 /** The seed of the owner key that belongs to a share's random salt: 32 bytes. */

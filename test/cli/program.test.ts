@@ -105,7 +105,7 @@ const isBuilt = existsSync(join(PROJECT, 'dist/program/main.js'));
       if (modulesIn(stderr).includes('cli/commands/fetch.ts')) break;
     }
     if (process.platform === 'linux') {
-      expect(readFileSync(`/proc/${child.pid}/cmdline`, 'utf8').replaceAll('\0', '')).to.equal('shoal');
+      expect(readFileSync(`/proc/${child.pid}/cmdline`, 'utf8').replaceAll('\0', '')).to.equal('shoal fetch');
     }
     child.kill('SIGINT');
     const [exitCode] = (await once(child, 'exit')) as [number | null];

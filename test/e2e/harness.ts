@@ -87,6 +87,7 @@ export interface Told {
   readonly copiesElsewhere?: number;
   readonly store?: { readonly usedBytes: number; readonly quotaBytes?: number; readonly roomBytes: number };
   readonly checks?: readonly { readonly name: string; readonly state: string; readonly message: string }[];
+  readonly apart?: readonly { readonly id: string; readonly peer: string; readonly addresses: readonly string[] }[];
 }
 
 export interface Ended {
@@ -312,7 +313,7 @@ export class Sandbox {
     for await (const note of glob(this.path('run', '*', '*.pid'))) {
       const pid = Number(await readFile(note, 'utf8'));
       const title = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
-      if (pid > 1 && title.trim() === 'shoal') process.kill(pid, 'SIGKILL');
+      if (pid > 1 && /^shoal\b/.test(title)) process.kill(pid, 'SIGKILL');
     }
   }
 

@@ -62,6 +62,11 @@ export class Relay {
     return this.#box.path('relays', this.#name);
   }
 
+  /** What it has logged since it was started last. */
+  get stderr(): string {
+    return this.#command?.stderr ?? '';
+  }
+
   /** Its peer id. */
   get peer(): string {
     return this.#peer;

@@ -12,7 +12,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SECRET_FILE, loadSecret, ownerSeed, peerSeed, wrappingKey } from '../../src/store/secret.ts';
+import type { BlockId } from '../../src/format/ids.ts';
+import { SECRET_FILE, loadSecret, ownerSeed, peerSeed, sharePeerSeed, wrappingKey } from '../../src/store/secret.ts';
 import { unwrap, wrap } from '../../src/store/wrap.ts';
 import { failureOf } from '../contract/crypto.ts';
 
@@ -80,6 +81,8 @@ describe("the home's secret", () => {
       peerSeed(secret),
       ownerSeed(secret, new Uint8Array(32)),
       ownerSeed(secret, new Uint8Array(32).fill(1)),
+      sharePeerSeed(secret, 'bafyreidlwd5lg4litc4cjuenhqv2c7mt2qlk7b3dmcshmwdzdwcas3brue' as BlockId),
+      sharePeerSeed(secret, 'bafyreidlwd5lg4litc4cjuenhqv2c7mt2qlk7b3dmcshmwdzdwcas3bruf' as BlockId),
       wrappingKey(new Uint8Array(32).fill(1)),
     ].map(key => Buffer.from(key).toString('hex'));
     expect(new Set(keys).size).to.equal(keys.length);

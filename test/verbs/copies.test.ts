@@ -107,7 +107,7 @@ describe('copies of shares at relays', () => {
 
   function startCopies(): Copies {
     const started = new Copies({
-      network: sharer.node,
+      lend: (_id, work) => work(sharer.node),
       catalog,
       source: {
         have: () => Promise.resolve('all'),

@@ -1,0 +1,31 @@
+/** Reading an ordinary file from its beginning to its end. */
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { fileError, ShoalError } from '../errors.ts';
+import { READ_BYTES } from '../limits.ts';
+import { showName } from './names.ts';
+
+/** The bytes of a file, some at a time. @throws ShoalError `usage` where it is something else; by `fileError` */
+export async function* readFile(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    const file = await openOrdinary(path);
+    for await (const bytes of file.createReadStream({ highWaterMark: READ_BYTES })) yield bytes as Uint8Array;
+  } catch (error) {
+    throw fileError(error, `read "${showName(path)}"`);
+  }
+}
+
+/** Opening a pipe would wait for its other end, in a thread that nobody can wake; and it can be read only once. */
+async function openOrdinary(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    if ((await file.stat()).isFile()) return file;
+    throw new ShoalError(
+      'usage',
+      `cannot read "${showName(path)}": it is not an ordinary file; save what it gives to a file first, and give that one`,
+    );
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
