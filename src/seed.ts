@@ -10,7 +10,6 @@ import type { BlockId } from './format/ids.ts';
 import type { FileKey } from './format/keys.ts';
 import type { Listing } from './format/listing.ts';
 import type { Manifest } from './format/manifest.ts';
-import { ShoalError } from './errors.ts';
 import { ciphertextBytes, type ShareBlock } from './format/share-block.ts';
 import { beginKeeping, discard, type Shelf } from './kept.ts';
 import { readManifest } from './open.ts';

@@ -161,7 +161,10 @@ export class Service {
 
   /** Tells who asks for it why it is not served, and announces it no more. */
   #withhold(id: BlockId): void {
-    if (this.isApart(id)) return void this.#apart?.withhold(id);
+    if (this.isApart(id)) {
+      this.#apart?.withhold(id);
+      return;
+    }
     for (const one of this.#withGrants(id)) {
       this.#server?.refuse(one);
       this.#server?.withhold(one);

@@ -32,7 +32,7 @@ import {
   tellStored,
   verifyShare,
 } from './relaying.ts';
-import { copiesOf, viewOfRecord, viewsOf, warningOf } from './shares.ts';
+import { copiesOf, meetingOf, viewOfRecord, viewsOf, warningOf } from './shares.ts';
 import { isTransferId, Transfers } from './transfers.ts';
 
 type Emit = (event: ActionEvent) => void;
@@ -587,11 +587,6 @@ async function viewIn(node: ShoalNode, record: ShareRecord): Promise<ShareView> 
   const { home } = node;
   const copies = home === undefined ? [] : copiesOf(home.catalog, record.id);
   return viewOfRecord(record, await node.stateOf(record), node.isSpooled(record), copies);
-}
-
-/** How the node meets others; what it was given to begin at is among its settings. */
-function meetingOf({ startingPoints: _given, ...meeting }: NetworkStatus) {
-  return meeting;
 }
 
 /** What is shown of a fetch that is complete. */

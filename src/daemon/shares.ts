@@ -8,6 +8,7 @@ import type { BlockId } from '../format/ids.ts';
 import { pathsOf } from '../format/layout.ts';
 import type { NetworkSettings } from '../networks.ts';
 import type { Catalog, ShareRecord } from '../catalog.ts';
+import type { NetworkStatus } from '../ports.ts';
 import { isHome, openRecords, statesOf, type Standing } from '../records.ts';
 import { API_VERSION, VERSION } from '../version.ts';
 import type { Results, ShareView } from './actions.ts';
@@ -52,6 +53,11 @@ export async function statusOf(folder: string, network: NetworkSettings): Promis
   } finally {
     catalog.close();
   }
+}
+
+/** How the node meets others; what it was given to begin at is among its settings. */
+export function meetingOf({ startingPoints: _given, ...meeting }: NetworkStatus) {
+  return meeting;
 }
 
 /** In the order of `records`. @param blocks the folder in which the home keeps those of its shares */
