@@ -71,12 +71,21 @@ export async function linkOf({ env, stdin, terminal, signal }: Context, argument
   return link;
 }
 
+/** A line that a person types, as an answer. @throws ShoalError `interrupted`; `usage` where nothing comes */
+export async function typedLine({ stdin, signal }: Context): Promise<string> {
+  return await firstLine(stdin, signal, 'no answer was given on stdin');
+}
+
 /** Whether a person types what is read. */
 export function isTyped(input: Readable): boolean {
   return 'isTTY' in input && input.isTTY === true;
 }
 
-async function firstLine(input: Readable, signal: AbortSignal): Promise<string> {
+async function firstLine(
+  input: Readable,
+  signal: AbortSignal,
+  ifEmpty = 'no link: nothing was given on stdin',
+): Promise<string> {
   let text = '';
   // A read of a terminal can't be cancelled; the stream can be ended, and nobody else reads it.
   const stop = (): unknown => input.destroy();
@@ -100,7 +109,7 @@ async function firstLine(input: Readable, signal: AbortSignal): Promise<string> 
   }
   signal.throwIfAborted();
   const [line = ''] = text.split('\n');
-  if (line.trim() === '') throw new ShoalError('usage', 'no link: nothing was given on stdin');
+  if (line.trim() === '') throw new ShoalError('usage', ifEmpty);
   return line;
 }
 

@@ -13,6 +13,7 @@ import { addGranting, passphraseFile, passphraseOption, readerOption } from './p
 import { HELP } from './help.ts';
 import { accessPassphrase, addPeople, identityOption } from './program-people.ts';
 import { addBackups } from './program-backup.ts';
+import { addWithdrawing } from './program-withdraw.ts';
 import { holdsKey } from './secrets.ts';
 import { settingList, type GlobalOptions, type Setting } from './settings.ts';
 import { repeatable, type ContextFor } from './definitions.ts';
@@ -69,6 +70,7 @@ export function programOf(
   addHome(program, context);
   addGranting(program, context);
   addPeople(program, context, surroundings);
+  addWithdrawing(program, context);
   addDaemon(program, context);
   const unconfigured = (command: Command): ConfigContext => {
     const options = optionsOf(command);

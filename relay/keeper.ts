@@ -35,6 +35,7 @@ import type { Channel, ChunkStore, Clock, Crypto, Log, Network, Refusal } from '
 import type { Admission } from '../src/protocol/admission.ts';
 import { peerBytes } from '../src/protocol/proof.ts';
 import { decodeNotice, encodeNoticeMessage, NOTICE_PROTOCOL } from '../src/protocol/notice-messages.ts';
+import { checkedWithdrawal } from '../src/protocol/withdrawn.ts';
 import {
   decodeStoreRequest,
   encodeStoreMessage,
@@ -392,18 +393,14 @@ export class Keeper {
 
   async #withdraw(statement: Uint8Array, block: Uint8Array): Promise<boolean> {
     const { leases } = this.#deps;
-    let id: BlockId;
-    try {
-      const withdrawal = decodeStatement(statement, 'withdrawal');
-      ({ id } = withdrawal);
-      if (this.#withdrawn.has(id) && (await this.#isOnRecord(id))) return true;
-      // From here on until it is in force nothing else may come in between, such as the same once more.
-      const isHeld = leases.get(id) !== undefined || leases.grantOf(id) !== undefined;
-      if (!isHeld || !verifyOwnerStatement(withdrawal, block)) return false;
-    } catch (error) {
-      if (isShoalError(error)) return false;
-      throw error;
-    }
+    const isHeld = (id: BlockId): boolean => leases.get(id) !== undefined || leases.grantOf(id) !== undefined;
+    const isKnown = (id: BlockId): boolean => this.#withdrawn.has(id) || isHeld(id);
+    const withdrawal = checkedWithdrawal(statement, block, isKnown);
+    if (withdrawal === undefined) return false;
+    const { id } = withdrawal;
+    if (this.#withdrawn.has(id) && (await this.#isOnRecord(id))) return true;
+    // From here on until it is in force nothing else may come in between, such as the same once more.
+    if (!isHeld(id)) return false;
     // In force at once; what is being uploaded ends, and the record follows.
     this.#withdrawn.add(id);
     this.#uploads.get(id)?.stop.abort(new ShoalError('refused', 'its owner has withdrawn it'));

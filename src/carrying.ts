@@ -115,11 +115,7 @@ export class Carrying {
   refuseEnded(id: BlockId): void {
     const now = systemClock.now();
     const refusal = this.#deps.home.refusalOf(id, now / 1000);
-    if (refusal?.reason === 'withdrawn')
-      throw new ShoalError(
-        'refused',
-        `cannot seed share ${id}: its owner has withdrawn it, and nobody is to serve it any more; ask the sharer for a new link`,
-      );
+    this.#deps.home.refuseWithdrawn(id, 'seed the share');
     if (refusal?.reason === 'expired') throw hasExpired('carry the share', refusal.until);
   }
 

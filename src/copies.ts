@@ -150,8 +150,11 @@ export class Copies {
         .map(keyOf),
     );
     const ends = new Map(catalog.expiries().map(({ id, expires, isOver }) => [id, isOver ? 0 : expires]));
+    // What was withdrawn is neither left at a relay nor kept there any longer.
+    const withdrawn = new Set(catalog.withdrawals.ids());
     let nextMs = RENEWAL_CHECK_MS;
     for (const copy of catalog.copies.list()) {
+      if (withdrawn.has(copy.share)) continue;
       const [key, relay] = [keyOf(copy), relays.get(copy.relay)];
       const end = ends.get(copy.share) ?? Infinity;
       // What has ended is kept by no relay any more.

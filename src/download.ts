@@ -2,20 +2,14 @@
  * Gets blocks of one share from whoever has them: finds peers, proves to each that we know the id, asks by schedule, and
  * hands what arrives to the caller, who checks it (protocol.md). Survives peers that vanish, stall, lie or refuse.
  */
+import { dial } from './dial.ts';
+import { abortLate, hangUp } from './hang-up.ts';
 import { isShoalError, ShoalError } from './errors.ts';
 import { dayOf, digestOf, rendezvous, type BlockId } from './format/ids.ts';
 import type { Hint } from './format/hint.ts';
 import { decodeShareBlock, indexCount, type ShareBlock } from './format/share-block.ts';
 import { chunkCount, chunkLength } from './format/pieces.ts';
-import {
-  DIAL_TIMEOUT_MS,
-  HANG_UP_MS,
-  HELLO_TIMEOUT_MS,
-  MAX_BLOCK_BYTES,
-  MAX_CHUNKS_IN_WORK,
-  REFUSED_GRACE_MS,
-  TICK_MS,
-} from './limits.ts';
+import { HELLO_TIMEOUT_MS, MAX_BLOCK_BYTES, MAX_CHUNKS_IN_WORK, REFUSED_GRACE_MS, TICK_MS } from './limits.ts';
 import { Movement } from './movement.ts';
 import type { Candidate, Channel, ChunkSource, Clock, Crypto, Frame, Holdings, Network, StreamName } from './ports.ts';
 import {
@@ -24,14 +18,16 @@ import {
   encodeMessage,
   type Have,
   type ServerMessage,
+  type WireRefusal,
 } from './protocol/messages.ts';
 import { proofOf } from './protocol/proof.ts';
 import { checkRanges, IndexSet, indicesOf } from './protocol/ranges.ts';
 import { Schedule } from './protocol/schedule.ts';
 import { Swarm, type Ending } from './protocol/swarm.ts';
+import { withdrawnError } from './refused.ts';
 import { counted, endingOf, refusalsIn, refusedByAll, searchSoFar, type Step } from './search.ts';
 import { blockKey, byPeer, channelSource, localSource, type Source, type SourceSummary } from './source.ts';
-import { believed } from './protocol/withdrawn.ts';
+import { believed, type CheckedWithdrawal } from './protocol/withdrawn.ts';
 import { within } from './within.ts';
 
 /** What a download needs of a network. */
@@ -46,6 +42,8 @@ export interface DownloadDeps {
   readonly local?: ChunkSource;
   /** Told of each step of the search. */
   readonly onStep?: (step: Step) => void;
+  /** Told when the owner has withdrawn it, by each who shows that, before the download fails by that. */
+  readonly onWithdrawn?: (withdrawal: CheckedWithdrawal) => void;
 }
 
 /** For what opens what it gets. */
@@ -113,6 +111,7 @@ export class Download {
   #lastRefusedMs: number;
   /** All that was to be found is there: nobody who leaves is missed. */
   #isGranted = false;
+  #withdrawal: CheckedWithdrawal | undefined;
 
   constructor(deps: DownloadDeps, options: DownloadOptions) {
     this.#deps = deps;
@@ -225,7 +224,7 @@ export class Download {
     let detail = '';
     this.#deps.onStep?.({ step: 'dialling', peer });
     try {
-      channel = await this.#dial(network, candidate);
+      channel = await dial(network, this.#deps.clock, candidate, CHUNKS_PROTOCOL, this.#stop.signal);
       this.#deps.onStep?.({ step: 'reached', peer, path: channel.path });
       ending = await this.#talk(network, candidate, channel);
     } catch (error) {
@@ -244,20 +243,8 @@ export class Download {
         peer,
         why: ending.why === 'refused' ? ending.refusal.reason : ending.detail,
       });
+    if (this.#withdrawal !== undefined) this.#fail(withdrawnError('fetch', this.#withdrawal.at));
     if (!this.#stop.signal.aborted) this.#dialMore(network);
-  }
-
-  async #dial(network: DownloadNetwork, candidate: Candidate): Promise<Channel> {
-    const [late, timer] = [new AbortController(), new AbortController()];
-    this.#deps.clock.sleep(DIAL_TIMEOUT_MS, timer.signal).then(
-      () => late.abort(new ShoalError('not-found', 'did not answer')),
-      () => undefined,
-    );
-    try {
-      return await network.connect(candidate, CHUNKS_PROTOCOL, AbortSignal.any([this.#stop.signal, late.signal]));
-    } finally {
-      timer.abort();
-    }
   }
 
   /** One conversation, until it ends. */
@@ -265,7 +252,7 @@ export class Download {
     const { id } = this.#options;
     this.#stop.signal.throwIfAborted();
     const over = Promise.withResolvers<undefined>();
-    const end = (): void => this.#run(this.#hangUp(channel, over.promise));
+    const end = (): void => this.#run(hangUp(channel, this.#deps.clock, this.#farewell, over.promise));
     this.#stop.signal.addEventListener('abort', end, { once: true });
     let source: (Source & { endedBy?: Error }) | undefined;
     try {
@@ -275,8 +262,7 @@ export class Download {
       const frames = channel.frames()[Symbol.asyncIterator]();
       const first = await this.#firstFrame(frames);
       const hello = decodeServerMessage(first.header, first.body.length);
-      if (hello.type === 'refuse')
-        return this.#part(channel, { why: 'refused', refusal: believed(hello, id, first.body) });
+      if (hello.type === 'refuse') return this.#refused(channel, hello, first.body);
       if (hello.type === 'grant') {
         await this.#deps.crypto.verify(first.body, digestOf(id));
         this.#granted(first.body);
@@ -296,8 +282,7 @@ export class Download {
         const next = await frames.next();
         if (next.done === true) return this.#part(channel, { why: 'vanished', detail: 'closed the connection' });
         const message = decodeServerMessage(next.value.header, next.value.body.length);
-        if (message.type === 'refuse')
-          return this.#part(channel, { why: 'refused', refusal: believed(message, id, next.value.body) });
+        if (message.type === 'refuse') return this.#refused(channel, message, next.value.body);
         await this.#received(source, message, next.value.body);
       }
     } catch (error) {
@@ -308,9 +293,17 @@ export class Download {
     }
   }
 
+  /** A withdrawal that was checked is the end, also while others still give: it is final. */
+  #refused(channel: Channel, refuse: WireRefusal, block: Uint8Array): Ending {
+    const { refusal, withdrawal } = believed(refuse, this.#options.id, block);
+    if (withdrawal !== undefined) this.#deps.onWithdrawn?.(withdrawal);
+    this.#withdrawal ??= withdrawal;
+    return this.#part(channel, { why: 'refused', refusal });
+  }
+
   /** Closes our side of a channel on which nothing more will come. */
   #part(channel: Channel, ending: Ending): Ending {
-    this.#run(this.#abortLate(channel, channel.close()));
+    this.#run(abortLate(channel, this.#deps.clock, channel.close()));
     return ending;
   }
 
@@ -568,27 +561,6 @@ export class Download {
   #countOf(kind: Wanted['kind'], stream: StreamName): number {
     const size = this.#block?.[stream].size ?? 0;
     return kind === 'chunk' ? chunkCount(size) : indexCount(size);
-  }
-
-  /** Says good-bye, where there is reason to, and waits a little for the conversation to be `over`. */
-  async #hangUp(channel: Channel, over: Promise<unknown>): Promise<void> {
-    const reason = new ShoalError('interrupted', 'the download has ended');
-    if (this.#farewell === undefined) {
-      channel.abort(reason);
-      return;
-    }
-    const bye = encodeMessage(this.#farewell.complete ? { type: 'bye', complete: true } : { type: 'bye' });
-    const parted = channel
-      .send(bye)
-      .then(() => channel.close())
-      .then(() => over);
-    await this.#abortLate(channel, parted);
-  }
-
-  /** Aborts a channel unless it has `ended` soon: a peer that takes nothing is not waited for. */
-  async #abortLate(channel: Channel, ended: Promise<unknown>): Promise<void> {
-    if ((await within(this.#deps.clock, HANG_UP_MS, Promise.allSettled([ended]))) === undefined)
-      channel.abort(new ShoalError('interrupted', 'the other side did not close'));
   }
 
   #now(): number {

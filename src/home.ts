@@ -15,6 +15,7 @@ import { readManifest } from './open.ts';
 import type { Catalog, ShareRecord } from './catalog.ts';
 import type { ChunkSource, Clock, Crypto, Directory, QuotaStore, RandomBytes, Refusal } from './ports.ts';
 import { openRecords } from './records.ts';
+import { withdrawnError } from './refused.ts';
 import { diskStore } from './store/disk.ts';
 import { originalSource } from './store/original.ts';
 import { quotaStore, type MeasuredStore } from './store/quota.ts';
@@ -53,12 +54,18 @@ export interface Home {
   touched(record: ShareRecord): Promise<string | undefined>;
   /** Why a share is not given to anybody, or not to who comes through a grant: withdrawn, expired, changed. */
   refusalOf(id: BlockId, nowSeconds: number): Refusal | undefined;
+  /**
+   * To be asked before a share is carried, kept or served here again.
+   * @throws ShoalError `refused` where it, or its grant, was withdrawn
+   */
+  refuseWithdrawn(id: BlockId, doing: string): void;
   /** Told when the files of a share turn out to have changed. */
   onChanged: ((id: BlockId, why: string) => void) | undefined;
   /** Lets go of what is remembered of shares and grants, after some were added, removed or withdrawn. */
   forgetSources(): void;
   /**
-   * Removes what crashes left: what came from stdin and is not shared, and blocks that the catalog knows to be debris. Blocks
+   * Removes what crashes left: what came from stdin and is not shared, and blocks that the catalog knows to be debris or
+   * withdrawn. Blocks
    * of which it knows nothing stay, since it may have taken the place of the one that does. Only for who holds the home.
    */
   sweep(): Promise<void>;
@@ -157,7 +164,8 @@ class OpenHome implements Home {
     this.#root = root;
     this.#noteRefusals();
     this.source = {
-      have: async share => (this.#changed.has(share) ? undefined : (await this.#sourceOf(share))?.have(share)),
+      have: async share =>
+        this.#changed.has(share) || this.#withdrawn.has(share) ? undefined : (await this.#sourceOf(share))?.have(share),
       read: async (share, at, signal) => {
         const source = await this.#sourceOf(share);
         if (source === undefined) throw new ShoalError('unavailable', `this home has no share ${share}`);
@@ -176,6 +184,12 @@ class OpenHome implements Home {
     return this.#changed.has(id) ? { reason: 'changed' } : undefined;
   }
 
+  refuseWithdrawn(id: BlockId, doing: string): void {
+    // Another process of this home may have heard of it.
+    const withdrawal = this.catalog.withdrawals.get(id);
+    if (withdrawal !== undefined) throw withdrawnError(doing, withdrawal.at);
+  }
+
   forgetSources(): void {
     this.#sources.clear();
     this.#noteRefusals();
@@ -186,6 +200,8 @@ class OpenHome implements Home {
       await this.store.drop(id);
       this.catalog.clear(id);
     }
+    // A withdrawal is on record before its blocks go.
+    for (const id of await this.store.list()) if (this.#withdrawn.has(id)) await this.store.drop(id);
     await sweepSpool(this.spoolFolder);
   }
 

@@ -561,3 +561,29 @@ export const MAX_IDENTITY_FILE_BYTES = 64 * KiB;
 export const MAX_RECIPIENTS_FILE_BYTES = MiB;
 /** How often somebody may type a passphrase until the command gives up. */
 export const PASSPHRASE_TRIES = 3;
+
+// Withdrawals (docs/protocol.md).
+
+/** Who opened a channel for a notice says it within this time: it is one message. */
+export const NOTICE_HELLO_MS = 15_000;
+/** Who was told answers within this time: it has made a record durable by then, and removed the blocks of a share. */
+export const NOTICE_PATIENCE_MS = 30_000;
+/** Channels on which a home waits for notices; with more, the oldest gives way. */
+export const MAX_HEARD_AT_ONCE = 32;
+/** Notices that a home delivers at once, and peers that it asks at once whether they know what was withdrawn. */
+export const NOTICES_AT_ONCE = 4;
+/** Pause before a notice that did not arrive is delivered again; doubles up to the larger. */
+export const MIN_NOTICE_RETRY_MS = 5_000;
+export const MAX_NOTICE_RETRY_MS = 3600_000;
+/** A look for others who hold what was withdrawn takes so long, and comes again after a pause that doubles up to the larger. */
+export const HOLDERS_LOOK_MS = 15_000;
+export const MIN_HOLDERS_PAUSE_MS = 60_000;
+export const MAX_HOLDERS_PAUSE_MS = 6 * 3600_000;
+/** For so long after a withdrawal others are looked for and told: who has not been online for a month may be told by who asks it. */
+export const TELLING_SECONDS = 30 * 86_400;
+/** Peers that are asked in one look: anybody may announce any number of them. */
+export const MAX_HOLDERS_ASKED = 128;
+/** Peers that are remembered for one withdrawal. */
+export const MAX_NOTICES = 1_000;
+/** Who withdraws waits so long for those who can be reached now. */
+export const FIRST_ROUND_MS = 30_000;

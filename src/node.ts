@@ -10,11 +10,12 @@ import { isShoalError, ShoalError } from './errors.ts';
 import { hasExpired, refuseExpired } from './expired.ts';
 import type { Expiring } from './expiring.ts';
 import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
+import { Deliveries } from './deliveries.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch.ts';
 import { folderDestination, plannedPlace, type ClosableStore } from './files/destination.ts';
 import { writeBeside } from './files/beside.ts';
 import { showName } from './files/names.ts';
-import { readFile } from './files/ordinary.ts';
+import { readOrdinary } from './files/ordinary.ts';
 import { dropSpooled, giveToShare, isSpooled, sweepSpool } from './files/spool.ts';
 import { streamDestination } from './files/stream.ts';
 import { fingerprint, walkTree } from './files/walk.ts';
@@ -48,6 +49,7 @@ import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
 import type { ShareRecord } from './catalog.ts';
 import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile } from './ports.ts';
+import type { CheckedWithdrawal } from './protocol/withdrawn.ts';
 import { Relays } from './relays.ts';
 import { stateOf, type Standing } from './records.ts';
 import type { Step } from './search.ts';
@@ -57,6 +59,7 @@ import { share, type Made, type ShareEvent, type ShareRequest, type Shared } fro
 import { diskStore } from './store/disk.ts';
 import { memoryStore } from './store/memory.ts';
 import { originalSource } from './store/original.ts';
+import { Withdrawals } from './withdraw.ts';
 
 export interface NodeOptions {
   /** The home's folder; without one, nothing is held and only fetching and listing is possible. */
@@ -95,10 +98,14 @@ export class ShoalNode {
   /** Where it serves: ends what has expired. */
   readonly expiring: Expiring | undefined;
   readonly #strangers: Strangers;
-  /** Of each share, one at a time writes or removes blocks. */
-  readonly #turns = new Turns<BlockId>();
   /** Grants that led to shares, by those. */
   readonly #seenGrants = new Map<BlockId, ResolvedGrant>();
+  /** Of each share, one at a time writes or removes blocks. */
+  readonly #turns: Turns<BlockId>;
+  /** Tells of this home's own withdrawals; only where it is held, with a network. */
+  readonly deliveries: Deliveries | undefined;
+  /** Of the home. */
+  readonly withdrawals: Withdrawals | undefined;
 
   private constructor(
     crypto: Crypto,
@@ -108,6 +115,9 @@ export class ShoalNode {
     relays: Relays | undefined,
     { holds, log }: Pick<NodeOptions, 'holds' | 'log'>,
     strangers: Strangers,
+    withdrawals: Withdrawals | undefined,
+    deliveries: Deliveries | undefined,
+    turns: Turns<BlockId>,
   ) {
     this.#strangers = strangers;
     const ofNode: Pick<CarryingDeps, 'forget' | 'alone' | 'inTurn' | 'sources' | 'stateOf' | 'onKnown'> = {
@@ -120,6 +130,9 @@ export class ShoalNode {
     };
     this.carrying = home && new Carrying({ home, network, service, holds, crypto, log, ...ofNode });
     this.relays = relays;
+    this.withdrawals = withdrawals;
+    this.deliveries = deliveries;
+    this.#turns = turns;
     this.crypto = crypto;
     this.home = home;
     this.network = network;
@@ -153,11 +166,16 @@ export class ShoalNode {
         return apartNetwork(id, shell, settings, home);
       };
       const service = await Service.start(home, holds ? network : undefined, startApart, log);
+      const onWithdrawn = (withdrawal: CheckedWithdrawal): void => withdrawals?.heed(withdrawal);
       const fresh = (): Promise<Network> => freshNetwork(shell);
-      const relays = home && new Relays({ home, network, service, holds, fresh, verify: crypto, log });
+      const relays = home && new Relays({ home, network, service, holds, fresh, verify: crypto, log, onWithdrawn });
       // Who does not hold the home is a stranger anyway.
       const strangers = new Strangers(shell, settings, home, service.isOn ? undefined : network);
-      return new ShoalNode(crypto, home, network, service, relays, options, strangers);
+      const [clock, turns] = [systemClock, new Turns<BlockId>()];
+      const teller = holds && home && network ? new Deliveries({ network, catalog: home.catalog, clock }) : undefined;
+      const withdrawals = home && new Withdrawals({ home, service, turns, clock, log, deliveries: teller });
+      if (holds && network !== undefined) await withdrawals?.hear(network);
+      return new ShoalNode(crypto, home, network, service, relays, options, strangers, withdrawals, teller, turns);
     } catch (error) {
       await network?.stop();
       await home?.close();
@@ -275,21 +293,23 @@ export class ShoalNode {
   async fetch(request: FolderFetch, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Fetched> {
     keyOf(request.link);
     const { link, keep, onStatus } = request;
-    const run = (): Promise<Fetched> => {
-      const work: Asking<Fetched> = network => this.#fetch(request, network, onEvent, signal);
-      return keep ? this.#asking(link.id, work, onStatus) : this.asStranger(work, onStatus);
-    };
-    if (!keep) return await run();
-    const home = this.#needHome();
-    this.refuseExpired(link.id, 'keep the share');
-    return await this.#alone(link.id, 'fetch and keep', signal, async () => {
-      const isDebris = await beginKeeping(home, link.id);
-      try {
-        return await run();
-      } catch (error) {
-        if (isDebris && isShoalError(error, 'refused')) await discard(home, link.id);
-        throw error;
-      }
+    return await this.#unlessWithdrawn(link.id, 'fetch', signal, async stop => {
+      const run = (): Promise<Fetched> => {
+        const work: Asking<Fetched> = network => this.#fetch(request, network, onEvent, stop);
+        return keep ? this.#asking(link.id, work, onStatus) : this.asStranger(work, onStatus);
+      };
+      if (!keep) return await run();
+      const home = this.#needHome();
+      this.refuseExpired(link.id, 'keep the share');
+      return await this.#alone(link.id, 'fetch and keep', stop, async () => {
+        const isDebris = await beginKeeping(home, link.id);
+        try {
+          return await run();
+        } catch (error) {
+          if (isDebris && isShoalError(error, 'refused')) await discard(home, link.id);
+          throw error;
+        }
+      });
     });
   }
 
@@ -343,10 +363,12 @@ export class ShoalNode {
   /** What that fetch would do now. Nothing is written. */
   async plan(request: FolderFetch, onEvent: (event: FetchEvent) => void, signal: AbortSignal): Promise<Plan> {
     const { link, output } = request;
-    const place = await plannedPlace({ id: link.id, output });
-    return await this.asStranger(network =>
-      plan(this.#downloadDeps(network), { ...request, place, store: memoryStore() }, onEvent, signal),
-    );
+    return await this.#unlessWithdrawn(link.id, 'fetch', signal, async stop => {
+      const place = await plannedPlace({ id: link.id, output });
+      return await this.asStranger(network =>
+        plan(this.#downloadDeps(network), { ...request, place, store: memoryStore() }, onEvent, stop),
+      );
+    });
   }
 
   /** Gets a share of one file to a stream, in order. */
@@ -358,9 +380,11 @@ export class ShoalNode {
   ): Promise<Fetched> {
     const destination = streamDestination(output, memoryStore());
     const { onStep, onStatus } = request;
-    return await this.asStranger(
-      network => fetch(this.#downloadDeps(network, onStep), { ...request, destination }, onEvent, signal),
-      onStatus,
+    return await this.#unlessWithdrawn(request.link.id, 'fetch', signal, stop =>
+      this.asStranger(
+        network => fetch(this.#downloadDeps(network, onStep), { ...request, destination }, onEvent, stop),
+        onStatus,
+      ),
     );
   }
 
@@ -369,8 +393,10 @@ export class ShoalNode {
     onEvent: (event: FetchEvent) => void,
     signal: AbortSignal,
   ): Promise<Manifest> {
-    return await this.asStranger(network =>
-      list(this.#downloadDeps(network), { ...request, store: memoryStore() }, onEvent, signal),
+    return await this.#unlessWithdrawn(request.link.id, 'list', signal, stop =>
+      this.asStranger(network =>
+        list(this.#downloadDeps(network), { ...request, store: memoryStore() }, onEvent, stop),
+      ),
     );
   }
 
@@ -415,7 +441,9 @@ export class ShoalNode {
     onKnown: () => void,
     signal: AbortSignal,
   ): Promise<readonly SourceSummary[]> {
-    return await this.#needCarrying().seed(link, timeoutMs, onEvent, onKnown, signal);
+    return await this.#unlessWithdrawn(link.id, 'seed', signal, stop =>
+      this.#needCarrying().seed(link, timeoutMs, onEvent, onKnown, stop),
+    );
   }
 
   /** @throws ShoalError `refused` for what nobody is to serve any more */
@@ -478,10 +506,10 @@ export class ShoalNode {
       catalog: home.catalog,
       clock: this.#clock,
       hash: bytes => new Uint8Array(createHash('sha256').update(bytes).digest()),
-      alone: (id, work) => this.#alone(id, 'import', signal, work),
+      alone: (id, work) => this.#unlessWithdrawn(id, 'import', signal, stop => this.#alone(id, 'import', stop, work)),
     };
     try {
-      return await importCar(deps, () => readFile(path), onBlock, signal);
+      return await importCar(deps, () => readOrdinary(path), onBlock, signal);
     } finally {
       home.forgetSources();
     }
@@ -507,6 +535,8 @@ export class ShoalNode {
   async stop(): Promise<void> {
     await this.carrying?.stop();
     await this.expiring?.stop();
+    await this.withdrawals?.settled();
+    await this.deliveries?.stop();
     await this.relays?.stop();
     await Promise.all([this.network?.stop(), this.#strangers.stop()]);
     await this.service.stop();
@@ -517,6 +547,7 @@ export class ShoalNode {
   /** Makes a fetched output a share of this home, made again from the output itself when somebody asks. */
   async #keep(link: Link, fetched: Fetched): Promise<void> {
     const home = this.#needHome();
+    home.refuseWithdrawn(link.id, 'keep what was fetched');
     if (home.catalog.get(link.id)?.state === 'ready') return;
     if (fetched.renamed)
       throw new ShoalError(
@@ -545,6 +576,15 @@ export class ShoalNode {
     );
     home.forgetSources();
     this.#keepGrant(link.id);
+  }
+
+  async #unlessWithdrawn<T>(
+    id: BlockId,
+    doing: string,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    return await (this.withdrawals?.unless(id, doing, signal, work) ?? work(signal));
   }
 
   /**
@@ -587,6 +627,7 @@ export class ShoalNode {
       ...(network === undefined ? {} : { network }),
       ...(home === undefined ? {} : { local: home.source }),
       onStep,
+      onWithdrawn: withdrawal => this.withdrawals?.heed(withdrawal),
     };
   }
 

@@ -14,6 +14,7 @@ import type { Candidate, Log, Network } from './ports.ts';
 import { present } from './present.ts';
 import type { RelayInfo } from './protocol/relay-info.ts';
 import { candidateOf, nameOf } from './relay-name.ts';
+import type { CheckedWithdrawal } from './protocol/withdrawn.ts';
 import { sample, type Sample } from './sample.ts';
 import { memoryStore } from './store/memory.ts';
 import type { Service } from './service.ts';
@@ -30,6 +31,8 @@ export interface RelaysDeps {
   readonly fresh: () => Promise<Network>;
   readonly verify: Parameters<typeof sample>[0]['crypto'];
   readonly log: Log;
+  /** Told of a withdrawal that a peer shows in place of chunks. */
+  readonly onWithdrawn: (withdrawal: CheckedWithdrawal) => void;
 }
 
 export class Relays {
@@ -159,6 +162,7 @@ export class Relays {
         clock: systemClock,
         random: randomBytes,
         store: memoryStore(),
+        onWithdrawn: this.#deps.onWithdrawn,
       };
       return await sample(deps, { id, from }, signal);
     } finally {

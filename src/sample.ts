@@ -1,6 +1,6 @@
 /** Whether a peer has what it says: random chunks of a share are fetched from it alone, as a reader would fetch them. */
 import { blamingTheMaker, getListing } from './carry.ts';
-import { Download } from './download.ts';
+import { Download, type DownloadDeps } from './download.ts';
 import { isShoalError, ShoalError } from './errors.ts';
 import type { BlockId } from './format/ids.ts';
 import type { Listing } from './format/listing.ts';
@@ -18,6 +18,7 @@ export interface SampleDeps {
   readonly random: RandomBytes;
   /** Takes the blocks that tell what the share consists of, and has nothing of the share yet. */
   readonly store: ChunkStore;
+  readonly onWithdrawn?: DownloadDeps['onWithdrawn'];
 }
 
 export interface Sample {
@@ -37,7 +38,7 @@ export async function sample(
   { id, from, most = SAMPLE_CHUNKS }: { readonly id: BlockId; readonly from: Candidate; readonly most?: number },
   signal: AbortSignal,
 ): Promise<Sample> {
-  const { network, crypto, clock, random, store } = deps;
+  const { network, crypto, clock, random, store, onWithdrawn } = deps;
   const over = new AbortController();
   let problem: string | undefined;
   let attempts = 0;
@@ -49,7 +50,7 @@ export async function sample(
     if (step.step === 'lacks' || isOver(step.ending, ++attempts)) over.abort();
   };
   const download = new Download(
-    { network: onlyPeer(network, from), crypto, clock, onStep },
+    { network: onlyPeer(network, from), crypto, clock, onStep, onWithdrawn },
     {
       ...{ id, hints: [], timeoutMs: SAMPLE_PATIENCE_MS, onEvent: () => undefined },
       signal: AbortSignal.any([signal, over.signal]),

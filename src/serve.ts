@@ -79,6 +79,8 @@ interface Visit {
   grant: BlockId | undefined;
   /** Since when nothing is owed on it, by the monotonic clock; Infinity while something is. */
   idleSinceMs: number;
+  /** Tells who asks that there is no more, and why; undefined while nothing is being given yet. */
+  refuse?: (refusal: Refusal) => void;
 }
 
 /** Serves shares on a network until it is stopped. */
@@ -135,6 +137,20 @@ export class Server {
     if (!this.#shares.has(id) || this.#refusalOf(id) !== undefined) return;
     if (this.#refused.has(id)) this.remove(id);
     else this.#deps.network.announce(id);
+  }
+
+  /** Withholds it, and tells those who are being served why, also those who came through a grant of it. */
+  end(id: BlockId): void {
+    this.withhold(id);
+    const refusal = this.#refusalOf(id);
+    if (refusal === undefined) return;
+    for (const visit of this.#visits.values()) if (visit.id === id || visit.grant === id) visit.refuse?.(refusal);
+  }
+
+  /** Who is being served a share, by peer id. */
+  peersOf(id: BlockId): string[] {
+    const visits = [...this.#visits].filter(([, visit]) => visit.id === id || visit.grant === id);
+    return [...new Set(visits.map(([{ peer }]) => peer))];
   }
 
   /** Stops serving and announcing it, also to those who are being served. */
@@ -311,6 +327,7 @@ class Conversation {
 
   async run(frames: AsyncIterator<Frame>): Promise<void> {
     this.#report('joined', 0);
+    this.#visit.refuse = refusal => void this.#fail(new Refused(wireRefusal(refusal), refusal.withdrawal));
     try {
       for (;;) {
         const next = await this.#next(frames);

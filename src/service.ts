@@ -74,7 +74,8 @@ export class Service {
     service.#server = await serverOn(network);
     const onStarted = (one: Network): void => service.#networkListeners.forEach(listener => listener(one));
     service.#apart = new Apart({ start: startApart, idsOf: id => service.#withGrants(id), serverOn, onStarted, log });
-    for (const id of home.catalog.changed()) service.refuse(id);
+    // Who asks for a share that has changed is told so, whatever it is that this home serves at the moment; likewise of what was withdrawn.
+    for (const id of [...home.catalog.changed(), ...home.catalog.withdrawals.ids()]) service.refuse(id);
     for (const { id } of home.catalog.expiries()) if (service.#isOver(id)) service.refuse(id);
     return service;
   }
@@ -135,11 +136,13 @@ export class Service {
 
   /**
    * Serves a share until the returned function was called as often as this one.
-   * @throws ShoalError `in-use` where it has a peer id of its own, and as many such shares are served as may be
+   * @throws ShoalError `refused` where it was withdrawn; `in-use` where it has a peer id of its own, and as many such shares are
+   *   served as may be
    */
   serve(id: BlockId): () => void {
     const server = this.#server;
     if (server === undefined) throw new Error('only the holder of a home serves');
+    this.#home?.refuseWithdrawn(id, 'serve the share');
     if (this.isApart(id)) this.#apart?.open(id);
     else for (const one of this.#withGrants(id)) server.add(one);
     this.#wanted.set(id, (this.#wanted.get(id) ?? 0) + 1);
@@ -171,8 +174,12 @@ export class Service {
     }
   }
 
+  /** What was withdrawn is known for good to who asks for it, though it is not served. */
   #remove(id: BlockId): void {
-    for (const one of this.#withGrants(id)) this.#server?.remove(one);
+    for (const one of this.#withGrants(id)) {
+      if (this.#home?.catalog.withdrawals.get(one) === undefined) this.#server?.remove(one);
+      else this.#server?.withhold(one);
+    }
     this.#apart?.close(id);
   }
 
@@ -253,6 +260,23 @@ export class Service {
     for (const one of this.#withGrants(id)) this.#server?.release(one);
     const record = this.#home?.catalog.get(id);
     if (record !== undefined) this.#followDaemon(record);
+  }
+
+  /** Ends serving what the home's gate refuses as withdrawn, whoever wanted it: who is being served, or asks later, is told why. */
+  endWithdrawn(id: BlockId, grants: readonly BlockId[]): void {
+    for (const one of [id, ...grants]) {
+      this.#wanted.delete(one);
+      this.#always?.delete(one);
+    }
+    for (const grant of grants) this.#server?.remove(grant);
+    this.#server?.refuse(id);
+    this.#server?.end(id);
+    this.tellEnded(id);
+  }
+
+  /** Who is being served a share now, by peer id. */
+  peersOf(id: BlockId): string[] {
+    return this.#server?.peersOf(id) ?? [];
   }
 
   tellEnded(id: BlockId): void {

@@ -80,7 +80,8 @@ export async function share(context: Context, paths: readonly string[], options:
           onEvent,
           signal,
         );
-    isDone = done.state === 'delivered' || done.state === 'expired' || options.waitCopies !== undefined;
+    const isOver = done.state === 'delivered' || done.state === 'expired' || done.state === 'withdrawn';
+    isDone = isOver || options.waitCopies !== undefined;
     if (terminal.isJson) terminal.json({ event: 'done', ...done });
   } finally {
     line.stop();

@@ -5,6 +5,7 @@ import type { Context } from '../context.ts';
 import { formatBytes } from '../../src/format/sizes.ts';
 import { formatDate } from '../units.ts';
 import { NAMELESS } from './shares.ts';
+import { withdrawalLines } from './withdraw.ts';
 
 /** @throws ShoalError `unknown-share`; `key-missing` where its link is asked for and has no key */
 export async function show(
@@ -36,7 +37,7 @@ const HOW: Readonly<Record<Results['show']['source'], string>> = {
 function fieldsOf(share: Results['show']): [string, string | undefined][] {
   const { id, name, kind, sizeBytes, files, note, source, path, state, detail, createdAt, hints } = share;
   const isOver = state === 'expired' || state === 'withdrawn';
-  const { expires, chunks, chunksKept, diskBytes, padded, peersServed, bytesUp, hasKey } = share;
+  const { expires, chunks, chunksKept, diskBytes, padded, peersServed, bytesUp, hasKey, withdrawal } = share;
   return [
     ['id', id],
     ['name', name || NAMELESS],
@@ -51,6 +52,9 @@ function fieldsOf(share: Results['show']): [string, string | undefined][] {
     ['source', HOW[source]],
     ['path', path],
     ['state', detail === undefined ? state : `${state}: ${detail}`],
+    ['withdrawn', withdrawal && `${formatDate(withdrawal.at)}, ${withdrawal.own ? 'from this home' : 'by the sharer'}`],
+    ['grant of', withdrawal?.what === 'grant' ? withdrawal.share : undefined],
+    ...(withdrawal?.notices ?? []).map((notice): [string, string] => ['told', withdrawalLines([notice]).join()]),
     [hasKey ? 'created' : 'since', formatDate(createdAt)],
     ['copies elsewhere', hasKey ? undefined : elsewhere(share)],
     ['expires', expires === undefined ? undefined : formatDate(expires)],

@@ -3,7 +3,6 @@ import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
 import { parseHint, type Hint } from '../format/hint.ts';
 import { parseLink, type Link } from '../format/link.ts';
-import { quoted } from '../format/quoted.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
 import { systemClock } from '../clock.ts';
 import { Explanation } from '../explain.ts';
@@ -20,6 +19,7 @@ import { carryOn, getToCarry, shareToCarry, storeOf, tellDropped, tellingDropped
 import { clockWarning } from './clock-checks.ts';
 import { nodeChecks } from './doctor.ts';
 import { chosenFor, grantAgain, grantTo, grantViews, namedShare, resolveLink } from './granting.ts';
+import { findShare, unknownShare } from './naming.ts';
 import { onlyOf } from './only.ts';
 import {
   addRelay,
@@ -34,6 +34,7 @@ import {
 } from './relaying.ts';
 import { copiesOf, meetingOf, viewOfRecord, viewsOf, warningOf } from './shares.ts';
 import { isTransferId, Transfers } from './transfers.ts';
+import { showWithdrawn, withdraw, withdrawalOf, withdrawnElsewhere } from './withdrawing.ts';
 
 type Emit = (event: ActionEvent) => void;
 type Action<A extends ActionName> = (
@@ -218,6 +219,8 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async show({ node }, { id: text, withLink }) {
+    const withdrawn = showWithdrawn(node, text);
+    if (withdrawn !== undefined) return withdrawn;
     const record = findShare(node, text);
     const { id, hasKey, hints } = record;
     if (withLink && !hasKey)
@@ -231,6 +234,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       hasKey,
       grants: node.home === undefined ? [] : grantViews(node.home, id),
       ...(await node.contentsOf(id)),
+      ...withdrawalOf(node, id),
       ...(withLink ? { link: node.linkOf(id, hints.map(parseHint)) } : {}),
     };
   },
@@ -354,6 +358,8 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     return await verifyShare(node, await namedShare(node, linkOrShare(node, text), signal), repair, emit, signal);
   },
 
+  withdraw: async ({ node }, { id }, emit, signal) => await withdraw(node, id, emit, signal),
+
   async doctor({ node }, _parameters, _emit, signal) {
     return { checks: await nodeChecks(node, signal) };
   },
@@ -412,6 +418,7 @@ function watch({ node, transfers }: Holder, emit: Emit): () => void {
 async function serveAlways(node: ShoalNode, text: string, always: boolean): Promise<ShareView> {
   const { id, downloadsLeft } = findShare(node, text);
   if (always) node.refuseExpired(id, 'serve the share');
+  if (always) node.home?.refuseWithdrawn(id, 'serve the share');
   node.service.serveAs(id, { serveAlways: always, ...(downloadsLeft === undefined ? {} : { downloadsLeft }) });
   return await viewOf(node, id);
 }
@@ -459,7 +466,10 @@ async function serving(
       else timer = setTimeout(() => reject(error), CLOSE_LINGER_MS);
     }),
     node.service.onEnded(ended => {
-      if (ended === id) resolve(undefined);
+      if (ended !== id) return;
+      const why = withdrawnElsewhere(node, id);
+      if (why === undefined) resolve(undefined);
+      else reject(why);
     }),
   ];
   const onAbort = (): void => reject(new ShoalError('interrupted', 'stopped on request'));
@@ -480,7 +490,7 @@ async function serving(
     if (wait !== undefined && !isStored)
       throw new ShoalError(
         'unavailable',
-        'cannot wait for copies of the share any longer: it was forgotten or has expired before there were so many; share it again',
+        'cannot wait for copies of the share any longer: it was forgotten, withdrawn or has expired before there were so many; share it again',
       );
     const record = node.home?.catalog.get(id);
     // A forgotten one is as it was before.
@@ -534,33 +544,6 @@ export async function explained(link: Link, emit: Emit, fetching: Fetching): Pro
   }
 }
 
-/** The share of this home that a text names: by its id, a link of it, or the beginning of its id. */
-function findShare(node: ShoalNode, text: string): ShareRecord {
-  const trimmed = text.trim();
-  if (trimmed === '')
-    throw new ShoalError('usage', 'cannot tell which share is meant: no id is given; "shoal shares" lists them');
-  const isPrefix = /^b[a-z2-7]*$/.test(trimmed);
-  const prefix = isPrefix ? trimmed : trimmed.includes(':') ? parseLink(trimmed).id : parseId(trimmed);
-  const matches = sharesNamed(node, prefix);
-  const [record] = matches;
-  if (record === undefined) throw unknownShare(prefix);
-  if (matches.length > 1)
-    throw new ShoalError(
-      'usage',
-      `cannot tell which share is meant: the ids of ${matches.length} begin with "${trimmed}"; give more of it`,
-    );
-  return record;
-}
-
-/** By the beginnings of their ids, or of those of their grants. */
-function sharesNamed({ home }: ShoalNode, prefix: string): ShareRecord[] {
-  if (home === undefined) return [];
-  const { grants } = home.catalog;
-  const named = grants.findByPrefix(prefix).flatMap(({ share }) => home.catalog.get(share) ?? []);
-  const all = new Map([...home.catalog.findByPrefix(prefix), ...named].map(record => [record.id, record]));
-  return [...all.values()];
-}
-
 /** What is to be verified: also a share that this home has not got, by its id or a link. */
 function linkOrShare(node: ShoalNode, text: string): Link {
   const trimmed = text.trim();
@@ -571,10 +554,6 @@ function linkOrShare(node: ShoalNode, text: string): Link {
     if (!isShoalError(error, 'unknown-share')) throw error;
     return { id: parseId(trimmed), hints: [] };
   }
-}
-
-function unknownShare(id: string): ShoalError {
-  return new ShoalError('unknown-share', `this home has no share ${quoted(id)}; "shoal shares" lists those it has`);
 }
 
 async function viewOf(node: ShoalNode, id: BlockId): Promise<ShareView> {

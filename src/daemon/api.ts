@@ -23,8 +23,8 @@ import { LOOKING, openApi, STATUS_OF } from './openapi.ts';
 import { PARAMETERS } from './schemas.ts';
 import { pidPath } from './socket.ts';
 
-/** Actions that last moments, go on to their end in any case, and would fail if they were asked for a second time. */
-const FINISHED: readonly ActionName[] = ['forget', 'cancel', 'stop'];
+/** Actions that do not last long, go on to their end in any case, and would end otherwise if they were asked for a second time. */
+const FINISHED: readonly ActionName[] = ['forget', 'cancel', 'stop', 'withdraw'];
 /** What is said to who may not ask. */
 const SAID = {
   pages: 'pages of other origins may not ask',

@@ -35,6 +35,7 @@ const SUMMARIES: Readonly<Record<ActionName, string>> = {
   addContact: 'Give an age recipient a name.',
   removeContact: 'Forget the name of a recipient.',
   verify: 'Ask everybody who is found what they have of a share, and have them show it.',
+  withdraw: 'Withdraw a share or grant of this home for good, and tell those who have it and can be reached now.',
   doctor: 'Look for what may be wrong with the node and its shares.',
   events: 'Tell what happens, until the asker goes away: transfers, peers that are served, shares that end.',
   daemon: 'Be the daemon of this home, as long as the asker stays.',

@@ -10,6 +10,7 @@ import { GRANTING_PARAMETERS, GRANTING_RESULTS, grantView, to } from './granting
 import { DROPPED, ELSEWHERE, STORE } from './carrying-schemas.ts';
 import { MAX_NOTE_BYTES, MAX_PATHS } from '../limits.ts';
 import { CONTACT_PARAMETERS, CONTACT_RESULTS } from './contacts-schemas.ts';
+import { WITHDRAWAL, WITHDRAWAL_EVENTS } from './withdrawing-schemas.ts';
 
 // What a text has to be is looked at by the action, which says it in the same words where no process holds the home. A length
 // in `meta` is for the description alone.
@@ -147,6 +148,7 @@ export const PARAMETERS = {
     repair: z.boolean().default(false).describe('Have relays get again what they turn out to lack.'),
   }),
   ...CONTACT_PARAMETERS,
+  withdraw: z.strictObject({ id: idOrLink }).describe('Of a share or grant that was made in this home, for good.'),
   events: z.strictObject({}),
   daemon: z.strictObject({ pid: z.number().int().positive() }),
   stop: z.strictObject({}),
@@ -370,6 +372,7 @@ export const RESULTS = {
     diskBytes: bytes.optional().describe('Of all its blocks in this home.'),
     padded: z.boolean().optional().describe('Whether the exact size is hidden.'),
     note: z.string().optional(),
+    withdrawal: WITHDRAWAL.optional().describe('Where it was withdrawn.'),
     link: z.string().optional().describe('With its key; only where that was asked for.'),
     grants: z.array(grantView).readonly(),
   }),
@@ -462,6 +465,7 @@ export const RESULTS = {
     repaired: count.describe('Relays that have got it again.'),
   }),
   ...CONTACT_RESULTS,
+  withdraw: WITHDRAWAL.extend({ again: z.boolean().describe('It was withdrawn before; nothing was signed anew.') }),
   events: z.strictObject({}),
   daemon: z.strictObject({}),
   stop: z.strictObject({
@@ -558,8 +562,9 @@ export const EVENT = z.discriminatedUnion('event', [
   z.strictObject({ event: z.literal('transfer'), transfer }).describe('A transfer has moved, or changed its state.'),
   z
     .strictObject({ event: z.literal('ended'), id: z.string(), why: z.enum(['expired']).optional() })
-    .describe('A share is not served any more: forgotten, expired, or delivered as often as was wanted.'),
+    .describe('A share is not served any more: forgotten, withdrawn, expired, or delivered as often as was wanted.'),
   z
     .strictObject({ event: z.literal('clock'), why: z.string() })
     .describe('A clock is wrong, and the share ends by it.'),
+  ...WITHDRAWAL_EVENTS,
 ]);

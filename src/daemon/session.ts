@@ -214,6 +214,7 @@ function needsOf<A extends ActionName>(action: A, parameters: Parameters<A>): Ne
     case 'seed':
     case 'verify':
     case 'grant':
+    case 'withdraw':
       return 'serving';
     case 'fetch':
       return (parameters as Parameters<'fetch'>).keep ? 'serving' : 'peers';

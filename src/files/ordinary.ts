@@ -1,12 +1,12 @@
-/** Reading an ordinary file from its beginning to its end. */
+/** Reading a file that a user names, from its beginning to its end. */
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { fileError, ShoalError } from '../errors.ts';
 import { READ_BYTES } from '../limits.ts';
 import { showName } from './names.ts';
 
-/** The bytes of a file, some at a time. @throws ShoalError `usage` where it is something else; by `fileError` */
-export async function* readFile(path: string): AsyncGenerator<Uint8Array> {
+/** @throws ShoalError `usage` where it is no ordinary file; by `fileError` */
+export async function* readOrdinary(path: string): AsyncGenerator<Uint8Array> {
   try {
     const file = await openOrdinary(path);
     for await (const bytes of file.createReadStream({ highWaterMark: READ_BYTES })) yield bytes as Uint8Array;

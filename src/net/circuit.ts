@@ -16,12 +16,20 @@ import {
   type Transport,
 } from '@libp2p/interface';
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
+import { CHUNKS_PROTOCOL } from '../protocol/messages.ts';
+import { NOTICE_PROTOCOL } from '../protocol/notice-messages.ts';
 import { isRelayed } from './gater.ts';
 
 type Components = CircuitRelayTransportComponents & DCUtRServiceComponents;
 
 /** What a node listens on to be reached through relays: wherever it has reserved. */
 const CIRCUIT_LISTEN = '/p2p-circuit';
+
+/**
+ * Our own protocols that may be spoken through a relay, which lends its line to strangers: fetching has to get through, and a
+ * notice to who can't be reached otherwise.
+ */
+export const THROUGH_RELAYS: ReadonlySet<string> = new Set([CHUNKS_PROTOCOL, NOTICE_PROTOCOL]);
 
 /** Streams of these carry connections of others, or of this node to others. */
 export const CIRCUIT_PROTOCOLS: readonly string[] = [

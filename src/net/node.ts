@@ -44,9 +44,8 @@ import type {
   Reservation,
   Survey,
 } from '../ports.ts';
-import { CHUNKS_PROTOCOL } from '../protocol/messages.ts';
 import { readMultiaddr, targetOf } from './addresses.ts';
-import { Circuit, CIRCUIT_PROTOCOLS } from './circuit.ts';
+import { Circuit, CIRCUIT_PROTOCOLS, THROUGH_RELAYS } from './circuit.ts';
 import { closed, connectError, hangUp, listsAtOnce, reasonOf } from './connections.ts';
 import type { Mapping, PortMapping } from './port-mapping.ts';
 import { Crowd } from './crowd.ts';
@@ -102,9 +101,6 @@ export interface NetworkOptions {
 }
 
 const DEFAULT_LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'];
-
-/** Protocols that may be spoken through a relay, which lends its line to strangers: fetching has to get through, no more. */
-const THROUGH_RELAYS: ReadonlySet<string> = new Set([CHUNKS_PROTOCOL]);
 
 /**
  * Starts a node.

@@ -35,3 +35,15 @@ export function decodeNotice(header: Uint8Array, bodyBytes: number): Notice {
     return { type: 'withdrawal', statement: bytesField(fields, 'statement', 'withdrawal') };
   });
 }
+
+/** @throws ShoalError `protocol` */
+export function decodeNoticeAnswer(header: Uint8Array, bodyBytes: number): NoticeAnswer {
+  return guarded(() => {
+    const value = decode(header, 'message');
+    const type = typeOf(value);
+    if (type !== 'obeyed' && type !== 'dropped') throw unknownType();
+    fieldsOf(value, type, ['type']);
+    if (bodyBytes !== 0) throw new ShoalError('protocol', 'cannot read message: nothing stands behind an answer');
+    return { type };
+  });
+}

@@ -4,7 +4,15 @@ import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import { idOf } from '../../src/format/ids.ts';
 import type { BlockId } from '../../src/format/ids.ts';
-import type { Catalog, GrantRecord, RelayRecord, NewShareRecord, TransferRecord } from '../../src/catalog.ts';
+import type {
+  Catalog,
+  GrantRecord,
+  NewShareRecord,
+  NoticeRecord,
+  RelayRecord,
+  TransferRecord,
+  WithdrawalRecord,
+} from '../../src/catalog.ts';
 
 /** An id of nothing. */
 export function someId(): BlockId {
@@ -376,6 +384,77 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
     catalog.clear(record.id);
     catalog.remove(someId());
     expect(catalog.debris()).to.deep.equal([]);
+  });
+
+  describe('of withdrawals', () => {
+    const withdrawal = (id: BlockId, share = id, isOwn = true): WithdrawalRecord => {
+      return { id, share, statement: randomBytes(100), block: randomBytes(200), at: 1_796_040_000, isOwn };
+    };
+    const grant = (share: BlockId) => {
+      return { id: someId(), share, block: randomBytes(50), madeFor: ['ada'], createdAt: 1_796_000_000 };
+    };
+    const told = (id: BlockId): NoticeRecord => {
+      const addresses = ['/ip4/192.0.2.1/tcp/4001'];
+      return { id, peer: 'a peer', addresses, isRelay: true, state: 'pending', at: 5, detail: 'it is away' };
+    };
+
+    it('keeps them, with statement and block, also when opened again, and when the share is forgotten', async () => {
+      const record = someRecord();
+      catalog.add(record, {});
+      const kept = withdrawal(record.id);
+      catalog.withdrawals.add(kept);
+      expect(catalog.get(record.id)?.state).to.equal('withdrawn');
+      catalog.remove(record.id);
+      catalog = await reopen(catalog);
+      expect(plain(catalog.withdrawals.get(record.id))).to.deep.equal(plain(kept));
+      expect(catalog.withdrawals.ids()).to.deep.equal([record.id]);
+      expect(catalog.withdrawals.get(someId())).to.equal(undefined);
+    });
+
+    it('never has a share be ready again, whatever is added of it', () => {
+      const record = someRecord();
+      catalog.add(record, {});
+      catalog.withdrawals.add(withdrawal(record.id));
+      catalog.add(record, {});
+      catalog.markExpired(record.id);
+      expect(catalog.get(record.id)?.state).to.equal('withdrawn');
+    });
+
+    it('takes the grants of a share with it, or only the one grant', () => {
+      const [record, other] = [someRecord(), someRecord()];
+      for (const one of [record, other]) catalog.add(one, {});
+      const [first, second, foreign] = [grant(record.id), grant(record.id), grant(other.id)];
+      for (const one of [first, second, foreign]) catalog.grants.add(one, randomBytes(32));
+      catalog.withdrawals.add(withdrawal(first.id, record.id));
+      expect(catalog.grants.list(record.id).map(({ id }) => id)).to.deep.equal([second.id]);
+      expect(catalog.get(record.id)?.state).to.equal('ready');
+      catalog.withdrawals.add(withdrawal(record.id));
+      expect(catalog.grants.list().map(({ id }) => id)).to.deep.equal([foreign.id]);
+      expect(catalog.get(other.id)?.state).to.equal('ready');
+    });
+
+    it('keeps the first of two of the same id, and tells its own apart', () => {
+      const [id, heard] = [someId(), someId()];
+      const first = withdrawal(id);
+      catalog.withdrawals.add(first);
+      catalog.withdrawals.add(withdrawal(id, id, false));
+      catalog.withdrawals.add(withdrawal(heard, heard, false));
+      expect(plain(catalog.withdrawals.get(id))).to.deep.equal(plain(first));
+      expect(catalog.withdrawals.own().map(one => one.id)).to.deep.equal([id]);
+    });
+
+    it('knows who is to be told, one entry a peer, also when opened again', async () => {
+      const id = someId();
+      catalog.withdrawals.add(withdrawal(id));
+      catalog.withdrawals.putNotice(told(id));
+      expect(catalog.withdrawals.notices(id)).to.deep.equal([told(id)]);
+      const { peer, addresses, isRelay } = told(id);
+      const confirmed = { id, peer, addresses, isRelay, state: 'obeyed' as const, at: 9 };
+      catalog.withdrawals.putNotice(confirmed);
+      catalog = await reopen(catalog);
+      expect(catalog.withdrawals.notices(id)).to.deep.equal([confirmed]);
+      expect(catalog.withdrawals.notices(someId())).to.deep.equal([]);
+    });
   });
 
   it('minds no change to a share that it does not know', () => {

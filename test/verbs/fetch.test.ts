@@ -617,14 +617,12 @@ describe('fetch', () => {
   describe('a fetch that is refused', () => {
     for (const [reason, code] of [
       ['blocked', 'refused'],
-      ['withdrawn', 'refused'],
       ['expired', 'refused'],
       ['changed', 'changed'],
     ] as const satisfies readonly (readonly [string, ErrorCode])[]) {
       it(`by everyone with "${reason}" ends as ${code}, when others had time to turn up`, async () => {
         for (const name of ['one', 'two']) {
-          const withdrawal = reason === 'withdrawn' ? { withdrawal: withdrawalOf(small) } : {};
-          (await seeder(world, name, small.id, await storeOf(small))).refusal = { reason, ...withdrawal };
+          (await seeder(world, name, small.id, await storeOf(small))).refusal = { reason };
         }
         const startMs = world.clock.monotonic();
         const fetching = await fetchAll(world, small);
@@ -634,6 +632,27 @@ describe('fetch', () => {
         expectNothingLeft(fetching);
       });
     }
+
+    it('by one who shows that its owner has withdrawn it ends at once, while another gives it still', async () => {
+      const [store, heard] = [await storeOf(small), [] as unknown[]];
+      const giving = await seeder(world, 'giving', small.id, { ...store, read: (...at) => slowly(store.read(...at)) });
+      (await seeder(world, 'obedient', small.id, store)).refusal = {
+        reason: 'withdrawn',
+        withdrawal: withdrawalOf(small),
+      };
+      const fetching = await fetchAll(world, small, { onWithdrawn: withdrawal => heard.push(withdrawal.id) });
+      expect(fetching.failure?.code).to.equal('refused');
+      expect(fetching.failure?.message).to.include('withdrawn by the sharer on 2023-11-14');
+      expect(world.clock.monotonic()).to.be.lessThan(REFUSED_GRACE_MS);
+      expect(heard).to.deep.equal([small.id]);
+      expect(giving.served.some(({ event }) => event === 'complete')).to.equal(false);
+      expect(fetching.node.open.size).to.equal(0);
+
+      async function slowly<T>(block: Promise<T>): Promise<T> {
+        await world.clock.sleep(2 * REFUSED_GRACE_MS);
+        return await block;
+      }
+    });
 
     const unproven: Record<string, (small: TestShare, other: TestShare) => Refusal> = {
       'without a statement': () => ({ reason: 'withdrawn' }),

@@ -21,6 +21,7 @@ import type {
 } from '../../src/ports.ts';
 import { CHUNKS_PROTOCOL, encodeMessage, type AskerMessage, type ServerMessage } from '../../src/protocol/messages.ts';
 import { proofOf } from '../../src/protocol/proof.ts';
+import type { CheckedWithdrawal } from '../../src/protocol/withdrawn.ts';
 import type { Step } from '../../src/search.ts';
 import { Server, type Served } from '../../src/serve.ts';
 import { memoryStore } from '../../src/store/memory.ts';
@@ -110,19 +111,20 @@ export interface FetchOptions extends Partial<Omit<FetchRequest, 'link'>> {
   readonly crypto?: Crypto;
   readonly local?: ChunkSource;
   readonly onStep?: (step: Step) => void;
+  readonly onWithdrawn?: (withdrawal: CheckedWithdrawal) => void;
   readonly onEvent?: (event: FetchEvent) => void;
   readonly hints?: readonly Hint[];
 }
 
 export function startFetch(world: World, share: Pick<TestShare, 'id' | 'key'>, options: FetchOptions = {}): Fetching {
   const { disk = new Forgetful(), store = memoryStore(), crypto = world.crypto, local, onStep, ...others } = options;
-  const { onEvent, hints = [], ...request } = others;
+  const { onEvent, onWithdrawn, hints = [], ...request } = others;
   const parent = disk.root();
   const node = options.node ?? world.network.node('fetcher');
   const stop = new AbortController();
   const events: FetchEvent[] = [];
   const outcome = fetch(
-    { network: node, crypto, clock: world.clock, ...(local === undefined ? {} : { local }), onStep },
+    { network: node, crypto, clock: world.clock, ...(local === undefined ? {} : { local }), onStep, onWithdrawn },
     {
       link: { id: share.id, key: share.key, hints },
       destination: memoryDestination(parent, store),
