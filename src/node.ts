@@ -7,7 +7,7 @@ import { compare, type Compared } from './compare.ts';
 import type { OpeningDeps } from './download.ts';
 import type { SourceSummary } from './source.ts';
 import { isShoalError, ShoalError } from './errors.ts';
-import { hasExpired, refuseExpired } from './expired.ts';
+import { refuseExpired, refuseOver } from './expired.ts';
 import type { Expiring } from './expiring.ts';
 import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
 import { Deliveries } from './deliveries.ts';
@@ -300,7 +300,7 @@ export class ShoalNode {
       };
       if (!keep) return await run();
       const home = this.#needHome();
-      this.refuseExpired(link.id, 'keep the share');
+      refuseOver(home, link.id, 'keep the share', this.#clock);
       return await this.#alone(link.id, 'fetch and keep', stop, async () => {
         const isDebris = await beginKeeping(home, link.id);
         try {
@@ -519,12 +519,6 @@ export class ShoalNode {
   async stateOf(record: ShareRecord): Promise<Standing> {
     const look = { blocks: this.#needHome().blocksFolder, nowSeconds: this.#clock.now() / 1000 };
     return await stateOf(record, this.service.has(record.id), look);
-  }
-
-  /** @throws ShoalError `refused` where a share of this home has expired */
-  refuseExpired(id: BlockId, doing: string): void {
-    const refusal = this.home?.refusalOf(id, Math.floor(this.#clock.now() / 1000));
-    if (refusal?.reason === 'expired') throw hasExpired(doing, refusal.until);
   }
 
   /** Whether the home itself keeps the original of a share, as it came from stdin. */

@@ -1,7 +1,6 @@
 /** What a home knows of its shares, without what it needs to serve them: its folder, its catalog, and how each share stands. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemClock } from './clock.ts';
 import { fileError, isShoalError, ShoalError } from './errors.ts';
 import { makeFolders } from './files/folders.ts';
 import { showName } from './files/names.ts';

@@ -5,6 +5,7 @@ import { parseHint, type Hint } from '../format/hint.ts';
 import { parseLink, type Link } from '../format/link.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
 import { systemClock } from '../clock.ts';
+import { refuseOver } from '../expired.ts';
 import { Explanation } from '../explain.ts';
 import type { Fetched, FetchEvent } from '../fetch.ts';
 import type { NetworkSettings } from '../networks.ts';
@@ -13,6 +14,7 @@ import type { RelayRecord, ShareRecord } from '../catalog.ts';
 import type { Network, NetworkStatus } from '../ports.ts';
 import type { Served } from '../serve.ts';
 import { API_VERSION, VERSION } from '../version.ts';
+import { aborted } from './aborted.ts';
 import type { ActionEvent, ActionName, Actor, Parameters, Results, ShareView } from './actions.ts';
 import { addContact, contactViews, removeContact } from './contacts.ts';
 import { carryOn, getToCarry, shareToCarry, storeOf, tellDropped, tellingDropped } from './carrying.ts';
@@ -149,7 +151,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
 
   async serve({ node }, { id: text, waitCopies }, emit, signal) {
     const { id } = findShare(node, text);
-    node.refuseExpired(id, 'serve the share');
+    refuseOver(node.home, id, 'serve the share', systemClock);
     const stop = node.service.serve(id);
     const off = tellCopies(node, id, emit);
     try {
@@ -417,18 +419,10 @@ function watch({ node, transfers }: Holder, emit: Emit): () => void {
 /** Whether a daemon serves a share, whenever there is one. */
 async function serveAlways(node: ShoalNode, text: string, always: boolean): Promise<ShareView> {
   const { id, downloadsLeft } = findShare(node, text);
-  if (always) node.refuseExpired(id, 'serve the share');
+  if (always) refuseOver(node.home, id, 'serve the share', systemClock);
   if (always) node.home?.refuseWithdrawn(id, 'serve the share');
   node.service.serveAs(id, { serveAlways: always, ...(downloadsLeft === undefined ? {} : { downloadsLeft }) });
   return await viewOf(node, id);
-}
-
-/** Resolves when the signal is aborted. */
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 /**
