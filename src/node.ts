@@ -22,11 +22,11 @@ import { fingerprint, walkTree } from './files/walk.ts';
 import { parseHint, type Hint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';
 import { fileKey } from './format/keys.ts';
-import { grant, type GrantRequest } from './grant.ts';
-import { grantIn, resolve, type Resolved, type ResolvedGrant } from './resolve.ts';
+import { Grants } from './grants.ts';
+import { resolve, type Resolved } from './resolve.ts';
 import { keyOf } from './open.ts';
 import { formatLink, type Link } from './format/link.ts';
-import { decodeShareBlock, type ShareBlock } from './format/share-block.ts';
+import type { ShareBlock } from './format/share-block.ts';
 import type { Manifest } from './format/manifest.ts';
 import { givenHint } from './given-hint.ts';
 import { openHome, type Home } from './home.ts';
@@ -42,8 +42,9 @@ import {
   type NetworkShell,
   type OnStatus,
 } from './networks.ts';
+import { keepFetched } from './keep.ts';
 import { beginKeeping, checkKept, discard } from './kept.ts';
-import { MAX_LINK_HINTS, MAX_SEEN_GRANTS, SHARE_PATIENCE_MS } from './limits.ts';
+import { MAX_LINK_HINTS, SHARE_PATIENCE_MS } from './limits.ts';
 import { list, type ListRequest } from './list.ts';
 import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
@@ -98,8 +99,7 @@ export class ShoalNode {
   /** Where it serves: ends what has expired. */
   readonly expiring: Expiring | undefined;
   readonly #strangers: Strangers;
-  /** Grants that led to shares, by those. */
-  readonly #seenGrants = new Map<BlockId, ResolvedGrant>();
+  readonly grants: Grants;
   /** Of each share, one at a time writes or removes blocks. */
   readonly #turns: Turns<BlockId>;
   /** Tells of this home's own withdrawals; only where it is held, with a network. */
@@ -120,13 +120,14 @@ export class ShoalNode {
     turns: Turns<BlockId>,
   ) {
     this.#strangers = strangers;
+    this.grants = new Grants({ home, service, relays, crypto });
     const ofNode: Pick<CarryingDeps, 'forget' | 'alone' | 'inTurn' | 'sources' | 'stateOf' | 'onKnown'> = {
       forget: (id, isStill, signal) => this.forget(id, signal, isStill),
       alone: (id, signal, work) => this.#alone(id, 'seed', signal, work),
       inTurn: (id, signal, work) => this.#turns.run(id, signal, work),
       sources: () => this.#downloadDeps(network),
       stateOf: record => this.stateOf(record),
-      onKnown: id => this.#keepGrant(id),
+      onKnown: id => this.grants.keep(id),
     };
     this.carrying = home && new Carrying({ home, network, service, holds, crypto, log, ...ofNode });
     this.relays = relays;
@@ -244,49 +245,14 @@ export class ShoalNode {
 
   /** What a link without a key names: of this home, or of those who have it. */
   async resolve(
-    { id, hints }: Pick<Link, 'id' | 'hints'>,
+    link: Pick<Link, 'id' | 'hints'>,
     timeoutMs: number | undefined,
     onEvent: (event: FetchEvent) => void,
     signal: AbortSignal,
   ): Promise<Resolved> {
-    const own = this.home?.catalog.grants.get(id);
-    if (own !== undefined) return grantIn(id, own.block);
-    if (this.home?.catalog.get(id) !== undefined) return { share: id };
-    const resolved = await this.asStranger(network =>
-      resolve(this.#downloadDeps(network), { id, hints, timeoutMs }, onEvent, signal),
+    return await this.grants.resolve(link.id, () =>
+      this.asStranger(network => resolve(this.#downloadDeps(network), { ...link, timeoutMs }, onEvent, signal)),
     );
-    const { share, grant: seen } = resolved;
-    if (seen !== undefined) this.#seenGrants.set(share, seen);
-    for (const oldest of this.#seenGrants.keys()) {
-      if (this.#seenGrants.size <= MAX_SEEN_GRANTS) break;
-      this.#seenGrants.delete(oldest);
-    }
-    return resolved;
-  }
-
-  /** Makes a grant of a share of this home, which is served with it from now on. @throws ShoalError as `grant` */
-  async grant(request: GrantRequest): Promise<BlockId> {
-    const { catalog } = this.#needHome();
-    const id = await grant({ catalog, crypto: this.crypto, random: randomBytes, clock: this.#clock }, request);
-    this.#grantsCame(request.share);
-    return id;
-  }
-
-  #grantsCame(share: BlockId): void {
-    this.home?.forgetSources();
-    this.service.serveGrants(share);
-    this.relays?.copies?.wantGrants(share);
-  }
-
-  /** Keeps the grant through which a share came, once the home has the share: who looks for the one finds the other. */
-  #keepGrant(share: BlockId): void {
-    const seen = this.#seenGrants.get(share);
-    if (seen === undefined) return;
-    const { id, block, expires } = seen;
-    const createdAt = Math.floor(this.#clock.now() / 1000);
-    const ending = expires === undefined ? {} : { expires };
-    this.#needHome().catalog.grants.add({ id, share, block, madeFor: [], createdAt, ...ending });
-    this.#grantsCame(share);
   }
 
   /** Gets a share to a folder or file. */
@@ -543,33 +509,9 @@ export class ShoalNode {
     const home = this.#needHome();
     home.refuseWithdrawn(link.id, 'keep what was fetched');
     if (home.catalog.get(link.id)?.state === 'ready') return;
-    if (fetched.renamed)
-      throw new ShoalError(
-        'not-shareable',
-        'cannot serve what was fetched: some of its names had to be changed here; the output itself is complete',
-      );
-    await home.store.sync(link.id);
-    await checkKept(home.store, link.id, false);
-    const { expires } = decodeShareBlock(await home.store.read(link.id, { kind: 'share' }));
-    const { kind, name } = fetched.manifest;
-    home.catalog.add(
-      {
-        id: link.id,
-        kind,
-        name,
-        sizeBytes: fetched.sizeBytes,
-        files: fetched.files,
-        source: 'fetched',
-        root: fetched.path,
-        hints: link.hints.map(hint => hint.text),
-        createdAt: Math.floor(this.#clock.now() / 1000),
-        serveAlways: false,
-        ...(expires === undefined ? {} : { expires }),
-      },
-      { key: keyOf(link) },
-    );
+    await keepFetched({ catalog: home.catalog, store: home.store, clock: this.#clock }, link, fetched);
     home.forgetSources();
-    this.#keepGrant(link.id);
+    this.grants.keep(link.id);
   }
 
   async #unlessWithdrawn<T>(

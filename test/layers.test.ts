@@ -57,7 +57,7 @@ const LAYERS: readonly Layer[] = [
   // The home composes stores, the node verbs and all adapters; index.ts says what of all this is public.
   {
     name: 'node',
-    files: /^src\/(node|networks|home|records|service|relays|carrying|identities|backup|restore)\.ts$/,
+    files: /^src\/(node|networks|home|records|service|relays|carrying|identities|backup|restore|grants)\.ts$/,
     imports: [...PURE, ...ADAPTERS, 'memory', 'pace', 'rate', 'system', 'verbs'],
     builtins: 'all',
   },

@@ -34,7 +34,7 @@ export async function grantTo(
   const refusal = homeOf(node).refusalOf(share, Math.floor(Date.now() / 1000));
   if (refusal !== undefined)
     throw new ShoalError('refused', `cannot grant the share to anybody: it is ${refusal.reason}; share it anew`);
-  const id = await node.grant({ share, ...chosen, expires });
+  const id = await node.grants.make({ share, ...chosen, expires });
   const made = homeOf(node).catalog.grants.get(id);
   if (made === undefined) throw new Error('a grant that was made is in the catalog');
   return { grant: grantViewOf(made), link: formatLink({ id, hints }) };
