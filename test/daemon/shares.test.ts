@@ -38,12 +38,12 @@ describe('the shares of a home that nobody holds', () => {
     catalog.close();
     const { shares } = await sharesOf(home);
     expect(shares.map(({ id }) => id)).to.deep.equal(records.map(({ id }) => id).reverse());
-    expect(shares.map(({ state }) => state)).to.deep.equal(['changed', 'idle', 'missing', 'idle']);
+    expect(shares.map(({ state }) => state)).to.deep.equal(['changed', 'idle', 'missing', 'missing']);
     expect(shares.map(({ detail }) => detail)).to.deep.equal([
       'the file was written',
       undefined,
       `"${join(folder, 'gone')}" is not there`,
-      undefined,
+      'its encrypted blocks are not in this home; "shoal seed LINK" with its link gets them from who has them',
     ]);
     expect(shares[1]).to.include({ path: root, name: 'holiday', kind: 'folder', files: 12, sizeBytes: 2 ** 40 });
   });
