@@ -93,6 +93,11 @@ export class Apart {
     this.#places.get(id)?.server?.withhold(id);
   }
 
+  /** As `Server.end`: who is being served, or asks later, is told why, as long as its network runs. */
+  end(id: BlockId): void {
+    this.#places.get(id)?.server?.end(id);
+  }
+
   /** Serves it no more, and stops its network. */
   close(id: BlockId): void {
     const place = this.#places.get(id);

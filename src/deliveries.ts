@@ -27,8 +27,12 @@ import type { Candidate, Clock, Network } from './ports.ts';
 import { shownBy } from './prove.ts';
 import { candidateOf, nameOf } from './relay-name.ts';
 
+/** What a delivery needs of a network. */
+type Way = Pick<Network, 'self' | 'status' | 'find' | 'connect'>;
+
 export interface DeliveriesDeps {
-  readonly network: Pick<Network, 'self' | 'status' | 'find' | 'connect'>;
+  /** Does `work` over a network on which this home may be met by who knows a share. */
+  readonly lend: <T>(share: BlockId, work: (network: Way) => Promise<T>) => Promise<T>;
   readonly catalog: Catalog;
   readonly clock: Clock;
 }
@@ -210,7 +214,7 @@ export class Deliveries {
     const candidate: Candidate = { peer, addresses, via: 'hint' };
     this.#say(withdrawal.id, peer, { state: 'telling' });
     try {
-      const state = await notify(this.#deps, candidate, withdrawal, this.#stopping.signal);
+      const state = await this.#notify(candidate, withdrawal);
       this.#note(withdrawal, candidate, isRelay, { state });
       this.#rests.delete(key);
       // It has said itself that it keeps nothing of it.
@@ -228,7 +232,7 @@ export class Deliveries {
   /** Who was being given it has been told on that channel; whether it holds it, it says only here. Who does not is not noted. */
   async #tellVisitor(withdrawal: WithdrawalRecord, peer: string): Promise<void> {
     const candidate: Candidate = { peer, addresses: [], via: 'hint' };
-    const told = this.#gate.run(() => notify(this.#deps, candidate, withdrawal, this.#stopping.signal));
+    const told = this.#gate.run(() => this.#notify(candidate, withdrawal));
     const state = await told.catch((error: unknown) => {
       if (!isShoalError(error)) throw error;
       return undefined;
@@ -238,11 +242,22 @@ export class Deliveries {
     this.#say(withdrawal.id, peer, { state });
   }
 
+  async #notify(candidate: Candidate, withdrawal: WithdrawalRecord): ReturnType<typeof notify> {
+    const { lend, clock } = this.#deps;
+    return await lend(withdrawal.share, network =>
+      notify({ network, clock }, candidate, withdrawal, this.#stopping.signal),
+    );
+  }
+
   /** Looks for others who have it, and tells those who have shown that they do. */
   async #look(withdrawal: WithdrawalRecord): Promise<void> {
-    const { network, catalog, clock } = this.#deps;
+    this.#rest(`look ${withdrawal.id}`, MIN_HOLDERS_PAUSE_MS, MAX_HOLDERS_PAUSE_MS);
+    await this.#deps.lend(withdrawal.share, network => this.#lookOn(network, withdrawal));
+  }
+
+  async #lookOn(network: Way, withdrawal: WithdrawalRecord): Promise<void> {
+    const { catalog, clock } = this.#deps;
     const { id, share } = withdrawal;
-    this.#rest(`look ${id}`, MIN_HOLDERS_PAUSE_MS, MAX_HOLDERS_PAUSE_MS);
     const over = new AbortController();
     const signal = AbortSignal.any([over.signal, this.#stopping.signal]);
     const hints = (catalog.get(share)?.hints ?? []).map(parseHint);
@@ -258,7 +273,7 @@ export class Deliveries {
       const before = notices.find(notice => notice.peer === peer)?.state;
       // Who is still to be told is told anyhow.
       if (before === 'pending' || before === 'obeyed' || notices.length >= MAX_NOTICES) return;
-      const approach = this.#gate.run(() => this.#approach(withdrawal, candidate));
+      const approach = this.#gate.run(() => this.#approach(network, withdrawal, candidate));
       asked.set(peer, approach);
       approach.catch(() => undefined);
     };
@@ -273,11 +288,12 @@ export class Deliveries {
   }
 
   /** Whoever announces itself under a rendezvous key may be a stranger: it shows first that it knows what was withdrawn. */
-  async #approach(withdrawal: WithdrawalRecord, candidate: Candidate): Promise<void> {
+  async #approach(network: Way, withdrawal: WithdrawalRecord, candidate: Candidate): Promise<void> {
     const { peer, addresses } = candidate;
     const isRelay = this.#deps.catalog.relays.list().some(relay => relay.peer === peer);
     try {
-      const shown = await shownBy(this.#deps, candidate, withdrawal.id, this.#stopping.signal);
+      const { clock } = this.#deps;
+      const shown = await shownBy({ network, clock }, candidate, withdrawal.id, this.#stopping.signal);
       if (shown === 'nothing') return;
       if (shown === 'holds') {
         this.#note(withdrawal, candidate, isRelay, { state: 'pending' });

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { systemClock } from './clock.ts';
 import { isShoalError } from './errors.ts';
 import type { BlockId } from './format/ids.ts';
+import { Deliveries, type DeliveriesDeps } from './deliveries.ts';
 import type { Home } from './home.ts';
+import type { Service } from './service.ts';
 import type { Log, Network, NetworkStatus } from './ports.ts';
 import { Rate, type Rates } from './rate.ts';
 
@@ -182,6 +184,15 @@ export class Strangers {
   async stop(): Promise<void> {
     await Promise.all([...this.#running].map(network => network.stop()));
   }
+}
+
+/** Deliveries of a home's withdrawals. A share that was forgotten may have had a peer id of its own: who is told of it is not told whose it was. */
+export function deliveriesOf(home: Home, network: Network, service: Service, strangers: Strangers): Deliveries {
+  const { catalog } = home;
+  const isHomes = (share: BlockId): boolean => catalog.get(share) !== undefined && !service.isApart(share);
+  const lend: DeliveriesDeps['lend'] = (share, work) =>
+    isHomes(share) ? work(network) : strangers.run(stranger => work(stranger ?? network));
+  return new Deliveries({ lend, catalog, clock: systemClock });
 }
 
 /** One that knows nobody, under a key of its own: what it gets, a stranger would. */

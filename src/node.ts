@@ -10,7 +10,7 @@ import { isShoalError, ShoalError } from './errors.ts';
 import { refuseExpired, refuseOver } from './expired.ts';
 import type { Expiring } from './expiring.ts';
 import { exportCar, importCar, type CarSummary, type ImportDeps, type Imported } from './export.ts';
-import { Deliveries } from './deliveries.ts';
+import type { Deliveries } from './deliveries.ts';
 import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch.ts';
 import { folderDestination, plannedPlace, type ClosableStore } from './files/destination.ts';
 import { writeBeside } from './files/beside.ts';
@@ -33,6 +33,7 @@ import { openHome, type Home } from './home.ts';
 import {
   apartNetwork,
   apartPort,
+  deliveriesOf,
   freshNetwork,
   networkOf,
   ratesOf,
@@ -173,7 +174,7 @@ export class ShoalNode {
       // Who does not hold the home is a stranger anyway.
       const strangers = new Strangers(shell, settings, home, service.isOn ? undefined : network);
       const [clock, turns] = [systemClock, new Turns<BlockId>()];
-      const teller = holds && home && network ? new Deliveries({ network, catalog: home.catalog, clock }) : undefined;
+      const teller = holds && home && network ? deliveriesOf(home, network, service, strangers) : undefined;
       const withdrawals = home && new Withdrawals({ home, service, turns, clock, log, deliveries: teller });
       if (holds && network !== undefined) await withdrawals?.hear(network);
       return new ShoalNode(crypto, home, network, service, relays, options, strangers, withdrawals, teller, turns);

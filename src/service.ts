@@ -269,8 +269,9 @@ export class Service {
       this.#always?.delete(one);
     }
     for (const grant of grants) this.#server?.remove(grant);
-    this.#server?.refuse(id);
+    this.refuse(id);
     this.#server?.end(id);
+    this.#apart?.end(id);
     this.tellEnded(id);
   }
 

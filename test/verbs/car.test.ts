@@ -272,7 +272,7 @@ describe('vectors: import and fetch', () => {
   /** The share that a grant of the catalog leads to, for who has the identities in a file. */
   async function openedBy(file: string, id: BlockId): Promise<{ id: BlockId; key: FileKey } | ShoalError> {
     const grant = decodeGrant(catalog.grants.get(id)?.block ?? new Uint8Array());
-    const identities = identitiesIn(readFileSync(new URL(file, VECTORS), 'utf8')).map(({ secret }) => secret);
+    const identities = (await identitiesIn(readFileSync(new URL(file, VECTORS), 'utf8'))).map(({ secret }) => secret);
     try {
       return { id: grant.share, key: await openGrant(grant, { identities }) };
     } catch (error) {

@@ -83,7 +83,7 @@ describe('a withdrawal', () => {
   }
 
   function startTelling(node = world.network.node('sharer')): Deliveries {
-    const started = new Deliveries({ network: node, catalog, clock: world.clock });
+    const started = new Deliveries({ lend: (_share, work) => work(node), catalog, clock: world.clock });
     started.onEvent(event => events.push(event));
     deliveries = started;
     return started;
