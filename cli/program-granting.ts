@@ -1,5 +1,6 @@
 /** What can be typed about who may read: options of the commands that make grants, and those commands. */
 import { Option, type Command } from 'commander';
+import { parseExpiry } from '../src/format/expiry.ts';
 import type { GrantFlags } from './commands/grant.ts';
 import { repeatable, type ContextFor } from './definitions.ts';
 
@@ -22,6 +23,10 @@ export function passphraseFile(): Option {
   );
 }
 
+export function expiryOption(description: string): Option {
+  return new Option('--expires <when>', description).argParser(text => parseExpiry(text, Date.now() / 1000));
+}
+
 export function addGranting(program: Command, contextOf: ContextFor): void {
   program
     .command('grant')
@@ -30,6 +35,7 @@ export function addGranting(program: Command, contextOf: ContextFor): void {
     .addOption(readerOption())
     .addOption(passphraseOption('let who knows a passphrase read it, which is made and shown once; =ask for your own'))
     .addOption(passphraseFile())
+    .addOption(expiryOption('who comes by it is served until then; the share goes on: 12h, 7d, 2026-12-24'))
     .action(async (id: string, flags: GrantFlags, command: Command) => {
       const context = await contextOf(command);
       const { grant } = await import('./commands/grant.ts');

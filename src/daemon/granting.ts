@@ -2,6 +2,7 @@
 import type { GrantRecord } from '../catalog.ts';
 import { isShoalError, ShoalError } from '../errors.ts';
 import type { FetchEvent } from '../fetch.ts';
+import { checkExpiry } from '../format/expiry.ts';
 import { parseHint, type Hint } from '../format/hint.ts';
 import type { BlockId } from '../format/ids.ts';
 import { formatLink, parseLink, type Link } from '../format/link.ts';
@@ -34,6 +35,7 @@ export async function grantTo(
   const refusal = homeOf(node).refusalOf(share, Math.floor(Date.now() / 1000));
   if (refusal !== undefined)
     throw new ShoalError('refused', `cannot grant the share to anybody: it is ${refusal.reason}; share it anew`);
+  if (expires !== undefined) checkExpiry(expires, Date.now() / 1000);
   const id = await node.grants.make({ share, ...chosen, expires });
   const made = homeOf(node).catalog.grants.get(id);
   if (made === undefined) throw new Error('a grant that was made is in the catalog');

@@ -127,6 +127,33 @@ describe('grants', function () {
     expect(seeding.name, 'it can not be read here').to.equal('');
   });
 
+  it('are withdrawn one by one, also at relays, and leave the share to others', async () => {
+    const box = sandbox();
+    const relay = await Relay.start(box, 'one');
+    const { path, bytes } = await source(box);
+    const [ann, bob] = [await keygen(box, 'ann'), await keygen(box, 'bob')];
+    const shared = await box.run('sharer', ['share', path, '--relay', relay.origin, '--wait-copies', '1', '--json']);
+    const { id = '' } = shared.last('shared');
+    const made = [];
+    for (const to of [ann, bob]) {
+      const granted = await box.run('sharer', ['grant', id, '--to', to, '--expires', '7d', '--json']);
+      expect(granted.code, granted.stderr).to.equal(0);
+      made.push(granted.told[0]);
+    }
+    const [first, second] = made;
+    if (first === undefined || second === undefined) throw new Error('two grants were made');
+    expect(first.grant.expires % 3600).to.equal(0);
+    expectDone(await box.run('sharer', ['withdraw', first.grant.id, '--yes', '--json']));
+    const refused = await box.run('ann', ['fetch', first.link, '-o', box.path('no'), '--timeout', '20s']);
+    expect(refused.code, refused.stderr).to.equal(5);
+    expect(refused.stderr).to.match(/withdrawn by the sharer on \d{4}-\d\d-\d\d/);
+    expectDone(await box.run('bob', ['fetch', second.link, '-o', box.path('yes'), '--json']));
+    expect((await readFile(box.path('yes'))).equals(bytes)).to.equal(true);
+    const { grants } = (await box.run('sharer', ['show', id, '--json'])).told[0] as unknown as { grants: unknown[] };
+    expect(grants).to.have.lengthOf(1);
+    expect((await readFile(path)).equals(bytes), 'the file is as it was').to.equal(true);
+  });
+
   it('leave nothing in the home of who was only asked for a passphrase', async () => {
     const box = sandbox();
     const { path } = await source(box);
