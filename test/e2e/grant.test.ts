@@ -5,6 +5,11 @@ import { expectDone, failureOf, TEST_TIMEOUT_MS, useSandbox, type Sandbox } from
 import { Relay } from './relays.ts';
 import { makeFile, noise } from './tree.ts';
 
+interface Made {
+  readonly link: string;
+  readonly grant: { readonly id: string; readonly expires: number };
+}
+
 const MB = 1_000_000;
 
 describe('grants', function () {
@@ -134,11 +139,11 @@ describe('grants', function () {
     const [ann, bob] = [await keygen(box, 'ann'), await keygen(box, 'bob')];
     const shared = await box.run('sharer', ['share', path, '--relay', relay.origin, '--wait-copies', '1', '--json']);
     const { id = '' } = shared.last('shared');
-    const made = [];
+    const made: Made[] = [];
     for (const to of [ann, bob]) {
       const granted = await box.run('sharer', ['grant', id, '--to', to, '--expires', '7d', '--json']);
       expect(granted.code, granted.stderr).to.equal(0);
-      made.push(granted.told[0]);
+      made.push(granted.told[0] as unknown as Made);
     }
     const [first, second] = made;
     if (first === undefined || second === undefined) throw new Error('two grants were made');
