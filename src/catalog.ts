@@ -216,8 +216,8 @@ export interface WithdrawalList {
   /** Those of this home, oldest first. */
   own(): WithdrawalRecord[];
   /**
-   * Notes it for good, nothing where it is known already; a share of the home that it names is `withdrawn` from then on, with all its
-   * grants, and a grant that it names is removed.
+   * Notes it for good, nothing where it is known already; a share of the home that it names is `withdrawn` from then on, and a
+   * grant that it names is removed.
    */
   add(record: WithdrawalRecord): void;
   /** Who is to be told, or was. */

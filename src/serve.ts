@@ -212,8 +212,12 @@ export class Server {
     const asked = this.#find(hello, channel.peer);
     const grant = asked === undefined ? undefined : this.#deps.grantOf?.(asked);
     const id = grant?.share ?? asked;
-    const refusal = this.#refusalOf(asked) ?? this.#refusalOf(grant?.share);
+    const ofAsked = this.#refusalOf(asked);
+    const refusal = ofAsked ?? this.#refusalOf(grant?.share);
     if (id === undefined || refusal !== undefined) {
+      // What is said of the share can be checked only by who knows that the grant names it.
+      if (grant !== undefined && ofAsked === undefined)
+        await channel.send(encodeMessage({ type: 'grant' }), grant.bytes);
       await refuse(channel, refusal === undefined ? { reason: 'unknown' } : wireRefusal(refusal), refusal?.withdrawal);
       return;
     }

@@ -75,7 +75,8 @@ export class Service {
     const onStarted = (one: Network): void => service.#networkListeners.forEach(listener => listener(one));
     service.#apart = new Apart({ start: startApart, idsOf: id => service.#withGrants(id), serverOn, onStarted, log });
     // Who asks for a share that has changed is told so, whatever it is that this home serves at the moment; likewise of what was withdrawn.
-    for (const id of [...home.catalog.changed(), ...home.catalog.withdrawals.ids()]) service.refuse(id);
+    for (const id of [...home.catalog.changed(), ...home.catalog.withdrawals.ids()])
+      for (const one of service.#withGrants(id)) service.refuse(one);
     for (const { id } of home.catalog.expiries()) if (service.#isOver(id)) service.refuse(id);
     return service;
   }
@@ -176,9 +177,10 @@ export class Service {
 
   /** What was withdrawn is known for good to who asks for it, though it is not served. */
   #remove(id: BlockId): void {
+    const isWithdrawn = this.#home?.catalog.withdrawals.get(id) !== undefined;
     for (const one of this.#withGrants(id)) {
-      if (this.#home?.catalog.withdrawals.get(one) === undefined) this.#server?.remove(one);
-      else this.#server?.withhold(one);
+      if (isWithdrawn) this.#server?.withhold(one);
+      else this.#server?.remove(one);
     }
     this.#apart?.close(id);
   }
@@ -268,9 +270,10 @@ export class Service {
       this.#wanted.delete(one);
       this.#always?.delete(one);
     }
-    for (const grant of grants) this.#server?.remove(grant);
-    this.refuse(id);
-    this.#server?.end(id);
+    for (const one of [id, ...grants]) {
+      this.refuse(one);
+      this.#server?.end(one);
+    }
     this.#apart?.end(id);
     this.tellEnded(id);
   }

@@ -25,7 +25,8 @@ export function withdrawalList(table: Table, atOnce: (act: () => void) => void):
           Number(isOwn),
         );
         table.run(`UPDATE shares SET state = 'withdrawn' WHERE id = ?`, id);
-        table.run('DELETE FROM grants WHERE id = ? OR share = ?', id, id);
+        // Those of a share stay as long as the share: who comes through one is told why it is not given.
+        table.run('DELETE FROM grants WHERE id = ?', id);
       }),
     notices: id =>
       table

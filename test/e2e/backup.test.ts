@@ -57,7 +57,7 @@ describe('A backup', function () {
 
   const lose = (box: Sandbox, home: string): Promise<void> => rm(box.home(home), { recursive: true });
 
-  it('brings back a home that was lost: its peer id, its links, its leases at relays', async () => {
+  it('brings back a home that was lost, which renews and withdraws what that one shared, by its peer id and links', async () => {
     const box = sandbox();
     const relay = await Relay.start(box, 'one', { config: 'tiers.anonymous.lease_time = "30s"' });
     const tree = await makePlainTree(box.path('from'), 3 * MIB, 'backup');
@@ -89,6 +89,13 @@ describe('A backup', function () {
     await relay.again();
     const later = await renewed(box, 'ann', before?.until ?? 0);
     expect(later).to.be.greaterThan(before?.until ?? Infinity);
+    const withdrawn = await box.run('ann', ['withdraw', link, '--yes', '--json']);
+    expectDone(withdrawn);
+    const { notices } = withdrawn.last('done') as unknown as { notices: { peer: string; state: string }[] };
+    expect(notices.map(({ peer: told, state }) => [told, state])).to.deep.equal([[relay.peer, 'obeyed']]);
+    const refused = await box.fetch(link, box.path('no'));
+    expectFailed(refused, 5, 'refused');
+    expect(await treeAt(tree), 'the files are as they were').to.deep.equal(expected);
     await again.interrupt();
   });
 

@@ -17,7 +17,7 @@ import { resolve, type Resolved } from '../../src/resolve.ts';
 import { Server } from '../../src/serve.ts';
 import type { Refusal } from '../../src/ports.ts';
 import { openCatalog } from '../../src/store/catalog.ts';
-import { makeShare, type TestShare } from '../contract/chunk-source.ts';
+import { makeShare, withdrawalOf, type TestShare } from '../contract/chunk-source.ts';
 import { failureOf } from '../format/failure.ts';
 import type { SimNode } from '../sim/network.ts';
 import { actor, fetchAll, newWorld, outputOf, say, seeder, storeOf, type World } from './world.ts';
@@ -144,15 +144,24 @@ describe('grants', () => {
     expect(await ask(await make())).to.include({ code: 'not-found' });
   });
 
-  it('are not given where the gate refuses them, or their share', async () => {
+  it('are not given where the gate refuses them', async () => {
     const id = await make();
-    for (const refused of [id, share.id]) {
-      world = newWorld();
-      let isOver = false;
-      await sharer(asked => (isOver && asked === refused ? { reason: 'expired', until: 3600 } : undefined));
-      isOver = true;
-      expect(await ask(id)).to.include({ code: 'refused' });
-    }
+    let isOver = false;
+    await sharer(asked => (isOver && asked === id ? { reason: 'expired', until: 3600 } : undefined));
+    isOver = true;
+    expect(await ask(id)).to.include({ code: 'refused' });
+  });
+
+  it('lead to a share that is refused, so that it can be checked why', async () => {
+    const id = await make();
+    let isOver = false;
+    const withdrawal = withdrawalOf(share);
+    await sharer(asked => (isOver && asked === share.id ? { reason: 'withdrawn', withdrawal } : undefined));
+    isOver = true;
+    expect(((await ask(id)) as Resolved).share).to.equal(share.id);
+    const { failure } = await fetchAll(world, share);
+    expect(failure?.code).to.equal('refused');
+    expect(failure?.message).to.include('withdrawn by the sharer on');
   });
 
   it('are looked for elsewhere where somebody gives another block in their place', async () => {
