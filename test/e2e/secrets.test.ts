@@ -180,6 +180,10 @@ describe('secrets', function () {
       }))
         left.push({ where: `answer of the API to ${action}`, bytes: await askApi(api, given, action, body) });
 
+    const sealed = box.path('bob.backup');
+    await run('bob', ['backup', sealed, '--passphrase-file', word]);
+    await run('dora', ['restore', sealed, '--passphrase-file', word]);
+    await run('ann', ['withdraw', id, '--yes']);
     await run('ann', ['forget', id]);
     await run('ann', ['relays', 'remove', relay.origin]);
     await run('ann', ['daemon', '--stop']);

@@ -373,7 +373,7 @@ describe('A relay, among hostile owners,', () => {
     expect(await relay.blocks(share.id.toString())).to.deep.equal([]);
     // Said again it does nothing to what is there, and the share does not come back.
     expect(typeOf(await stranger.withdraw(relay.hint, right, share.root))).to.equal('obeyed');
-    expect(typeOf(await stranger.withdraw(relay.hint, right, other.root))).to.equal('obeyed');
+    expect(typeOf(await stranger.withdraw(relay.hint, right, other.root))).to.equal('dropped');
     expect(await stranger.chunk(relay.hint, other)).to.deep.equal(other.chunks.data[0]);
     expect(reasonOf(await owner.keep(relay.hint, share))).to.equal('withdrawn');
   });
