@@ -20,6 +20,11 @@ export interface ApartDeps {
   readonly log: Log;
 }
 
+/** The setting by which a home knows, of a share that it has forgotten, that it was served apart. */
+export function apartMark(id: BlockId): string {
+  return `apart ${id}`;
+}
+
 /** A share that is served apart, or is about to be. */
 interface Place {
   /** Rejects where its network does not start. */

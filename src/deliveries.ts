@@ -35,6 +35,8 @@ export interface DeliveriesDeps {
   readonly lend: <T>(share: BlockId, work: (network: Way) => Promise<T>) => Promise<T>;
   readonly catalog: Catalog;
   readonly clock: Clock;
+  /** Whether a peer id is one of this home's. */
+  readonly isSelf: (peer: string) => boolean;
 }
 
 /** How a notice to somebody stands. `name`: of a relay of this home, else the peer id. */
@@ -268,7 +270,8 @@ export class Deliveries {
     const asked = new Map<string, Promise<void>>();
     const ask = (candidate: Candidate): void => {
       const { peer } = candidate;
-      if (peer === network.self || asked.has(peer) || asked.size >= MAX_HOLDERS_ASKED) return;
+      if (peer === network.self || this.#deps.isSelf(peer) || asked.has(peer) || asked.size >= MAX_HOLDERS_ASKED)
+        return;
       const notices = catalog.withdrawals.notices(id);
       const before = notices.find(notice => notice.peer === peer)?.state;
       // Who is still to be told is told anyhow.

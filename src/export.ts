@@ -7,7 +7,7 @@ import { DAG_CBOR_CODEC, digestOf, idOf, RAW_CODEC, type BlockId, type Digest } 
 import { hasExpired, refuseExpired } from './expired.ts';
 import { Listing } from './format/listing.ts';
 import { decodeGrant } from './format/grant.ts';
-import { decodeShareBlock, indexCount } from './format/share-block.ts';
+import { ciphertextBytes, decodeShareBlock, indexCount } from './format/share-block.ts';
 import { beginKeeping, discard, type Shelf } from './kept.ts';
 import type { GrantRecord, NewShareRecord } from './catalog.ts';
 import type { BlockAddress, ChunkSource, ChunkStore, Clock } from './ports.ts';
@@ -69,6 +69,8 @@ export interface ImportDeps extends Shelf {
   /** SHA-256. */
   readonly hash: (bytes: Uint8Array) => Digest;
   readonly clock: Clock;
+  /** Keeps room for so many bytes of a share until what it returns is called. @throws ShoalError `disk-full` */
+  readonly reserve: (id: BlockId, totalBytes: number) => Promise<() => void>;
   /** Does `work` while nobody else writes or removes blocks of the share. */
   readonly alone: <T>(id: BlockId, work: () => Promise<T>) => Promise<T>;
 }
@@ -87,7 +89,8 @@ export async function importCar(
   signal: AbortSignal,
 ): Promise<Imported> {
   const { root, grant } = await findRoot(open, deps.hash, signal);
-  const { expires } = decodeShareBlock(root.bytes);
+  const block = decodeShareBlock(root.bytes);
+  const { expires } = block;
   refuseExpired('import the share', expires, deps.clock);
   return await deps.alone(root.id, async () => {
     const { source = 'imported', state } = deps.catalog.get(root.id) ?? {};
@@ -95,7 +98,9 @@ export async function importCar(
     if (state === 'expired') throw hasExpired('import the share', expires);
     if (source !== 'imported') return { id: root.id, blocks: 0, bytes: 0, complete: true, known: true };
     const isDebris = await beginKeeping(deps, root.id);
+    let release: (() => void) | undefined;
     try {
+      release = await deps.reserve(root.id, ciphertextBytes(block));
       const imported = await takeBlocks(deps, root, open, onBlock, signal);
       if (deps.catalog.get(root.id) === undefined) deps.catalog.add(recordOf(imported, expires, deps.clock), {});
       if (grant !== undefined) deps.catalog.grants.add(grantRecordOf(grant, root.id, deps.clock));
@@ -103,6 +108,8 @@ export async function importCar(
     } catch (error) {
       if (isDebris) await discard(deps, root.id);
       throw error;
+    } finally {
+      release?.();
     }
   });
 }

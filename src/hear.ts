@@ -22,17 +22,18 @@ export interface HearDeps {
  */
 export async function hearWithdrawals(deps: HearDeps): Promise<() => Promise<unknown>> {
   const answering = new Set<Promise<void>>();
-  /** The oldest first. */
+  /** Those that have said nothing yet, the oldest first. */
   const waiting = new Set<Channel>();
   await deps.network.serve(NOTICE_PROTOCOL, async channel => {
     waiting.add(channel);
-    const [oldest] = waiting;
-    if (waiting.size > MAX_HEARD_AT_ONCE && oldest !== undefined) {
-      waiting.delete(oldest);
-      oldest.abort(new ShoalError('unavailable', 'too many others have something to say'));
+    const leaving = waiting.size > MAX_HEARD_AT_ONCE ? mostPressing(waiting) : undefined;
+    if (leaving !== undefined) {
+      waiting.delete(leaving);
+      leaving.abort(new ShoalError('unavailable', 'too many others have something to say'));
     }
     try {
       const answer = await hear(deps, channel);
+      waiting.delete(channel);
       const answered = answer().finally(() => answering.delete(answered));
       answering.add(answered);
       await answered;
@@ -41,6 +42,19 @@ export async function hearWithdrawals(deps: HearDeps): Promise<() => Promise<unk
     }
   });
   return () => within(deps.clock, HANG_UP_MS, Promise.allSettled(answering));
+}
+
+/** The oldest channel of the peer that has most of them, and of several such, of those whose address has most. */
+function mostPressing(waiting: ReadonlySet<Channel>): Channel | undefined {
+  const hostOf = ({ address }: Channel): string => address.split('/').slice(1, 3).join();
+  const byPeer = Map.groupBy(waiting, ({ peer }) => peer);
+  const byHost = Map.groupBy(waiting, hostOf);
+  const press = (channel: Channel): number =>
+    (byPeer.get(channel.peer)?.length ?? 0) * MAX_HEARD_AT_ONCE * 2 + (byHost.get(hostOf(channel))?.length ?? 0);
+  return [...waiting].reduce<Channel | undefined>(
+    (most, channel) => (most === undefined || press(channel) > press(most) ? channel : most),
+    undefined,
+  );
 }
 
 /** @returns what is to be done about what was heard */

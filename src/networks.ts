@@ -192,7 +192,8 @@ export function deliveriesOf(home: Home, network: Network, service: Service, str
   const isHomes = (share: BlockId): boolean => catalog.get(share) !== undefined && !service.isApart(share);
   const lend: DeliveriesDeps['lend'] = (share, work) =>
     isHomes(share) ? work(network) : strangers.run(stranger => work(stranger ?? network));
-  return new Deliveries({ lend, catalog, clock: systemClock });
+  const isSelf = (peer: string): boolean => [network, ...service.apart.values()].some(({ self }) => self === peer);
+  return new Deliveries({ lend, catalog, clock: systemClock, isSelf });
 }
 
 /** One that knows nobody, under a key of its own: what it gets, a stranger would. */

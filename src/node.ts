@@ -1,7 +1,9 @@
 /** Composes adapters and verbs into a node: what a home does for its user, with or without a network of its own. */
+import { stat } from 'node:fs/promises';
 import { createHash, randomBytes } from 'node:crypto';
 import { systemClock } from './clock.ts';
 import { poolCrypto } from './crypto/pool.ts';
+import { apartMark } from './apart.ts';
 import { Carrying, type CarryingDeps } from './carrying.ts';
 import { compare, type Compared } from './compare.ts';
 import type { OpeningDeps } from './download.ts';
@@ -15,7 +17,7 @@ import { fetch, type Fetched, type FetchEvent, type FetchRequest } from './fetch
 import { folderDestination, plannedPlace, type ClosableStore } from './files/destination.ts';
 import { writeBeside } from './files/beside.ts';
 import { showName } from './files/names.ts';
-import { readOrdinary } from './files/ordinary.ts';
+import { readOrdinary, writeAll } from './files/ordinary.ts';
 import { dropSpooled, giveToShare, isSpooled, sweepSpool } from './files/spool.ts';
 import { streamDestination } from './files/stream.ts';
 import { fingerprint, walkTree } from './files/walk.ts';
@@ -50,7 +52,7 @@ import { list, type ListRequest } from './list.ts';
 import { plan, type Plan } from './plan.ts';
 import { Turns } from './parallel.ts';
 import type { ShareRecord } from './catalog.ts';
-import type { ChunkStore, Clock, Crypto, Directory, Log, Network, OpenFile } from './ports.ts';
+import type { ChunkStore, Clock, Crypto, Directory, Log, Network } from './ports.ts';
 import type { CheckedWithdrawal } from './protocol/withdrawn.ts';
 import { Relays } from './relays.ts';
 import { stateOf, type Standing } from './records.ts';
@@ -441,6 +443,7 @@ export class ShoalNode {
       this.service.end(id);
       home.catalog.remove(id);
       home.catalog.setSetting(apartPort(id), undefined);
+      if (record?.freshId === true) home.catalog.setSetting(apartMark(id), 'forgotten');
       home.forgetSources();
       await home.store.drop(id);
       home.catalog.clear(id);
@@ -469,6 +472,10 @@ export class ShoalNode {
   async import(path: string, onBlock: (blocks: number, bytes: number) => void, signal: AbortSignal): Promise<Imported> {
     const home = this.#needHome();
     const deps: ImportDeps = {
+      reserve: async (id, totalBytes) => {
+        const { size } = await stat(path);
+        return await this.#needCarrying().reserve(id, Math.min(totalBytes, size), signal);
+      },
       store: home.store,
       catalog: home.catalog,
       clock: this.#clock,
@@ -582,12 +589,4 @@ export class ShoalNode {
 /** A store that outlives the fetch; the folder that was meant for one is not needed. */
 function borrowed(store: ChunkStore, folder: Directory): ClosableStore {
   return { store, close: () => folder.close() };
-}
-
-async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promise<void> {
-  let position = 0;
-  for await (const bytes of parts) {
-    await file.write(bytes, position);
-    position += bytes.length;
-  }
 }

@@ -6,7 +6,7 @@ import type { BlockId } from './format/ids.ts';
 import type { Home } from './home.ts';
 import { TRAFFIC_FLUSH_MS } from './limits.ts';
 import type { ShareRecord } from './catalog.ts';
-import { Apart } from './apart.ts';
+import { Apart, apartMark } from './apart.ts';
 import type { Log, Network } from './ports.ts';
 import { Server, type Served } from './serve.ts';
 import { systemClock } from './clock.ts';
@@ -103,7 +103,9 @@ export class Service {
   /** Whether a share, or that of a grant, has a peer id of its own: whoever meets this home under another one is told nothing of it. */
   isApart(id: BlockId): boolean {
     const { catalog } = this.#home ?? {};
-    return catalog?.get(catalog.grants.get(id)?.share ?? id)?.freshId === true;
+    if (catalog === undefined) return false;
+    const share = catalog.grants.get(id)?.share ?? catalog.withdrawals.get(id)?.share ?? id;
+    return catalog.get(share)?.freshId === true || catalog.setting(apartMark(share)) !== undefined;
   }
 
   /** The networks of shares that are served under peer ids of their own. */
@@ -182,7 +184,7 @@ export class Service {
       if (isWithdrawn) this.#server?.withhold(one);
       else this.#server?.remove(one);
     }
-    this.#apart?.close(id);
+    if (!isWithdrawn) this.#apart?.close(id);
   }
 
   /** A share, and the grants that name it. */
@@ -245,7 +247,7 @@ export class Service {
 
   /** A share or grant has ended by the clock: it is not announced any more, and who asks for it is told so. */
   withhold(id: BlockId): void {
-    if (!this.has(id)) this.#server?.refuse(id);
+    if (!this.has(id)) this.refuse(id);
     for (const one of this.#withGrants(id)) this.#server?.withhold(one);
   }
 

@@ -54,6 +54,8 @@ export interface WithdrawalsDeps {
   };
   readonly service: {
     readonly peersOf: (id: BlockId) => readonly string[];
+    /** Whether a share, or that of a grant, is served under a peer id of its own. */
+    readonly isApart: (id: BlockId) => boolean;
     /** Ends serving and announcing what is on record as withdrawn, and the grants that end with it. */
     readonly endWithdrawn: (id: BlockId, grants: readonly BlockId[]) => void;
   };
@@ -137,9 +139,11 @@ export class Withdrawals {
 
   /** Obeys what others say on a network, until that is stopped. */
   async hear(network: Pick<Network, 'serve'>): Promise<void> {
-    const { clock } = this.#deps;
+    const { clock, service } = this.#deps;
     const obey = (withdrawal: CheckedWithdrawal): Promise<void> => this.obey(withdrawal, false);
-    this.#answered = await hearWithdrawals({ network, clock, holds: id => this.#holds(id), obey });
+    // What is served under a peer id of its own is not known under that of the home.
+    const holds = (id: BlockId): boolean => !service.isApart(id) && this.#holds(id);
+    this.#answered = await hearWithdrawals({ network, clock, holds, obey });
   }
 
   /**

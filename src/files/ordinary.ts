@@ -1,8 +1,9 @@
-/** Reading a file that a user names, from its beginning to its end. */
+/** Files of a user, from their beginnings to their ends. */
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { fileError, ShoalError } from '../errors.ts';
 import { READ_BYTES } from '../limits.ts';
+import type { OpenFile } from '../ports.ts';
 import { showName } from './names.ts';
 
 /** @throws ShoalError `usage` where it is no ordinary file; by `fileError` */
@@ -27,5 +28,14 @@ async function openOrdinary(path: string): Promise<FileHandle> {
   } catch (error) {
     await file.close();
     throw error;
+  }
+}
+
+/** Writes parts one after the other. */
+export async function writeAll(file: OpenFile, parts: AsyncIterable<Uint8Array>): Promise<void> {
+  let position = 0;
+  for await (const bytes of parts) {
+    await file.write(bytes, position);
+    position += bytes.length;
   }
 }

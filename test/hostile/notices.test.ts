@@ -84,4 +84,30 @@ describe('Notices to a home that shares', () => {
     expect((await run.look()) - before).to.be.below(150);
     expect((await stranger.look(home, { id })).first?.header['type']).to.equal('hello');
   }).timeout(60_000);
+
+  it('are told under the peer id of a share alone that has one of its own, also when all is over', async () => {
+    const home = stage.path('home');
+    const paths = ['plain', 'apart'].map(name => stage.path(name));
+    for (const path of paths) await writeFile(path, randomBytes(MiB));
+    const links: string[] = [];
+    for (const [path = '', ...more] of [[paths[0]], [paths[1], '--fresh-id']] as string[][]) {
+      const run = stage.start(['--json', 'share', '--hint', 'self', ...more, path], home);
+      links.push(String((await run.event(({ event }) => event === 'shared'))['link']));
+    }
+    const [plain, apart] = links.map(readLink);
+    const [main = ''] = plain!.hints;
+    const ended = await stage.start(['--json', 'withdraw', apart!.id.toString(), '--yes'], home).ended;
+    expect(ended.code).to.equal(0);
+    const refused = (await stranger.look(apart!.hints[0]!, apart!)).first!;
+    expect(refused.header).to.include({ type: 'refuse', reason: 'withdrawn' });
+    const silent = async (): Promise<void> => {
+      expect((await stranger.look(main, apart!)).first?.header).to.include({ type: 'refuse', reason: 'unknown' });
+      const signed = refused.header['statement'] as Uint8Array;
+      expect((await stranger.withdraw(main, signed, refused.body))?.header['type']).to.equal('dropped');
+    };
+    await silent();
+    expect((await stage.start(['--json', 'forget', apart!.id.toString()], home).ended).code).to.equal(0);
+    await silent();
+    expect((await stranger.look(main, plain!)).first?.header['type']).to.equal('hello');
+  }).timeout(60_000);
 });

@@ -64,7 +64,14 @@ function useCatalog(): void {
 
 /** A home of `store` and the test's catalog, in which nobody else does anything. */
 function depsOf(store: ChunkStore): ImportDeps {
-  return { store, catalog, hash, clock: systemClock, alone: (_id, work) => work() };
+  return {
+    store,
+    catalog,
+    hash,
+    clock: systemClock,
+    reserve: () => Promise.resolve(() => undefined),
+    alone: (_id, work) => work(),
+  };
 }
 
 /** A full hour that is so many hours away. */

@@ -83,7 +83,12 @@ describe('a withdrawal', () => {
   }
 
   function startTelling(node = world.network.node('sharer')): Deliveries {
-    const started = new Deliveries({ lend: (_share, work) => work(node), catalog, clock: world.clock });
+    const started = new Deliveries({
+      lend: (_share, work) => work(node),
+      catalog,
+      clock: world.clock,
+      isSelf: () => false,
+    });
     started.onEvent(event => events.push(event));
     deliveries = started;
     return started;
