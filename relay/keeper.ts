@@ -21,7 +21,9 @@ import {
 } from '../src/format/statement.ts';
 import {
   EXPIRY_CHECK_MS,
+  MAX_GRANTS_OF_STRANGERS,
   MAX_GRANTS_PER_SHARE,
+  MAX_GRANTS_PER_STRANGER,
   RELAY_SPARE_BYTES,
   STEADY_CLOCK_MS,
   STORE_HELLO_MS,
@@ -46,7 +48,7 @@ import {
 import { Server, type Served } from '../src/serve.ts';
 import type { Ending } from '../src/protocol/swarm.ts';
 import type { Step } from '../src/search.ts';
-import type { Lease, Leases } from './leases.ts';
+import type { Holding, Lease, LeftGrant, Leases } from './leases.ts';
 import { Waiting } from './waiting.ts';
 
 export interface KeeperDeps {
@@ -166,7 +168,7 @@ export class Keeper {
     try {
       if (request.type === 'ask') await this.#ask(channel, asked.rest, request.until, body);
       else if (request.type === 'renew') await this.#say(channel, await this.#renew(channel, body));
-      else await this.#say(channel, this.#grant(body));
+      else await this.#say(channel, await this.#grant(channel, body));
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       if (request.type === 'ask') this.#deps.onEvent?.({ event: 'upload', result: error.refusal.reason });
@@ -255,7 +257,7 @@ export class Keeper {
   }
 
   async #refuseUnlessRoom(channel: Channel, id: BlockId, sizeBytes: number): Promise<void> {
-    const { leases, admission, mostLeases, capacityBytes, freeBytes } = this.#deps;
+    const { leases, admission, mostLeases, freeBytes } = this.#deps;
     const free = await freeBytes();
     const lease = leases.get(id);
     const { account, leases: most, storedBytes } = admission.quotasOf(channel);
@@ -263,14 +265,22 @@ export class Keeper {
     if (lease === undefined || (lease.state === 'begun' && lease.account !== account)) {
       const own = leases.holding(account);
       if (own.leases >= most) throw new Refused('over-limit', `${most} leases at once`);
-      if (own.bytes + sizeBytes > storedBytes)
-        throw new Refused('over-limit', `${storedBytes} bytes at once, of which ${own.bytes} are used`);
+      refuseOverQuota(own, sizeBytes, storedBytes);
     }
     if (lease === undefined) {
-      const all = leases.holding();
-      if (all.leases >= mostLeases() || all.bytes + sizeBytes > capacityBytes())
-        throw new Refused('full', 'the relay is full', 3600);
+      if (leases.holding().leases >= mostLeases()) throw new Refused('full', 'the relay is full', 3600);
+      this.#refuseOverCapacity(sizeBytes);
     }
+    this.#refuseOnFullDisk(free, sizeBytes);
+  }
+
+  #refuseOverCapacity(sizeBytes: number): void {
+    const { leases, capacityBytes } = this.#deps;
+    if (leases.holding().bytes + sizeBytes > capacityBytes()) throw new Refused('full', 'the relay is full', 3600);
+  }
+
+  /** @param free bytes on the disk, of which uploads under way are still to take theirs */
+  #refuseOnFullDisk(free: number, sizeBytes: number): void {
     const pending = [...this.#uploads.values()].reduce((sum, { leftBytes }) => sum + leftBytes, sizeBytes);
     if (free - pending < RELAY_SPARE_BYTES) throw new Refused('full', "the relay's disk is nearly full", 3600);
   }
@@ -363,21 +373,58 @@ export class Keeper {
     throw new Refused('unknown', 'it is not kept here');
   }
 
-  /** @throws Refused unless it names a share that is kept */
-  #grant(bytes: Uint8Array): { readonly type: 'stored' } {
-    const { leases } = this.#deps;
-    const { share, expires } = readBlock(bytes, decodeGrant);
-    const id = idOf(sha256(bytes));
+  /** @throws Refused unless it names a share that is kept, and who asks may have it kept beside that */
+  async #grant(channel: Channel, bytes: Uint8Array): Promise<{ readonly type: 'stored' }> {
+    const { admission, freeBytes } = this.#deps;
+    const permit = admission.admit('upload', channel);
+    if ('denied' in permit) throw new Refused('over-limit', permit.denied, permit.retryAfterSeconds);
+    try {
+      const { share, expires } = readBlock(bytes, decodeGrant);
+      const id = idOf(sha256(bytes));
+      const free = await freeBytes();
+      // From here on nothing comes in between: what is looked at holds when the grant is written.
+      this.#keepGrant(channel, { id, share, block: bytes, ...(expires === undefined ? {} : { expires }) }, free);
+      return { type: 'stored' };
+    } finally {
+      permit.release();
+    }
+  }
+
+  /**
+   * Anybody who knows a share's id can make grants of it, and withdraw them, which leaves a record for good: each is counted
+   * for who left it, as a share would be. One that is there already is so at no further cost.
+   * @throws Refused
+   */
+  #keepGrant(channel: Channel, grant: Omit<LeftGrant, 'account'>, free: number): void {
+    const { leases, admission } = this.#deps;
+    const { id, share, block, expires = Infinity } = grant;
     this.#refuseDecided(id);
     this.#refuseDecided(share);
-    if (expires !== undefined && expires <= this.#nowSeconds()) throw new Refused('expired', 'the grant has expired');
-    if (leases.get(share)?.state !== 'kept') throw new Refused('unknown', 'its share is not kept here');
-    if (leases.grantOf(id) === undefined && leases.grantsOf(share).length >= MAX_GRANTS_PER_SHARE)
-      throw new Refused('over-limit', `${MAX_GRANTS_PER_SHARE} grants of one share`);
-    leases.addGrant(id, share, bytes, expires);
+    if (expires <= this.#nowSeconds()) throw new Refused('expired', 'the grant has expired');
+    const lease = leases.get(share);
+    if (lease?.state !== 'kept') throw new Refused('unknown', 'its share is not kept here');
+    if (leases.grantOf(id) !== undefined) return;
+    const { account, storedBytes } = admission.quotasOf(channel);
+    this.#refuseWithoutPlace(lease, account);
+    refuseOverQuota(leases.holding(account), block.length, storedBytes);
+    this.#refuseOverCapacity(block.length);
+    this.#refuseOnFullDisk(free, block.length);
+    leases.addGrant({ ...grant, account });
     this.#server.add(id);
     this.#deps.onEvent?.({ event: 'grant' });
-    return { type: 'stored' };
+  }
+
+  /** @throws Refused where there are as many grants of a share as `account` may leave there */
+  #refuseWithoutPlace(lease: Lease, account: string): void {
+    const { ofAccount, ofStrangers } = this.#deps.leases.countGrants(lease.id, account);
+    const isOwn = lease.account === account;
+    const most = isOwn ? MAX_GRANTS_PER_SHARE : MAX_GRANTS_PER_STRANGER;
+    if (ofAccount >= most) throw new Refused('over-limit', `${most} grants of one share`);
+    if (!isOwn && ofStrangers >= MAX_GRANTS_OF_STRANGERS)
+      throw new Refused(
+        'over-limit',
+        `${MAX_GRANTS_OF_STRANGERS} grants of one share by all who do not have its lease`,
+      );
   }
 
   /** A withdrawal: of what is held here and by its owner it is obeyed, anything else is dropped. */
@@ -498,6 +545,12 @@ class Refused extends Error {
     const retryAfter = retryAfterSeconds === undefined ? {} : { retryAfter: Math.ceil(retryAfterSeconds) };
     this.refusal = { reason, detail, ...retryAfter };
   }
+}
+
+/** @param own what is kept for who asks */
+function refuseOverQuota(own: Holding, sizeBytes: number, storedBytes: number): void {
+  if (own.bytes + sizeBytes > storedBytes)
+    throw new Refused('over-limit', `${storedBytes} bytes at once, of which ${own.bytes} are used`);
 }
 
 /** @throws Refused where `read` finds the bytes wrong */

@@ -58,17 +58,44 @@ const KIND: DatabaseKind = {
      CREATE INDEX grants_by_expires ON grants (expires);
      CREATE TABLE withdrawals (
        id TEXT PRIMARY KEY,
-       account TEXT NOT NULL,           -- whose lease it was
+       account TEXT NOT NULL,           -- whose lease or grant it was
        statement BLOB NOT NULL,
        block BLOB NOT NULL
      ) STRICT;
      CREATE INDEX withdrawals_by_account ON withdrawals (account);`,
+    // Before this, grants counted as of who has the lease, whoever had left them.
+    `ALTER TABLE grants RENAME TO grants_before;
+     CREATE TABLE grants (
+       id TEXT PRIMARY KEY,
+       share TEXT NOT NULL REFERENCES leases (id) ON DELETE CASCADE,
+       account TEXT NOT NULL,           -- who left it
+       block BLOB NOT NULL,
+       expires INTEGER                  -- Unix seconds
+     ) STRICT;
+     INSERT INTO grants (id, share, account, block, expires)
+       SELECT grants_before.id, share, account, block, grants_before.expires
+       FROM grants_before JOIN leases ON leases.id = share;
+     DROP TABLE grants_before;
+     CREATE INDEX grants_by_share ON grants (share);
+     CREATE INDEX grants_by_account ON grants (account);
+     CREATE INDEX grants_by_expires ON grants (expires);`,
   ],
   making: path => `make the relay's records "${path}"`,
   using: path => `use the relay's records "${path}"`,
   ifDamaged: 'they are damaged; restore them from a backup, or move them and the folder "chunks" away to start empty',
   ifNewer: 'update shoal, or give this relay another data folder',
 };
+
+/** A grant to be kept beside its share. */
+export interface LeftGrant {
+  readonly id: BlockId;
+  readonly share: BlockId;
+  /** Who left it, and for whom it is counted. */
+  readonly account: string;
+  readonly block: Uint8Array;
+  /** Unix seconds. */
+  readonly expires?: number;
+}
 
 export class Leases {
   readonly #database: DurableDatabase;
@@ -113,13 +140,13 @@ export class Leases {
 
   /**
    * Of one account, or of all: leases, unfinished uploads included, and bytes that are promised to be kept: chunks, grants,
-   * and what shows that something was withdrawn.
+   * and what shows that something was withdrawn. A grant is of who left it, whoever has the lease of its share.
    */
   holding(account?: string): Holding {
     const [all, values] = account === undefined ? ['1', []] : ['account = ?', [account, account, account]];
     const [row] = this.#database.all(
       `SELECT count(*) AS leases, coalesce(sum(size_bytes), 0)
-         + (SELECT coalesce(sum(length(block)), 0) FROM grants JOIN leases ON leases.id = share WHERE ${all})
+         + (SELECT coalesce(sum(length(block)), 0) FROM grants WHERE ${all})
          + (SELECT coalesce(sum(length(block) + length(statement)), 0) FROM withdrawals WHERE ${all}) AS bytes
        FROM leases WHERE ${all}`,
       ...values,
@@ -166,11 +193,12 @@ export class Leases {
   }
 
   /** Keeps a grant under the lease of its share. */
-  addGrant(id: BlockId, share: BlockId, block: Uint8Array, expires: number | undefined): void {
+  addGrant({ id, share, account, block, expires }: LeftGrant): void {
     this.#database.run(
-      'INSERT OR IGNORE INTO grants (id, share, block, expires) VALUES (?, ?, ?, ?)',
+      'INSERT OR IGNORE INTO grants (id, share, account, block, expires) VALUES (?, ?, ?, ?, ?)',
       id,
       share,
+      account,
       block,
       expires ?? null,
     );
@@ -203,13 +231,25 @@ export class Leases {
     return idsIn(this.#database.all('SELECT id FROM grants WHERE share = ?', share));
   }
 
-  /** Notes for good that a share or grant was withdrawn, and ends what is kept of it. */
+  /** How many grants that name a share `account` has left, and how many all have that don't have its lease. */
+  countGrants(share: BlockId, account: string): { readonly ofAccount: number; readonly ofStrangers: number } {
+    const [row] = this.#database.all(
+      `SELECT count(*) FILTER (WHERE grants.account = ?) AS of_account,
+         count(*) FILTER (WHERE grants.account <> leases.account) AS of_strangers
+       FROM grants JOIN leases ON leases.id = share WHERE share = ?`,
+      account,
+      share,
+    );
+    return { ofAccount: countIn(row?.['of_account']) ?? 0, ofStrangers: countIn(row?.['of_strangers']) ?? 0 };
+  }
+
+  /** Notes for good that a share or grant was withdrawn, counted for who had it kept, and ends what is kept of it. */
   async withdraw(id: BlockId, { statement, block }: Withdrawn): Promise<void> {
     this.#database.atOnce(() => {
       this.#database.run(
         `INSERT OR IGNORE INTO withdrawals (id, account, statement, block)
-         SELECT ?, account, ?, ? FROM leases
-         WHERE id = ? OR id = (SELECT share FROM grants WHERE grants.id = ?)`,
+         SELECT ?, account, ?, ?
+         FROM (SELECT account FROM leases WHERE id = ? UNION ALL SELECT account FROM grants WHERE id = ?)`,
         ...[id, statement, block, id, id],
       );
       this.#database.run('DELETE FROM leases WHERE id = ?', id);

@@ -434,8 +434,15 @@ export const STORE_PATIENCE_MS = 120_000;
 export const UPLOAD_STALL_MS = 60_000;
 /** … for so long, after which they are removed. */
 export const UNFINISHED_UPLOAD_MS = 24 * 3600_000;
-/** Grants kept beside one share, of 64 KiB at most each. */
+/** Grants kept beside one share for who has its lease, of 64 KiB at most each. */
 export const MAX_GRANTS_PER_SHARE = 64;
+/**
+ * Grants beside one share of each other account, and of all those together: who made a grant can't be told from strangers, who
+ * need the share's id only. They take none of the places above. These are for an owner who comes from elsewhere or with a
+ * token now, and for who passes a share on; the sum bounds what a share draws in from many address prefixes.
+ */
+export const MAX_GRANTS_PER_STRANGER = 4;
+export const MAX_GRANTS_OF_STRANGERS = 16;
 /** How often a relay looks which leases have run out, and a home which shares and grants have, beside those that it waits for. */
 export const EXPIRY_CHECK_MS = 10_000;
 /** Free space that a relay leaves on its disk: records, logs and what others write must go on. */

@@ -9,7 +9,7 @@ import { ShoalError } from '../../src/errors.ts';
 import { encodeGrant } from '../../src/format/grant.ts';
 import type { BlockId } from '../../src/format/ids.ts';
 import { parseHint } from '../../src/format/hint.ts';
-import { ciphertextBytes } from '../../src/format/share-block.ts';
+import { ciphertextBytes, ownerOf } from '../../src/format/share-block.ts';
 import { encodeStatement, signStatement } from '../../src/format/statement.ts';
 import { RELAY_SPARE_BYTES } from '../../src/limits.ts';
 import type { Candidate, ChunkStore } from '../../src/ports.ts';
@@ -429,6 +429,87 @@ describe('a relay that keeps shares', () => {
     expect(await keepGrant(grantFor(share, 3600).bytes)).to.include({ type: 'refuse', reason: 'expired' });
     for (let n = 0; n < 64; n++) expect(await keepGrant(grantFor(share).bytes)).to.include({ type: 'stored' });
     expect(await keepGrant(grantFor(share).bytes)).to.include({ type: 'refuse', reason: 'over-limit' });
+  });
+
+  describe('among strangers who leave grants of their own making', () => {
+    const REFUSED = { type: 'refuse', reason: 'over-limit' };
+    const by = (account: string): void => void (quotas = { ...quotas, account });
+    /** How many of `count` are kept. */
+    const leave = async (count: number): Promise<number> => {
+      let stored = 0;
+      for (let n = 0; n < count; n++)
+        if (((await keepGrant(grantFor(share).bytes)) as { type: string }).type === 'stored') stored++;
+      return stored;
+    };
+    beforeEach(async () => void (await uploaded()));
+
+    it('keeps few of each and of all, and has all places of the owner left', async () => {
+      by('prefix:01');
+      expect(await leave(6)).to.equal(4);
+      expect(await keepGrant(grantFor(share).bytes)).to.include({ ...REFUSED, detail: '4 grants of one share' });
+      for (const account of ['prefix:02', 'prefix:03', 'prefix:04']) {
+        by(account);
+        expect(await leave(4)).to.equal(4);
+      }
+      by('prefix:05');
+      expect(await keepGrant(grantFor(share).bytes)).to.include(REFUSED);
+      by('prefix:00');
+      expect(await leave(65)).to.equal(64);
+    });
+
+    it('has no place for strangers taken by the grants of the owner', async () => {
+      expect(await leave(64)).to.equal(64);
+      by('prefix:01');
+      expect(await leave(1)).to.equal(1);
+    });
+
+    it('says again that it keeps one, to whoever leaves it, and counts it once', async () => {
+      const { bytes } = grantFor(share);
+      await keepGrant(bytes);
+      const { bytes: before } = leases.holding();
+      [freeBytes, capacityBytes] = [0, 0];
+      quotas = { ...quotas, account: 'prefix:01', storedBytes: 0 };
+      expect(await keepGrant(bytes)).to.deep.equal({ type: 'stored' });
+      expect(leases.holding().bytes).to.equal(before);
+      expect(events.filter(({ event }) => event === 'grant').length).to.equal(1);
+    });
+
+    it('counts them, and what shows that they were withdrawn, for who left them, up to what that one may have', async () => {
+      const owned = leases.holding('prefix:00').bytes;
+      quotas = { ...quotas, account: 'prefix:01', storedBytes: 2_000 };
+      let withdrawn = 0;
+      for (; withdrawn < 20; withdrawn++) {
+        const ownerSeed = randomBytes(32);
+        const owner = ownerOf(ownerSeed);
+        const { id, bytes } = encodeGrant({ share: share.id, owner, sealed: randomBytes(300) });
+        if (((await keepGrant(bytes)) as { type: string }).type !== 'stored') break;
+        const statement = encodeStatement(signStatement({ type: 'withdrawal', id, at: nowSeconds() }, ownerSeed));
+        expect(await notice({ statement, block: bytes })).to.deep.equal({ type: 'obeyed' });
+      }
+      expect(withdrawn).to.be.within(1, 5);
+      expect(leases.withdrawn().length).to.equal(withdrawn);
+      expect(leases.holding('prefix:01').bytes).to.be.within(1_000, 2_500);
+      expect(leases.holding('prefix:00').bytes).to.equal(owned);
+      expect(await keepGrant(grantFor(share).bytes)).to.include(REFUSED);
+      by('prefix:02');
+      expect(await leave(1)).to.equal(1);
+    });
+
+    it('keeps none beyond what the relay may store, on a full disk, or of who has too much under way', async () => {
+      const { bytes } = grantFor(share);
+      capacityBytes = leases.holding().bytes + bytes.length - 1;
+      expect(await keepGrant(bytes)).to.include({ type: 'refuse', reason: 'full', detail: 'the relay is full' });
+      capacityBytes = 1000 * MB;
+      freeBytes = RELAY_SPARE_BYTES + bytes.length - 1;
+      expect(await keepGrant(bytes)).to.include({ type: 'refuse', reason: 'full' });
+      freeBytes = 100 * RELAY_SPARE_BYTES;
+      denied = '4 uploads at once per address prefix';
+      expect(await keepGrant(bytes)).to.include({ ...REFUSED, detail: denied, retryAfter: 7 });
+      denied = undefined;
+      expect(leases.grantsOf(share.id)).to.deep.equal([]);
+      expect(await keepGrant(bytes)).to.deep.equal({ type: 'stored' });
+      expect(lent).to.equal(0);
+    });
   });
 
   it('tells who fetches when its limit is reached', async () => {

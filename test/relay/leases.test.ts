@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { Leases } from '../../relay/leases.ts';
 import { nodeCrypto } from '../../src/crypto/node.ts';
 import type { Directory } from '../../src/ports.ts';
@@ -13,6 +14,24 @@ import { simClock, type SimClock } from '../sim/clock.ts';
 import { Crash, Forgetful } from '../sim/forgetful.ts';
 
 const ACCOUNT = 'prefix:00';
+const STRANGER = 'prefix:01';
+/** As relays that did not know who had left a grant have it on their disks. */
+const FIRST_SCHEMA = `
+  CREATE TABLE leases (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, state TEXT NOT NULL, size_bytes INTEGER NOT NULL, until INTEGER NOT NULL,
+    expires INTEGER, CHECK (state IN ('begun', 'kept'))
+  ) STRICT;
+  CREATE INDEX leases_by_account ON leases (account);
+  CREATE INDEX leases_by_until ON leases (until);
+  CREATE TABLE grants (
+    id TEXT PRIMARY KEY, share TEXT NOT NULL REFERENCES leases (id) ON DELETE CASCADE, block BLOB NOT NULL, expires INTEGER
+  ) STRICT;
+  CREATE INDEX grants_by_share ON grants (share);
+  CREATE INDEX grants_by_expires ON grants (expires);
+  CREATE TABLE withdrawals (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, statement BLOB NOT NULL, block BLOB NOT NULL
+  ) STRICT;
+  CREATE INDEX withdrawals_by_account ON withdrawals (account)`;
 
 describe('leases', () => {
   let folder: string;
@@ -54,7 +73,7 @@ describe('leases', () => {
     const leases = await Leases.open(path, store, clock);
     const until = nowSeconds() + 100;
     await kept(leases, store, share, until);
-    leases.addGrant(other.id, share.id, randomBytes(50), undefined);
+    leases.addGrant({ id: other.id, share: share.id, account: ACCOUNT, block: randomBytes(50) });
     leases.close();
     const again = await Leases.open(path, store, clock);
     expect(again.get(share.id)).to.deep.equal({
@@ -77,7 +96,8 @@ describe('leases', () => {
     await kept(leases, store, share, nowSeconds() + 100);
     await kept(leases, store, other, nowSeconds() + 5000);
     const grant = (await makeShare('third', { third: randomBytes(1) })).id;
-    leases.addGrant(grant, other.id, randomBytes(50), nowSeconds() + 60);
+    const expires = nowSeconds() + 60;
+    leases.addGrant({ id: grant, share: other.id, account: ACCOUNT, block: randomBytes(50), expires });
     await clock.advance(59_000);
     expect(leases.over()).to.deep.equal({ leases: [], grants: [] });
     await clock.advance(1_000);
@@ -91,7 +111,7 @@ describe('leases', () => {
     const store = storeIn(new Forgetful().root());
     const leases = await Leases.open(newPath(), store, clock);
     await kept(leases, store, share, nowSeconds() + 100);
-    leases.addGrant(other.id, share.id, randomBytes(50), undefined);
+    leases.addGrant({ id: other.id, share: share.id, account: ACCOUNT, block: randomBytes(50) });
     await leases.end(share.id);
     expect([leases.get(share.id), leases.grantOf(other.id), await store.have(share.id)]).to.deep.equal([
       undefined,
@@ -112,6 +132,47 @@ describe('leases', () => {
     expect(leases.withdrawn()).to.deep.equal([share.id]);
     const bytes = withdrawal.block.length + withdrawal.statement.length;
     expect(leases.holding(ACCOUNT)).to.deep.equal({ leases: 0, bytes });
+    leases.close();
+  });
+
+  it('count a grant, and what shows its withdrawal, to who left it: who has the lease pays for no stranger', async () => {
+    const store = storeIn(new Forgetful().root());
+    const leases = await Leases.open(newPath(), store, clock);
+    await kept(leases, store, share, nowSeconds() + 100);
+    leases.addGrant({ id: other.id, share: share.id, account: STRANGER, block: randomBytes(50) });
+    expect(leases.holding(ACCOUNT)).to.deep.equal({ leases: 1, bytes: 10_000 });
+    expect(leases.holding(STRANGER)).to.deep.equal({ leases: 0, bytes: 50 });
+    expect(leases.holding()).to.deep.equal({ leases: 1, bytes: 10_050 });
+    expect(leases.countGrants(share.id, ACCOUNT)).to.deep.equal({ ofAccount: 0, ofStrangers: 1 });
+    expect(leases.countGrants(share.id, STRANGER)).to.deep.equal({ ofAccount: 1, ofStrangers: 1 });
+    const withdrawal = withdrawalOf(other);
+    await leases.withdraw(other.id, withdrawal);
+    const bytes = withdrawal.block.length + withdrawal.statement.length;
+    expect(leases.holding(ACCOUNT)).to.deep.equal({ leases: 1, bytes: 10_000 });
+    expect(leases.holding(STRANGER)).to.deep.equal({ leases: 0, bytes });
+    await leases.end(share.id);
+    expect(leases.holding(STRANGER)).to.deep.equal({ leases: 0, bytes });
+    expect(leases.withdrawalOf(other.id)).to.deep.equal(withdrawal);
+    leases.close();
+  });
+
+  it('count grants of before that was told apart to who has the lease, and still end with them', async () => {
+    const store = storeIn(new Forgetful().root());
+    const path = newPath();
+    const block = randomBytes(50);
+    const before = new DatabaseSync(path);
+    before.exec(`${FIRST_SCHEMA}; PRAGMA user_version = 1`);
+    const lease = before.prepare(`INSERT INTO leases VALUES (?, ?, 'kept', 10000, ?, NULL)`);
+    lease.run(share.id, STRANGER, nowSeconds() + 100);
+    before.prepare('INSERT INTO grants VALUES (?, ?, ?, ?)').run(other.id, share.id, block, nowSeconds() + 60);
+    before.close();
+    const leases = await Leases.open(path, store, clock);
+    expect(leases.holding(STRANGER)).to.deep.equal({ leases: 1, bytes: 10_050 });
+    expect(leases.countGrants(share.id, STRANGER)).to.deep.equal({ ofAccount: 1, ofStrangers: 0 });
+    expect(leases.grantOf(other.id)?.bytes).to.deep.equal(Uint8Array.from(block));
+    expect(leases.expiresOf(other.id)).to.equal(nowSeconds() + 60);
+    await leases.end(share.id);
+    expect(leases.grantOf(other.id)).to.equal(undefined);
     leases.close();
   });
 
