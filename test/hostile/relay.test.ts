@@ -1,5 +1,6 @@
 import { decode, encode } from '@ipld/dag-cbor';
 import { peerIdFromString } from '@libp2p/peer-id';
+import { ed25519 } from '@noble/curves/ed25519.js';
 import { expect } from 'chai';
 import { CID } from 'multiformats/cid';
 import { randomBytes } from 'node:crypto';
@@ -17,7 +18,7 @@ import {
   withdrawal,
   type OwnShare,
 } from './owners.ts';
-import { listedIn, PIECE, rawCid, rawFrame, sha256, type Fields, type Message, type Share } from './peer.ts';
+import { dagCid, listedIn, PIECE, rawCid, rawFrame, sha256, type Fields, type Message, type Share } from './peer.ts';
 import { Relay } from './relays.ts';
 import { answer, BREAKERS, greet, honest, LIARS, silent, type Behaviour } from './servers.ts';
 
@@ -378,6 +379,51 @@ describe('A relay, among hostile owners,', () => {
     expect(reasonOf(await owner.keep(relay.hint, share))).to.equal('withdrawn');
   });
 
+  it('keeps few grants of strangers, who fill no disk by withdrawing them, and all places of the owner', async () => {
+    const most = 1_000_000;
+    const small = await Relay.start({
+      home: join(folder, 'small'),
+      more: `${GENEROUS}\n[tiers.anonymous]\nstored_bytes = "1 MB"\n`,
+    });
+    try {
+      const [owner, stranger] = [await newOwner(), await newOwner()];
+      const share = ownShare(4096);
+      expect(typeOf(await owner.keep(small.hint, share))).to.equal('receipt');
+      const leave = (who: Owner, { root }: OwnShare): Promise<Message | undefined> =>
+        who.say(small.hint, STORE, { type: 'grant' }, root);
+      const before = (await small.status()).storedBytes;
+      // Each takes its place away again, and leaves a record.
+      let left = 0;
+      for (; left < 100; left++) {
+        const grant = ownGrant(share, 60_000);
+        const said = await leave(stranger, grant);
+        if (typeOf(said) !== 'stored') {
+          expect(reasonOf(said)).to.equal('over-limit');
+          break;
+        }
+        expect(typeOf(await stranger.withdraw(small.hint, withdrawal(grant), grant.root))).to.equal('obeyed');
+      }
+      expect(left).to.be.within(10, Math.floor(most / 60_000));
+      expect((await small.status()).storedBytes).to.be.within(before + left * 60_000, before + most);
+      // Those who come from many places have some places together.
+      const kept: OwnShare[] = [];
+      for (let n = 0; n < 5; n++) {
+        const another = await newOwner();
+        for (let grants = 0; grants < 5; grants++) {
+          const grant = ownGrant(share, 100);
+          if (typeOf(await leave(another, grant)) === 'stored') kept.push(grant);
+        }
+      }
+      expect(kept.length).to.equal(16);
+      for (let n = 0; n < 64; n++) expect(typeOf(await leave(owner, ownGrant(share, 100)))).to.equal('stored');
+      expect(reasonOf(await leave(owner, ownGrant(share, 100)))).to.equal('over-limit');
+      expect(typeOf(await leave(stranger, kept[0]!))).to.equal('stored');
+      expect(await owner.chunk(small.hint, share)).to.deep.equal(share.chunks.data[0]);
+    } finally {
+      await small.stop();
+    }
+  }).timeout(60_000);
+
   it('cuts off who says to it what is in no protocol', async () => {
     const stranger = await newOwner();
     const nothing = new Uint8Array();
@@ -402,6 +448,14 @@ describe('A relay, among hostile owners,', () => {
     await expectServed();
   });
 });
+
+/** A grant of somebody's own making, as whoever knows the share's id can make it; it opens nothing. */
+function ownGrant(share: OwnShare, sealedBytes: number): OwnShare {
+  const seed = randomBytes(32);
+  const owner = ed25519.getPublicKey(seed);
+  const root = encode({ type: 'grant', version: 1, share: share.id, owner, sealed: randomBytes(sealedBytes) });
+  return { ...share, seed, root, id: dagCid(root) };
+}
 
 function typeOf(message: Message | undefined): unknown {
   return message?.header['type'];

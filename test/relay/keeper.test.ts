@@ -433,7 +433,9 @@ describe('a relay that keeps shares', () => {
 
   describe('among strangers who leave grants of their own making', () => {
     const REFUSED = { type: 'refuse', reason: 'over-limit' };
-    const by = (account: string): void => void (quotas = { ...quotas, account });
+    const by = (account: string): void => {
+      quotas = { ...quotas, account };
+    };
     /** How many of `count` are kept. */
     const leave = async (count: number): Promise<number> => {
       let stored = 0;
@@ -441,7 +443,9 @@ describe('a relay that keeps shares', () => {
         if (((await keepGrant(grantFor(share).bytes)) as { type: string }).type === 'stored') stored++;
       return stored;
     };
-    beforeEach(async () => void (await uploaded()));
+    beforeEach(async () => {
+      await uploaded();
+    });
 
     it('keeps few of each and of all, and has all places of the owner left', async () => {
       by('prefix:01');
