@@ -83,6 +83,8 @@ export interface TransferList {
   add(record: TransferRecord, link: string): void;
   /** Takes the place of what was known of it; its link stays. Nothing when it is not there. */
   update(record: TransferRecord): void;
+  /** Pauses all that are not done, damaged ones too, and takes from them the leave to overwrite. */
+  pauseAll(): void;
   remove(id: string): void;
 }
 

@@ -54,6 +54,8 @@ export const GENERATED_PASSPHRASE_BYTES = 10;
 export const MAX_BACKUP_TEXT_BYTES = MiB;
 /** A catalog in a backup, at a KiB a share some ten million of them: more than the eleven octal digits of a tar header hold. */
 export const MAX_BACKUP_CATALOG_BYTES = 8 ** 11 - 1;
+/** Of what makes one table of a catalog in a backup, as SQL: ours have less than 1500, and longer text only costs time. */
+export const MAX_SCHEMA_SQL_CHARS = 16 * KiB;
 /** Read at once from a catalog that is backed up. */
 export const BACKUP_READ_BYTES = 256 * KiB;
 

@@ -14,7 +14,7 @@ import { malformed } from './format/canonical.ts';
 import { readTar, type TarEntry } from './format/tar.ts';
 import type { Directory } from './ports.ts';
 import { statesOf } from './records.ts';
-import { openCatalog } from './store/catalog.ts';
+import { catalogProblem, openCatalog } from './store/catalog.ts';
 import { loadSecret } from './store/secret.ts';
 
 /** What was restored. */
@@ -22,6 +22,8 @@ export interface Restored {
   readonly shares: number;
   /** Those that can't be served as they are: their files are not where they were, or their blocks were not in the backup. */
   readonly missing: number;
+  /** Transfers that were not done. They are paused: what a backup says is not carried out unasked. */
+  readonly waiting: number;
 }
 
 /** Asked once it is known what the backup was sealed to, and that there is a place for what is in it. */
@@ -191,15 +193,22 @@ async function putFile(folder: Directory, name: string, entry: TarEntry, signal:
   }
 }
 
-/** That its parts belong together, and this program can use them. @param home its folder */
+/** That its parts belong together, and this program can use them; pauses its transfers. @param home its folder */
 async function checkDraft(home: string, deps: BackupDeps): Promise<Restored> {
   const secret = await loadSecret(home, deps.random);
-  const catalog = await openCatalog(join(home, CATALOG), { secret, ...deps });
+  const path = join(home, CATALOG);
+  const problem = catalogProblem(path);
+  if (problem !== undefined)
+    throw malformed(BACKUP, `its catalog ${problem}; restore one that was made by "shoal backup"`);
+  const catalog = await openCatalog(path, { secret, ...deps });
   try {
+    // Files have changed since, and who made the backup is not known for sure: nothing is fetched or overwritten by it.
+    catalog.transfers.pauseAll();
+    const waiting = catalog.transfers.list().filter(({ state }) => state !== 'done').length;
     const look = { blocks: join(home, BLOCKS), nowSeconds: deps.clock.now() / 1000 };
     const records = catalog.list();
     const standings = await statesOf(records, () => false, look);
-    return { shares: records.length, missing: standings.filter(({ state }) => state === 'missing').length };
+    return { shares: records.length, missing: standings.filter(({ state }) => state === 'missing').length, waiting };
   } finally {
     catalog.close();
   }

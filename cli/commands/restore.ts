@@ -33,6 +33,10 @@ export async function restore(context: Surroundings, file: string, flags: Restor
   terminal.say(
     `restored ${count(restored.shares, 'share')}; where the old home is still in use, end that: two with one peer id take each other's peers away`,
   );
+  if (restored.waiting > 0)
+    terminal.say(
+      `${count(restored.waiting, 'transfer')} ${restored.waiting === 1 ? 'waits' : 'wait'}: "shoal transfers resume ID" goes on with one, and "shoal transfers" lists them`,
+    );
   if (restored.missing > 0)
     terminal.say(
       `${count(restored.missing, 'share')} can not be served: their files or blocks are not there; "shoal shares" lists them`,

@@ -16,6 +16,7 @@ import type {
 } from '../catalog.ts';
 import type { Clock, RandomBytes } from '../ports.ts';
 import { copyDurable, openDurable, type DatabaseKind, type DurableDatabase } from './database.ts';
+import { schemaProblem } from './schema.ts';
 import { arrayIn, countIn, idIn, oneOf, textsIn } from './rows.ts';
 import { ownerSeed, wrappingKey } from './secret.ts';
 import { contactList } from './contacts.ts';
@@ -179,6 +180,14 @@ export async function openCatalog(path: string, options: CatalogOptions): Promis
 /** Copies the catalog at `path` as it is now to a file that is empty, or not there. @throws ShoalError as `openCatalog` */
 export function copyCatalog(path: string, to: string): void {
   copyDurable(path, to, KIND);
+}
+
+/**
+ * What keeps a file that others may have made from being opened as a catalog, as the end of a sentence; see `schemaProblem`.
+ * @throws ShoalError `io`
+ */
+export function catalogProblem(path: string): string | undefined {
+  return schemaProblem(path, KIND);
 }
 
 const CHECK_PLACE = 'check';

@@ -48,6 +48,7 @@ export function transferList(table: Table): TransferList {
         path ?? null,
         id,
       ),
+    pauseAll: () => table.run(`UPDATE transfers SET state = 'paused', detail = NULL, force = 0 WHERE state != 'done'`),
     remove: id => table.run('DELETE FROM transfers WHERE id = ?', id),
   };
 }
