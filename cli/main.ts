@@ -62,7 +62,7 @@ export async function run(world: World): Promise<number> {
   program.hook('preAction', (_program, command) => onCommand?.(nameOf(command)));
   try {
     if (args.length === 0) throw new ShoalError('usage', 'no command is given; "shoal --help" lists them');
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(withBarePassphrase(args), { from: 'user' });
     return 0;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
@@ -206,4 +206,10 @@ async function sessionPerformer({ settings, debug }: Asked, terminal: Terminal, 
     },
     fetchTo: (parameters, output, onEvent, signal) => fetchTo(session, parameters, output, onEvent, signal),
   };
+}
+
+/** What stands behind a bare `--passphrase` is never its value: a passphrase there would be seen by others, and a path is none. */
+function withBarePassphrase(args: readonly string[]): string[] {
+  const end = args.indexOf('--');
+  return args.map((arg, n) => (arg === '--passphrase' && (end < 0 || n < end) ? `${arg}=` : arg));
 }

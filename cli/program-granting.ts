@@ -13,7 +13,7 @@ export function readerOption(): Option {
 
 /** Both are looked at in passphrase.ts, which is loaded with the command. */
 export function passphraseOption(description: string): Option {
-  return new Option('--passphrase [ask]', description);
+  return new Option('--passphrase [ask]', description).argParser(text => (text === '' ? true : text));
 }
 
 export function passphraseFile(): Option {

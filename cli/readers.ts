@@ -45,5 +45,5 @@ export function readersLine(madeFor: readonly string[]): string {
   const [only = ''] = madeFor;
   return only === 'a passphrase'
     ? 'who has this link and knows the passphrase can read it'
-    : `who has this link can read it with the identity that it was made for: ${madeFor.join(', ')}`;
+    : `only who has the identity that it was made for can read by this link: ${madeFor.join(', ')}`;
 }

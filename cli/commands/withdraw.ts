@@ -2,6 +2,7 @@
 import type { ActionEvent, Results } from '../../src/daemon/actions.ts';
 import { ShoalError } from '../../src/errors.ts';
 import { isTyped, typedLine, type Context } from '../context.ts';
+import { parseLink } from '../../src/format/link.ts';
 import { EventPrinter } from '../events.ts';
 import { showLine } from '../progress.ts';
 import { count, formatDate } from '../units.ts';
@@ -16,7 +17,10 @@ type Notice = Withdrawn['notices'][number];
  */
 export async function withdraw(context: Context, id: string, options: { readonly yes: boolean }): Promise<void> {
   const { terminal, performer, signal } = context;
-  if (!options.yes && terminal.isInteractive && isTyped(context.stdin)) await confirm(context, id);
+  const canAsk = terminal.isInteractive && isTyped(context.stdin) && !terminal.isJson;
+  if (!options.yes && !canAsk)
+    throw new ShoalError('usage', 'cannot withdraw without a question, and nobody is there to answer it: give --yes');
+  if (!options.yes) await confirm(context, id);
   const printer = new EventPrinter(terminal);
   const telling = new Set<string>();
   const line = showLine(terminal, () =>
@@ -45,13 +49,19 @@ export async function withdraw(context: Context, id: string, options: { readonly
 
 async function confirm(context: Context, id: string): Promise<void> {
   const { terminal, performer, signal } = context;
-  const { name } = await performer.run('show', { id, withLink: false }, () => undefined, signal);
-  terminal.say(`withdraw ${name || NAMELESS}? Nobody is to give it to anybody any more, and that is for good.`);
+  const { name, grants, id: share } = await performer.run('show', { id, withLink: false }, () => undefined, signal);
+  const named = id.includes(':') ? parseLink(id).id : id.trim();
+  const grant = share.startsWith(named) ? undefined : grants.find(one => one.id.startsWith(named));
+  const ends = grants.length === 0 ? '' : ` Its grants end, too: ${grants.length}.`;
+  terminal.say(
+    grant === undefined
+      ? `withdraw ${name || NAMELESS}? Nobody is to give it to anybody any more, and that is for good.${ends}`
+      : `withdraw the grant of ${name || NAMELESS} that was made for ${grant.madeFor.join(', ')}? It is for good; the share goes on.`,
+  );
   terminal.say(TRUTH);
   terminal.say('type "yes" and press Enter to go on');
   const answer = (await typedLine(context)).trim().toLowerCase();
-  if (answer !== 'yes' && answer !== 'y')
-    throw new ShoalError('usage', 'nothing was withdrawn: the answer was not "yes"; run it again, or with --yes');
+  if (answer !== 'yes') throw new ShoalError('usage', 'nothing was withdrawn: the answer was not "yes"');
 }
 
 const TRUTH = 'who has fetched it keeps it, and can share it anew; that can not be undone by anybody';
@@ -61,7 +71,7 @@ function report({ terminal }: Context, { what, share, name, at, again, notices }
   terminal.say(
     again
       ? `${called} was withdrawn on ${formatDate(at)} already; this is how it stands`
-      : `withdrew ${called}: this home does not give it to anybody any more, and your files stay where they are`,
+      : `withdrew ${called}; your files stay where they are`,
   );
   if (what === 'grant') terminal.say('the share, and its other grants, go on');
   const of = (state: Notice['state']): Notice[] => notices.filter(notice => notice.state === state);

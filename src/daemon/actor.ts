@@ -1,7 +1,6 @@
 /** Does the actions of a home on a node in this process. */
 import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
-import { parseHint, type Hint } from '../format/hint.ts';
 import { parseLink, type Link } from '../format/link.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
 import { systemClock } from '../clock.ts';
@@ -20,8 +19,17 @@ import { addContact, contactViews, removeContact } from './contacts.ts';
 import { carryOn, getToCarry, shareToCarry, storeOf, tellDropped, tellingDropped } from './carrying.ts';
 import { clockWarning } from './clock-checks.ts';
 import { nodeChecks } from './doctor.ts';
-import { chosenFor, grantAgain, grantTo, grantViews, namedShare, resolveLink } from './granting.ts';
-import { findShare, unknownShare } from './naming.ts';
+import {
+  chosenFor,
+  grantAgain,
+  grantTo,
+  grantViews,
+  namedShare,
+  resolveLink,
+  linkNamed,
+  refuseGrant,
+} from './granting.ts';
+import { findGrant, findShare, unknownShare } from './naming.ts';
 import { onlyOf } from './only.ts';
 import {
   addRelay,
@@ -225,7 +233,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
     if (withdrawn !== undefined) return withdrawn;
     const record = findShare(node, text);
     const { id, hasKey, hints } = record;
-    if (withLink && !hasKey)
+    if (withLink && !hasKey && findGrant(node, text) === undefined)
       throw new ShoalError(
         'key-missing',
         'cannot show the link of the share: this home carries it without the key; whoever gave you the link has it',
@@ -237,7 +245,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
       grants: node.home === undefined ? [] : grantViews(node.home, id),
       ...(await node.contentsOf(id)),
       ...withdrawalOf(node, id),
-      ...(withLink ? { link: node.linkOf(id, hints.map(parseHint)) } : {}),
+      ...(withLink ? { link: linkNamed(node, text, record) } : {}),
     };
   },
 
@@ -262,6 +270,7 @@ const ACTIONS: { readonly [A in ActionName]: Action<A> } = {
   },
 
   async forget({ node }, { id: text }, _emit, signal) {
+    refuseGrant(node, text, 'forget');
     const record = findShare(node, text);
     const view = await viewIn(node, record);
     await node.forget(record.id, signal);

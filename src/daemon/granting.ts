@@ -1,5 +1,5 @@
 /** Actions of a home that are about who may read: grants, and what they lead to. */
-import type { GrantRecord } from '../catalog.ts';
+import type { GrantRecord, ShareRecord } from '../catalog.ts';
 import { isShoalError, ShoalError } from '../errors.ts';
 import type { FetchEvent } from '../fetch.ts';
 import { checkExpiry } from '../format/expiry.ts';
@@ -13,6 +13,7 @@ import type { ShoalNode } from '../node.ts';
 import { nameOf } from '../relay-name.ts';
 import type { Parameters, Results } from './actions.ts';
 import { recipientsOf } from './contacts.ts';
+import { findGrant } from './naming.ts';
 
 /** Whom a grant is for. */
 export type Chosen = Pick<GrantRequest, 'to' | 'madeFor'>;
@@ -114,6 +115,23 @@ export async function namedShare(node: ShoalNode, link: Link, signal: AbortSigna
       return link;
     throw error;
   }
+}
+
+/** The link by which a share of this home was named: that of a grant has no key. */
+export function linkNamed(node: ShoalNode, text: string, { id, hints }: ShareRecord): string {
+  const grant = findGrant(node, text);
+  const parsed = hints.map(parseHint);
+  return grant === undefined ? node.linkOf(id, parsed) : formatLink({ id: grant.id, hints: parsed });
+}
+
+/** What is done to a share is not done by naming one of its grants. @throws ShoalError `usage` */
+export function refuseGrant(node: ShoalNode, text: string, doing: string): void {
+  const grant = findGrant(node, text);
+  if (grant === undefined) return;
+  throw new ShoalError(
+    'usage',
+    `cannot ${doing} a grant: "shoal withdraw" ends it, and the share that it is of is ${grant.share}`,
+  );
 }
 
 /** The grants of a share, as they are shown. */

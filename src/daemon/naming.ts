@@ -1,5 +1,5 @@
 /** Which share of a home a text names: by its id, the beginning of one, or a link. */
-import type { ShareRecord } from '../catalog.ts';
+import type { GrantRecord, ShareRecord } from '../catalog.ts';
 import { ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
 import { parseLink } from '../format/link.ts';
@@ -10,6 +10,14 @@ import type { ShoalNode } from '../node.ts';
 export function findShare(node: ShoalNode, text: string): ShareRecord {
   const prefix = prefixIn(text);
   return onlyOne(sharesNamed(node, prefix), prefix);
+}
+
+/** The grant of this home that a text names, where it names no share. @throws ShoalError `usage`, `bad-link` */
+export function findGrant({ home }: ShoalNode, text: string): GrantRecord | undefined {
+  const prefix = prefixIn(text);
+  if (home === undefined || home.catalog.findByPrefix(prefix).length > 0) return undefined;
+  const [grant, ...others] = home.catalog.grants.findByPrefix(prefix);
+  return others.length === 0 ? grant : undefined;
 }
 
 /** By the beginnings of their ids, or of those of their grants. */

@@ -35,7 +35,7 @@ export function checkAbout(text: string): void {
 }
 
 /** No path, nothing hidden, and nothing that a terminal would act on. */
-const IDENTITY_NAME = /^[^\p{C}/\\.][^\p{C}/\\]*\.(?:txt|age)$/u;
+const IDENTITY_NAME = /^[^\p{C}/\\.][^\p{C}/\\]*\.(?:txt|age|pub)$/u;
 
 /** Whether a file of the folder of identities goes into a backup. */
 export function isIdentityFile(name: string): boolean {
