@@ -86,6 +86,21 @@ export function catalogContract(make: () => Promise<Catalog>, reopen: (catalog: 
     expect(catalog.transfers.linkOf('t3')).to.equal(undefined);
   });
 
+  it('pauses all transfers that are not done, and takes from them the leave to overwrite', async () => {
+    const [wanted, failed, done] = ['t1', 't2', 't3'].map(id => ({ ...someTransfer(id), force: true }));
+    for (const record of [wanted!, failed!, done!]) catalog.transfers.add(record, LINK);
+    catalog.transfers.update({ ...failed!, state: 'failed', detail: 'the disk is full', doneBytes: 5 });
+    catalog.transfers.update({ ...done!, state: 'done' });
+    catalog.transfers.pauseAll();
+    catalog = await reopen(catalog);
+    expect(catalog.transfers.list()).to.deep.equal([
+      { ...wanted!, state: 'paused', force: false },
+      { ...failed!, state: 'paused', force: false, doneBytes: 5 },
+      { ...done!, state: 'done' },
+    ]);
+    expect(catalog.transfers.linkOf('t1')).to.equal(LINK);
+  });
+
   it('knows how a transfer went, and forgets it', async () => {
     const record = someTransfer('t1');
     catalog.transfers.add(record, LINK);

@@ -4,16 +4,23 @@ import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { execFileSync } from 'node:child_process';
 import { cp, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openDatabase } from '../../src/files/sqlite.ts';
+import { ABOUT, aboutText, CATALOG, SECRET } from '../../src/format/backup.ts';
+import { sealBackup } from '../../src/format/backup-seal.ts';
+import { TAR_END, tarHeader, tarPadding } from '../../src/format/tar.ts';
 import {
   expectDone,
   expectFailed,
   PROGRAM,
   TEST_TIMEOUT_MS,
+  through,
   useSandbox,
   type Ended,
   type Sandbox,
   type StartOptions,
 } from './harness.ts';
+import { useLines } from './line.ts';
 import { Relay } from './relays.ts';
 import { hasScreens, useScreens } from './screen.ts';
 import { leftovers, makeFile, makePlainTree, noise, treeAt } from './tree.ts';
@@ -35,6 +42,7 @@ describe('A backup', function () {
   });
   const screenOf = useScreens(() => sandbox());
   const sandbox = useSandbox();
+  const lineTo = useLines();
 
   /** One for recipients, which takes no time to open, unlike one for a passphrase. */
   interface Sealed {
@@ -216,6 +224,83 @@ describe('A backup', function () {
     }
   });
 
+  it("of somebody else does not open with the passphrase of one's own", async () => {
+    const box = sandbox();
+    const { command } = await box.share('eve', await makeFile(box.path('it')));
+    await command.interrupt();
+    const other = { env: { SHOAL_PASSPHRASE: 'another passphrase of the tests' } };
+    expectDone(await box.run('eve', ['backup', box.path('hers'), '--json'], other));
+    const sealed = await backUp(box, 'eve');
+    expectFailed(await box.run('ann', ['restore', box.path('hers'), '--json'], KNOWN), 4, 'wrong-key');
+    expectFailed(await box.run('ann', ['restore', sealed.file, '--json'], KNOWN), 2, 'usage');
+    expect(await readdir(box.path('homes'))).to.deep.equal(['eve']);
+  });
+
+  it('has what was being fetched wait, and takes from it the leave to overwrite', async () => {
+    const box = sandbox();
+    const path = await makeFile(box.path('from', 'it'), { bytes: noise('theirs', 12 * MIB) });
+    const { link } = await box.share('ann', path);
+    const line = await lineTo(link);
+    const held = line.holdAfter(5 * MIB);
+    const to = await makeFile(box.path('to'), { bytes: Buffer.from('mine') });
+    const daemon = await box.daemon('bob');
+    const args = ['fetch', through(link, line.port), '-o', to, '--force', '--detach', '--json'];
+    expectDone(await box.run('bob', args));
+    await held;
+    const sealed = await backUp(box, 'bob');
+    await daemon.destroy();
+    line.cut();
+    line.release();
+
+    const ended = await restore(box, 'dora', sealed);
+    expectDone(ended);
+    expect(ended.told[0]).to.include({ shares: 0, waiting: 1 });
+    const told = await box.run('cleo', ['restore', sealed.file, ...sealed.opening]);
+    expect(told.stderr).to.include('1 transfer waits: "shoal transfers resume ID" goes on');
+    await box.daemon('dora');
+    const transfer = async (): Promise<Partial<Record<string, unknown>>> => {
+      const [one] = (await box.run('dora', ['transfers', '--json'])).told[0]?.transfers ?? [];
+      return { ...one };
+    };
+    const { id, state } = await transfer();
+    expect(state).to.equal('paused');
+    expectDone(await box.run('dora', ['transfers', 'resume', String(id), '--json']));
+    let now = await transfer();
+    for (; now['state'] !== 'failed' && now['state'] !== 'done'; now = await transfer()) await sleep(50);
+    expect(now['detail']).to.include('something else is there already');
+    expect(await readFile(to, 'utf8')).to.equal('mine');
+  });
+
+  it('with a catalog that is none restores nothing, and ends', async () => {
+    const box = sandbox();
+    const { command } = await box.share('eve', await makeFile(box.path('it')));
+    await command.interrupt();
+    const identity = await generateIdentity();
+    await writeFile(box.path('identity'), `${identity}\n`);
+    const database = openDatabase(join(box.home('eve'), CATALOG));
+    database.exec(`PRAGMA journal_mode = DELETE; PRAGMA foreign_keys = OFF; DROP TABLE shares; CREATE VIEW shares AS
+      WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x AS id, x AS created_at FROM n`);
+    database.close();
+    const secret = await readFile(join(box.home('eve'), SECRET));
+    const endless = await readFile(join(box.home('eve'), CATALOG));
+    for (const [catalog, why] of [
+      [endless, 'its catalog has other tables than shoal makes'],
+      [Buffer.alloc(0), 'its catalog is empty, or none'],
+    ] as const) {
+      const parts = [
+        [ABOUT, Buffer.from(aboutText('a test'))],
+        [SECRET, secret],
+        [CATALOG, catalog],
+      ] as const;
+      await writeFile(box.path('forged'), await forged(parts, await identityToRecipient(identity)));
+      const opening = ['--identity', box.path('identity')];
+      const ended = await restore(box, 'ann', { file: box.path('forged'), opening });
+      expectFailed(ended, 1, 'malformed');
+      expect(ended.last('error').message).to.include(why);
+      expect(await readdir(box.path('homes'))).to.deep.equal(['eve']);
+    }
+  });
+
   it('is restored where nothing is, and nowhere else', async () => {
     const box = sandbox();
     const { command } = await box.share('ann', await makeFile(box.path('it')));
@@ -350,6 +435,21 @@ function flipped(bytes: Buffer, at: number): Buffer {
   const copy = Buffer.from(bytes);
   copy[at] = (copy[at] ?? 0) ^ 1;
   return copy;
+}
+
+/** A backup as anyone can make it who knows a recipient. */
+async function forged(parts: readonly (readonly [name: string, content: Buffer])[], to: string): Promise<Buffer> {
+  async function* tar(): AsyncGenerator<Uint8Array> {
+    for (const [name, content] of parts) {
+      yield tarHeader(name, content.length, 0);
+      yield content;
+      yield tarPadding(content.length);
+    }
+    yield TAR_END;
+  }
+  const pieces: Uint8Array[] = [];
+  for await (const piece of await sealBackup(tar(), { recipients: [to] })) pieces.push(piece);
+  return Buffer.concat(pieces);
 }
 
 async function toIdentity(box: Sandbox): Promise<string> {
