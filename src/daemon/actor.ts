@@ -1,6 +1,7 @@
 /** Does the actions of a home on a node in this process. */
 import { isShoalError, ShoalError } from '../errors.ts';
 import { parseId, type BlockId } from '../format/ids.ts';
+import type { Hint } from '../format/hint.ts';
 import { parseLink, type Link } from '../format/link.ts';
 import { CLOSE_LINGER_MS } from '../limits.ts';
 import { systemClock } from '../clock.ts';
