@@ -254,7 +254,13 @@ export class Copies {
     if (missing.length === 0) return;
     await lend(share, async network => {
       for (const { id, block } of missing) {
-        await leaveGrant({ network, clock }, candidateOf(relay), block, this.#stopping.signal);
+        try {
+          await leaveGrant({ network, clock }, candidateOf(relay), block, this.#stopping.signal);
+        } catch (error) {
+          // The share is kept nevertheless, and the grant is asked for again with the next look.
+          if (!isShoalError(error, 'refused')) throw error;
+          continue;
+        }
         catalog.grants.isAt(relay.peer, id);
       }
     });
