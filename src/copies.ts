@@ -258,7 +258,7 @@ export class Copies {
           await leaveGrant({ network, clock }, candidateOf(relay), block, this.#stopping.signal);
         } catch (error) {
           // The share is kept nevertheless, and the grant is asked for again with the next look.
-          if (!isShoalError(error, 'refused')) throw error;
+          if (!isShoalError(error, 'refused') && !isShoalError(error, 'unavailable')) throw error;
           continue;
         }
         catalog.grants.isAt(relay.peer, id);

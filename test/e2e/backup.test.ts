@@ -428,6 +428,7 @@ describe('A backup', function () {
     await screen.until(found => found.at(-1) === 'passphrase of the backup:', 'the question');
     await screen.enter(PASSPHRASE);
     await screen.until(found => found.some(row => row.startsWith('restored 1 share')), 'that it is restored');
+    await screen.until(found => found.at(-1) === '$', 'the end');
   });
 });
 

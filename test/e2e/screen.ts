@@ -18,7 +18,8 @@ export class Screen {
   /** Its shell is in the sandbox's folder, has `shoal` with this home, and its prompt is a dollar sign. */
   static async open(box: Sandbox, home: string, columns: number): Promise<Screen> {
     const rc = box.path('rc');
-    await writeFile(rc, `PS1='$ '\nshoal() { '${process.execPath}' '${PROGRAM}' "$@"; }\n`);
+    // What a shell writes when it ends would be written while the folder is removed.
+    await writeFile(rc, `unset HISTFILE\nPS1='$ '\nshoal() { '${process.execPath}' '${PROGRAM}' "$@"; }\n`);
     const screen = new Screen(box.path('tmux'), { ...box.env(home), LANG: 'C.UTF-8' });
     const size = ['-x', String(columns), '-y', String(ROWS)];
     await screen.#tmux('new-session', '-d', '-c', box.folder, ...size, 'bash', '--noprofile', '--rcfile', rc);
