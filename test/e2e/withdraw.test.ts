@@ -87,7 +87,7 @@ describe('shoal withdraw', function () {
     expect(shown.stdout.toString())
       .to.match(/^state: withdrawn$/m)
       .and.to.include(`told: confirmed: ${relay.origin}`);
-    const twice = await box.run('ann', ['withdraw', link, '--json']);
+    const twice = await box.run('ann', ['withdraw', link, '--yes', '--json']);
     expect(doneOf(twice)).to.include({ again: true, own: true });
     sharer.kill('SIGTERM');
     await sharer.ended;
