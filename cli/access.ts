@@ -2,7 +2,7 @@
 import { homeFolder } from '../src/daemon/session.ts';
 import { isShoalError, ShoalError } from '../src/errors.ts';
 import { decodeGrant, type Grant } from '../src/format/grant.ts';
-import type { GrantKind } from '../src/format/grant-seal.ts';
+import type { AgeKind } from '../src/format/age.ts';
 import { idOf, sha256 } from '../src/format/ids.ts';
 import type { Identity } from '../src/format/identity.ts';
 import type { FileKey } from '../src/format/keys.ts';
@@ -76,7 +76,8 @@ async function grantOf(context: Context, link: string, flags: AccessFlags): Prom
 
 async function openedKey(context: Context, grant: Grant, flags: AccessFlags): Promise<FileKey> {
   // Few links are of grants, and what opens them takes a while to load.
-  const { kindsOf, kindWords, openGrant } = await import('../src/format/grant-seal.ts');
+  const { kindsOf, openGrant } = await import('../src/format/grant-seal.ts');
+  const { kindWords } = await import('../src/format/age.ts');
   const kinds = await kindsOf(grant);
   const ask = passphrases(context, flags);
   if (kinds.includes('passphrase')) {
@@ -130,7 +131,7 @@ function unlessOther(error: unknown): undefined {
 async function keyFiles(
   { terminal, cwd, env }: Context,
   { identity }: AccessFlags,
-  kinds: readonly GrantKind[],
+  kinds: readonly AgeKind[],
 ): Promise<KeyFile[]> {
   const { keyFileAt, keyFilesOf } = await import('../src/identities.ts');
   if (identity !== undefined) {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from './clock.ts';
 import type { OpeningDeps } from './download.ts';
 import { ShoalError } from './errors.ts';
-import { hasExpired } from './expired.ts';
+import { refuseOver } from './expired.ts';
 import type { FetchEvent } from './fetch.ts';
 import { parseHint } from './format/hint.ts';
 import type { BlockId } from './format/ids.ts';
@@ -113,10 +113,9 @@ export class Carrying {
 
   /** @throws ShoalError `refused` for what nobody is to serve any more */
   refuseEnded(id: BlockId): void {
-    const now = systemClock.now();
-    const refusal = this.#deps.home.refusalOf(id, now / 1000);
-    this.#deps.home.refuseWithdrawn(id, 'seed the share');
-    if (refusal?.reason === 'expired') throw hasExpired('carry the share', refusal.until);
+    const { home } = this.#deps;
+    home.refuseWithdrawn(id, 'seed the share');
+    refuseOver(home, id, 'carry the share', systemClock);
   }
 
   async #seedAlone(

@@ -2,7 +2,7 @@
 import type { Catalog } from './catalog.ts';
 import { ShoalError } from './errors.ts';
 import { encodeGrant } from './format/grant.ts';
-import type { GrantRecipients } from './format/grant-seal.ts';
+import type { AgeRecipients } from './format/age.ts';
 import type { BlockId } from './format/ids.ts';
 import { fileKey } from './format/keys.ts';
 import { ownerOf } from './format/share-block.ts';
@@ -18,7 +18,7 @@ export interface GrantDeps {
 
 export interface GrantRequest {
   readonly share: BlockId;
-  readonly to: GrantRecipients;
+  readonly to: AgeRecipients;
   /** Whom it is for, as the user calls them. */
   readonly madeFor: readonly string[];
   /** Unix seconds, a full hour; as long as the share when absent. */

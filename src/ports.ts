@@ -3,7 +3,7 @@
  */
 import type { BlockId, Digest } from './format/ids.ts';
 import type { Grant } from './format/grant.ts';
-import type { GrantRecipients } from './format/grant-seal.ts';
+import type { AgeRecipients } from './format/age.ts';
 import type { Hint } from './format/hint.ts';
 import type { FileKey } from './format/keys.ts';
 import type { Layout, Root } from './format/layout.ts';
@@ -111,7 +111,7 @@ export interface Crypto {
   /** Checks bytes against their digest. @throws ShoalError `mismatch` */
   verify(bytes: Uint8Array, digest: Digest): Promise<void>;
   /** Seals a file key to whom a grant is for (format.md §7); a passphrase takes about a second. @throws ShoalError as `sealGrant` */
-  sealGrant(key: FileKey, grant: Omit<Grant, 'sealed'>, to: GrantRecipients): Promise<Grant>;
+  sealGrant(key: FileKey, grant: Omit<Grant, 'sealed'>, to: AgeRecipients): Promise<Grant>;
   /** Ends the workers, where there are any. */
   close(): Promise<void>;
 }

@@ -3,7 +3,7 @@ import { move, transferableSymbol, valueSymbol } from 'piscina';
 import { isShoalError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Grant } from '../format/grant.ts';
-import type { GrantRecipients } from '../format/grant-seal.ts';
+import type { AgeRecipients } from '../format/age.ts';
 import type { Digest } from '../format/ids.ts';
 import type { FileKey } from '../format/keys.ts';
 import type { PieceToSeal, SealedPiece } from '../ports.ts';
@@ -28,7 +28,7 @@ export type Task =
       readonly kind: 'grant';
       readonly key: FileKey;
       readonly grant: Omit<Grant, 'sealed'>;
-      readonly to: GrantRecipients;
+      readonly to: AgeRecipients;
     };
 
 /** A ShoalError does not survive the way between threads, so that it travels as a value. */

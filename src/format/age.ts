@@ -4,6 +4,7 @@ import { ShoalError } from '../errors.ts';
 import { MAX_SCRYPT_LOG_N } from '../limits.ts';
 import { malformed } from './canonical.ts';
 import { quoted } from './quoted.ts';
+import type { RecipientKind } from './recipient.ts';
 
 /** Who can open what is sealed: age recipients, all of one kind (age1… or age1pq1…), or whoever knows a passphrase. */
 export type AgeRecipients = { readonly recipients: readonly string[] } | { readonly passphrase: string };
@@ -60,12 +61,39 @@ export function addIdentity(decrypter: Decrypter, identity: string, tried: strin
   }
 }
 
-/** The types of an age file's stanzas that the format has, as people know what they were made for. */
-const KINDS = new Map([
-  ['X25519', 'age recipients (age1…)'],
-  ['mlkem768x25519', 'post-quantum age recipients (age1pq1…)'],
-  ['scrypt', 'a passphrase'],
+/** Whether decrypting failed since nothing that was given fits. */
+export function isNoMatch(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('no identity matched');
+}
+
+/** What is wrong with an age file that a passphrase is to open, seen before anything is computed; undefined where nothing is. */
+export function scryptProblem(stanzas: readonly Stanza[]): string | undefined {
+  const logN = stanzas.find(({ args }) => args[0] === 'scrypt')?.args[2] ?? '';
+  if (stanzas.length > 1) return 'it is sealed to a passphrase and to others';
+  if (/^[1-9][0-9]?$/.test(logN) && Number(logN) <= MAX_SCRYPT_LOG_N) return undefined;
+  return `its passphrase work factor is not between 1 and ${MAX_SCRYPT_LOG_N}`;
+}
+
+/** Whom something was sealed to. */
+export type AgeKind = RecipientKind | 'passphrase';
+
+/** The types of an age file's stanzas that the format has. */
+const KINDS = new Map<string, AgeKind>([
+  ['X25519', 'x25519'],
+  ['mlkem768x25519', 'post-quantum'],
+  ['scrypt', 'passphrase'],
 ]);
+
+const WORDS: Readonly<Record<AgeKind, string>> = {
+  x25519: 'age recipients (age1…)',
+  'post-quantum': 'post-quantum age recipients (age1pq1…)',
+  passphrase: 'a passphrase',
+};
+
+/** Kinds as people know them: `age recipients (age1…)`. */
+export function kindWords(kinds: readonly AgeKind[]): string {
+  return kinds.map(kind => WORDS[kind]).join(' and ');
+}
 
 /**
  * Sees a file's stanzas before any identity does, and refuses what the format does not have before anything is computed.
@@ -73,45 +101,45 @@ const KINDS = new Map([
 export class StanzaGate implements Identity {
   readonly #secrets: AgeSecrets;
   readonly #what: string;
-  readonly #tried: string;
-  readonly #types = new Set<string>();
+  readonly #kinds = new Set<AgeKind>();
 
-  /** @param what the file is, as messages call it @param tried as by `addRecipients` */
-  constructor(secrets: AgeSecrets, what: string, tried: string) {
+  /** @param what the file is, as messages call it: `grant` */
+  constructor(secrets: AgeSecrets, what: string) {
     this.#secrets = secrets;
     this.#what = what;
-    this.#tried = tried;
+  }
+
+  get kinds(): readonly AgeKind[] {
+    return [...this.#kinds];
   }
 
   unwrapFileKey(stanzas: Stanza[]): null {
     if (stanzas.length === 0) throw malformed(this.#what, 'it is sealed to nobody');
     for (const { args } of stanzas) {
-      const [type = '', , logN = ''] = args;
-      if (!KINDS.has(type)) {
+      const [type = ''] = args;
+      const kind = KINDS.get(type);
+      if (kind === undefined)
         throw malformed(
           this.#what,
           `it is sealed to a kind of recipient that the format does not have, ${quoted(type)}`,
         );
-      }
-      if (type === 'scrypt') {
-        if (stanzas.length > 1) throw malformed(this.#what, 'it is sealed to a passphrase and to others');
-        if (!/^[1-9][0-9]?$/.test(logN) || Number(logN) > MAX_SCRYPT_LOG_N) {
-          throw malformed(this.#what, `its passphrase work factor is not between 1 and ${MAX_SCRYPT_LOG_N}`);
-        }
-      }
-      this.#types.add(type);
+      const problem = kind === 'passphrase' ? scryptProblem(stanzas) : undefined;
+      if (problem !== undefined) throw malformed(this.#what, problem);
+      this.#kinds.add(kind);
     }
     return null;
   }
 
   wrongKey(cause: unknown): ShoalError {
-    const madeFor = [...this.#types].map(type => KINDS.get(type)).join(' and ');
-    return new ShoalError('wrong-key', `${this.#tried}: it was made for ${madeFor}, and ${this.#why()}`, { cause });
+    const madeFor = kindWords(this.kinds);
+    return new ShoalError('wrong-key', `cannot open ${this.#what}: it was made for ${madeFor}, and ${this.#why()}`, {
+      cause,
+    });
   }
 
   #why(): string {
     const { identities = [], passphrase } = this.#secrets;
-    if (this.#types.has('scrypt')) return passphrase === undefined ? 'none is given' : 'the one given is another';
+    if (this.#kinds.has('passphrase')) return passphrase === undefined ? 'none is given' : 'the one given is another';
     return identities.length === 0 ? 'no identity is given' : 'none of the identities given is one of theirs';
   }
 }

@@ -2,7 +2,7 @@
 import { Decrypter, Encrypter } from 'age-encryption';
 import { isShoalError, ShoalError } from '../errors.ts';
 import { SCRYPT_LOG_N } from '../limits.ts';
-import { addIdentity, addRecipients, StanzaGate, type AgeRecipients, type AgeSecrets } from './age.ts';
+import { addIdentity, addRecipients, isNoMatch, StanzaGate, type AgeRecipients, type AgeSecrets } from './age.ts';
 import { BACKUP } from './backup.ts';
 import { malformed } from './canonical.ts';
 
@@ -55,7 +55,7 @@ export async function openBackup(
 ): Promise<AsyncIterable<Uint8Array>> {
   const tried = 'cannot open backup';
   const decrypter = new Decrypter();
-  const gate = new StanzaGate(secrets, BACKUP, tried);
+  const gate = new StanzaGate(secrets, BACKUP);
   decrypter.addIdentity(gate);
   for (const identity of secrets.identities ?? []) addIdentity(decrypter, identity, tried);
   if (secrets.passphrase !== undefined) decrypter.addPassphrase(secrets.passphrase.normalize('NFC'));
@@ -63,7 +63,7 @@ export async function openBackup(
     return whole(await decrypter.decrypt(streamOf(sealed)));
   } catch (cause) {
     if (isShoalError(cause)) throw cause;
-    if (cause instanceof Error && cause.message.startsWith('no identity matched')) throw gate.wrongKey(cause);
+    if (isNoMatch(cause)) throw gate.wrongKey(cause);
     throw noAgeFile(cause);
   }
 }

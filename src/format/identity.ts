@@ -14,7 +14,7 @@ import {
 import { isShoalError, ShoalError } from '../errors.ts';
 import { SCRYPT_LOG_N } from '../limits.ts';
 import { malformed } from './canonical.ts';
-import { scryptProblem } from './grant-seal.ts';
+import { isNoMatch, scryptProblem } from './age.ts';
 import { kindOf, type RecipientKind } from './recipient.ts';
 
 export interface Identity {
@@ -105,7 +105,7 @@ export async function unsealText(content: Uint8Array, passphrase: string, what: 
     return await decrypter.decrypt(sealed, 'text');
   } catch (cause) {
     if (isShoalError(cause)) throw cause;
-    if (cause instanceof Error && cause.message.startsWith('no identity matched'))
+    if (isNoMatch(cause))
       throw new ShoalError('wrong-key', `cannot open ${what}: the passphrase is another`, { cause });
     throw malformed(what, 'it is not a valid age file; restore it from a backup', { cause });
   }

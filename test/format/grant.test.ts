@@ -8,7 +8,8 @@ import {
 import { expect } from 'chai';
 import { encode } from '../../src/format/canonical.ts';
 import { decodeGrant, encodeGrant, type Grant } from '../../src/format/grant.ts';
-import { kindsOf, kindWords, openGrant, sealGrant, type GrantRecipients } from '../../src/format/grant-seal.ts';
+import { kindWords, type AgeRecipients } from '../../src/format/age.ts';
+import { kindsOf, openGrant, sealGrant } from '../../src/format/grant-seal.ts';
 import { blockCid, chunkCid, idOf, sha256 } from '../../src/format/ids.ts';
 import { fileKey } from '../../src/format/keys.ts';
 import { ownerOf } from '../../src/format/share-block.ts';
@@ -33,7 +34,7 @@ async function keyPair(made: Promise<string>): Promise<KeyPair> {
   return { identity, recipient: await identityToRecipient(identity) };
 }
 
-const seal = (to: GrantRecipients): Promise<Grant> => sealGrant(KEY, OUTSIDE, to);
+const seal = (to: AgeRecipients): Promise<Grant> => sealGrant(KEY, OUTSIDE, to);
 const sealTo = (...pairs: KeyPair[]): Promise<Grant> => seal({ recipients: pairs.map(({ recipient }) => recipient) });
 
 /** An age file around any content, sealed to Alice. */
